@@ -1,0 +1,204 @@
+//! The table of the event service, and the shapes of an event.
+
+use core::ffi::c_void;
+
+use crate::{PintleBytes, PintleCtx, PintleRegistration, PintleSink, PintleStatus, PintleStr};
+
+/// An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
+/// CloudEvents 1.0; all but what the publisher gave are filled in by the host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleEvent {
+    /// `sizeof(pintle_event)` of the host.
+    pub size: u32,
+    /// How many events led to this one: 0 for one that no handler emitted. Limited to 64.
+    pub depth: u32,
+    /// CloudEvents `type`: the topic, whole.
+    pub topic: PintleStr,
+    /// CloudEvents `id`: unique together with `source`.
+    pub id: PintleStr,
+    /// CloudEvents `source`: `/plugins/<id>` for a plugin, otherwise what the application gave.
+    pub source: PintleStr,
+    /// CloudEvents `subject`; empty if there is none.
+    pub subject: PintleStr,
+    /// CloudEvents `datacontenttype`; empty if there is none.
+    pub content_type: PintleStr,
+    /// The ordering key; empty if there is none.
+    pub key: PintleStr,
+    /// The tenant on whose behalf it was emitted; empty in the system scope.
+    pub tenant: PintleStr,
+    /// The payload, shared by all handlers.
+    pub data: PintleBytes,
+    /// CloudEvents `time`, in milliseconds since 1970-01-01 UTC.
+    pub time_ms: i64,
+}
+
+/// The source of randomness and time is the host; what a publisher may say beside topic and data is here.
+/// Zero means default everywhere: `pintle_emit_options o = { sizeof o };` changes nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleEmitOptions {
+    /// `sizeof(pintle_emit_options)` of the plugin.
+    pub size: u32,
+    /// Must be 0: no flag is known yet.
+    pub flags: u32,
+    /// CloudEvents `id`, 1 to 256 bytes; empty: the host makes one.
+    pub id: PintleStr,
+    /// CloudEvents `subject`, at most 512 bytes; empty: none.
+    pub subject: PintleStr,
+    /// CloudEvents `datacontenttype`, at most 128 bytes; empty: `application/json`.
+    pub content_type: PintleStr,
+    /// The ordering key, at most 512 bytes; empty: none.
+    pub key: PintleStr,
+    /// How long to wait for room in the queues of subscriptions with `PINTLE_QUEUE_WAIT`, in milliseconds, at
+    /// most 60,000; 0: not at all.
+    pub wait_ms: i64,
+}
+
+/// A full queue loses its oldest event. The default.
+pub const PINTLE_QUEUE_DROP_OLDEST: u32 = 0;
+/// A full queue takes nothing new.
+pub const PINTLE_QUEUE_DROP_NEW: u32 = 1;
+/// A full queue makes the publisher wait as long as its `wait_ms` says, then the new event is dropped.
+pub const PINTLE_QUEUE_WAIT: u32 = 2;
+
+/// How a subscription is to be kept. Zero means default everywhere.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleSubscribeOptions {
+    /// `sizeof(pintle_subscribe_options)` of the plugin.
+    pub size: u32,
+    /// Must be 0: no flag is known yet.
+    pub flags: u32,
+    /// The subscription's name, unique in its scope, 1 to 128 bytes; empty: the pattern.
+    pub name: PintleStr,
+    /// How many events may wait, 1 to 65,536; 0: 1,024.
+    pub capacity: u32,
+    /// One of `PINTLE_QUEUE_…`: what happens when that many wait.
+    pub policy: u32,
+}
+
+/// Called on the plugin's lane with each event of a subscription.
+///
+/// - user: as given to `subscribe`.
+/// - ctx: of the plugin, bound to the event's tenant; valid until the handler returns.
+/// - event: borrowed until the handler returns.
+/// - reply: takes at most 1 MiB, for callers that wait for it (none does yet); valid until the handler returns.
+///
+/// Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
+/// Thread: the plugin's lane: [lane].
+/// Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
+/// Since: 1.0.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleEventHandler(
+    pub  Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            ctx: PintleCtx,
+            event: *const PintleEvent,
+            reply: PintleSink,
+        ) -> PintleStatus,
+    >,
+);
+
+/// Called once on the plugin's lane after the last call of a registration, at the latest before `unload`: the
+/// place to free `user`.
+///
+/// - user: as given when registering.
+///
+/// Returns: nothing.
+/// Thread: the plugin's lane: [lane].
+/// Blocks: it should not.
+/// Since: 1.0.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleRelease(pub Option<unsafe extern "C" fn(user: *mut c_void)>);
+
+/// Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`, at most 16 tokens and 256 bytes;
+/// in patterns `*` stands for one token and a last `>` for one or more.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleEvents {
+    /// The size of the host's table.
+    pub size: u32,
+    /// Must be ignored.
+    pub reserved: u32,
+    /// Publishes an event: at most once to each subscription that matches. Never waits for handlers.
+    ///
+    /// - ctx: on whose behalf; the event gets its tenant.
+    /// - topic: the host puts `plugin.<id of the plugin>.` in front; borrowed for the call.
+    /// - data: the payload, at most 1 MiB, copied.
+    /// - options: may be null; borrowed for the call.
+    ///
+    /// Returns: OK, also when nobody listens or a queue was full (counted and reported); INVALID_ARGUMENT;
+    /// TOO_LARGE; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (in `load` and
+    /// `restore`, and after the end of the host); REENTRANT (depth above 64, or from inside a sink);
+    /// STALE_HANDLE.
+    /// Thread: any.
+    /// Blocks: at most `wait_ms`.
+    /// Since: 1.0.
+    pub emit: Option<
+        unsafe extern "C" fn(
+            ctx: PintleCtx,
+            topic: PintleStr,
+            data: PintleBytes,
+            options: *const PintleEmitOptions,
+        ) -> PintleStatus,
+    >,
+    /// Subscribes to all topics that match a pattern. Made in the system scope it sees every tenant's events,
+    /// made under a tenant only that tenant's. Made in `load`, it is live from `enable` on.
+    ///
+    /// - ctx: on whose behalf.
+    /// - pattern: borrowed for the call.
+    /// - handler: called with each event; not null.
+    /// - user: passed to `handler` and `release`; the plugin's.
+    /// - release: called once when `user` is needed no more; may be null. Where this call fails it is not
+    ///   called, and `user` stays with the caller.
+    /// - options: may be null; borrowed for the call.
+    /// - subscription: gets the handle; may be null. Owned by the caller.
+    ///
+    /// Returns: OK; INVALID_ARGUMENT; DENIED (the pattern is not within what the manifest asks for); CONFLICT
+    /// (the name is taken); QUOTA (1,024 registrations a plugin); UNSUPPORTED; STOPPING; STALE_HANDLE.
+    /// Thread: any.
+    /// Blocks: never.
+    /// Since: 1.0.
+    pub subscribe: Option<
+        unsafe extern "C" fn(
+            ctx: PintleCtx,
+            pattern: PintleStr,
+            handler: PintleEventHandler,
+            user: *mut c_void,
+            release: PintleRelease,
+            options: *const PintleSubscribeOptions,
+            subscription: *mut PintleRegistration,
+        ) -> PintleStatus,
+    >,
+    /// Ends a subscription. Events that still wait in its queue are dropped; a call under way is finished, then
+    /// `release` is called.
+    ///
+    /// - ctx: any live context of the plugin.
+    /// - subscription: from `subscribe` of the same plugin.
+    ///
+    /// Returns: OK; STALE_HANDLE (also for a subscription that is over, or another plugin's).
+    /// Thread: any.
+    /// Blocks: never.
+    /// Since: 1.0.
+    pub unsubscribe:
+        Option<unsafe extern "C" fn(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus>,
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(size_of::<PintleEvent>() == 144);
+    assert!(offset_of!(PintleEvent, topic) == 8);
+    assert!(offset_of!(PintleEvent, data) == 120);
+    assert!(offset_of!(PintleEvent, time_ms) == 136);
+    assert!(size_of::<PintleEmitOptions>() == 80);
+    assert!(offset_of!(PintleEmitOptions, wait_ms) == 72);
+    assert!(size_of::<PintleSubscribeOptions>() == 32);
+    assert!(offset_of!(PintleSubscribeOptions, capacity) == 24);
+    assert!(size_of::<PintleEvents>() == 32);
+    assert!(offset_of!(PintleEvents, emit) == 8);
+    assert!(offset_of!(PintleEvents, unsubscribe) == 24);
+};

@@ -1,0 +1,42 @@
+//! Tables that this host has not built yet: only their `size`, so that `PINTLE_HAS` answers truthfully. Each
+//! moves into a file of its own when it gets its first function.
+
+/// Volatile key-value items. Not built yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleCache {
+    /// The size of the host's table.
+    pub size: u32,
+}
+
+/// Durable key-value items. Not built yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleStorage {
+    /// The size of the host's table.
+    pub size: u32,
+}
+
+/// SQL databases. Not built yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleDatabase {
+    /// The size of the host's table.
+    pub size: u32,
+}
+
+/// Exactly-once starts. Not built yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleIdempotency {
+    /// The size of the host's table.
+    pub size: u32,
+}
+
+/// Blobs by path, and the plugin's own resources. Not built yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleFiles {
+    /// The size of the host's table.
+    pub size: u32,
+}
