@@ -4,5 +4,9 @@
 
 mod error;
 mod identity;
+mod lanes;
+mod plugin;
+mod services;
+mod settings;
 
 pub use error::{Error, ErrorKind, Result};

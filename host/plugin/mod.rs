@@ -1,0 +1,6 @@
+//! From a file to a running plugin.
+
+pub mod discover;
+pub mod inspect;
+pub mod manifest;
+pub mod stage;
