@@ -1,0 +1,148 @@
+//! What one version of one plugin may do, interned by content and never freed, so that a scope holds it by
+//! reference without a count. What the manifest asks for, narrowed by the operator, becomes one of these at load.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use parking_lot::Mutex;
+
+/// A function of a table, as grants and counters know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Method {
+    SetError,
+    Hold,
+    Release,
+    Scope,
+    Remaining,
+    Call,
+    Service,
+    LogWrite,
+    LogEnabled,
+    LogLoggerNew,
+    LogLoggerWrite,
+    LogLoggerFree,
+    ConfigGet,
+    ConfigText,
+    ConfigInteger,
+    ConfigNumber,
+    ConfigBoolean,
+    EventsEmit,
+    EventsSubscribe,
+    EventsUnsubscribe,
+    SchedulerCron,
+    SchedulerInterval,
+    SchedulerOnce,
+    SchedulerRemove,
+    Reply,
+}
+
+impl Method {
+    /// Every method that a manifest can ask for, with its service's name and its own.
+    const ASKED_FOR: [(Self, &'static str, &'static str); 7] = [
+        (Self::EventsEmit, "events", "emit"),
+        (Self::EventsSubscribe, "events", "subscribe"),
+        (Self::EventsUnsubscribe, "events", "unsubscribe"),
+        (Self::SchedulerCron, "scheduler", "cron"),
+        (Self::SchedulerInterval, "scheduler", "interval"),
+        (Self::SchedulerOnce, "scheduler", "once"),
+        (Self::SchedulerRemove, "scheduler", "remove"),
+    ];
+
+    /// The methods of a service that must be asked for, with their names.
+    pub(crate) fn of_service(service: &str) -> impl Iterator<Item = (Self, &'static str)> {
+        Self::ASKED_FOR
+            .into_iter()
+            .filter(move |(_, of, _)| *of == service)
+            .map(|(method, _, name)| (method, name))
+    }
+
+    /// Service and name of a method that must be asked for; `None` for what everyone may call.
+    pub(crate) fn asked_for(self) -> Option<(&'static str, &'static str)> {
+        Self::ASKED_FOR
+            .into_iter()
+            .find(|(method, ..)| *method == self)
+            .map(|(_, service, name)| (service, name))
+    }
+}
+
+/// What a plugin is permitted. Lists are sorted or in the manifest's order; equal content is one `Grants`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Permits {
+    /// The methods that must be asked for and were granted.
+    pub(crate) methods: Vec<Method>,
+    /// Patterns of topics that it may subscribe to.
+    pub(crate) subscribe: Vec<String>,
+    /// Patterns of topics, below its own, that it may publish; `None`: all of them.
+    pub(crate) publish: Option<Vec<String>>,
+    /// Services of other plugins and of the application that it may call or ask for.
+    pub(crate) call: Vec<String>,
+}
+
+/// What one version of one plugin may do.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Grants {
+    plugin: String,
+    version: String,
+    allowed: u64,
+    permits: Permits,
+}
+
+static KNOWN: LazyLock<Mutex<HashSet<&'static Grants>>> = LazyLock::new(Mutex::default);
+
+impl Grants {
+    /// The one `Grants` of this content.
+    pub(crate) fn intern(plugin: &str, version: &str, permits: Permits) -> &'static Self {
+        let must_ask = Method::ASKED_FOR.iter().fold(0, |bits, (method, ..)| bits | 1 << *method as u8);
+        let allowed = permits.methods.iter().fold(!must_ask, |bits, method| bits | 1 << *method as u8);
+        let wanted = Self { plugin: plugin.into(), version: version.into(), allowed, permits };
+        let mut known = KNOWN.lock();
+        if let Some(same) = known.get(&wanted) {
+            return same;
+        }
+        let kept: &'static Self = Box::leak(Box::new(wanted));
+        known.insert(kept);
+        kept
+    }
+
+    pub(crate) fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether it may call `method` at all; which topics and services is another question.
+    #[inline]
+    pub(crate) fn allows(&self, method: Method) -> bool {
+        self.allowed >> method as u8 & 1 == 1
+    }
+
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_grants_are_one() {
+        let permits = || Permits { methods: vec![Method::EventsEmit], ..Permits::default() };
+        let first = Grants::intern("a", "1.0.0", permits());
+        assert!(std::ptr::eq(first, Grants::intern("a", "1.0.0", permits())));
+        assert!(!std::ptr::eq(first, Grants::intern("a", "1.0.1", permits())));
+    }
+
+    #[test]
+    fn what_must_be_asked_for_is_denied_unless_granted_and_the_rest_is_for_all() {
+        let none = Grants::intern("a", "1.0.0", Permits::default());
+        assert!(none.allows(Method::LogWrite) && none.allows(Method::ConfigGet) && none.allows(Method::Hold));
+        for (method, ..) in Method::ASKED_FOR {
+            assert!(!none.allows(method), "{method:?}");
+            let permits = Permits { methods: vec![method], ..Permits::default() };
+            assert!(Grants::intern("a", "1.0.0", permits).allows(method), "{method:?}");
+        }
+    }
+}

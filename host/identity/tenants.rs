@@ -1,0 +1,159 @@
+//! The tenants of a host: names to numbers, as long as somebody uses them.
+//!
+//! Tenants come with events from outside, so their names cannot be kept for ever. A number is never used again.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::RwLock;
+
+/// A tenant that is in use: its name and its number stay while this is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Tenant(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    number: u64,
+    name: Arc<str>,
+    registry: Weak<Registry>,
+}
+
+impl Tenant {
+    /// The number of the system scope: no tenant.
+    pub(crate) const SYSTEM: u64 = 0;
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Empty for the system scope.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let Some(registry) = self.registry.upgrade() else { return };
+        let mut names = registry.names.write();
+        names.by_number.remove(&self.number);
+        // A new tenant of the same name may have taken the entry since the last holder let go.
+        if names.by_name.get(&self.name).is_some_and(|held| held.strong_count() == 0) {
+            names.by_name.remove(&self.name);
+        }
+    }
+}
+
+/// The tenants of one host.
+pub(crate) struct Tenants {
+    registry: Arc<Registry>,
+    system: Tenant,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    names: RwLock<Names>,
+    last: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    by_name: HashMap<Arc<str>, Weak<Named>>,
+    by_number: HashMap<u64, Weak<Named>>,
+}
+
+impl Tenants {
+    pub(crate) fn new() -> Self {
+        let system =
+            Tenant(Arc::new(Named { number: Tenant::SYSTEM, name: "".into(), registry: Weak::new() }));
+        Self { registry: Arc::default(), system }
+    }
+
+    /// The system scope.
+    pub(crate) fn system(&self) -> &Tenant {
+        &self.system
+    }
+
+    /// The tenant called `name`; empty is the system scope. The same number as long as somebody holds it.
+    pub(crate) fn named(&self, name: &str) -> Tenant {
+        if name.is_empty() {
+            return self.system.clone();
+        }
+        let known = self.registry.names.read().by_name.get(name).and_then(Weak::upgrade);
+        if let Some(known) = known {
+            return Tenant(known);
+        }
+        let mut names = self.registry.names.write();
+        if let Some(known) = names.by_name.get(name).and_then(Weak::upgrade) {
+            return Tenant(known);
+        }
+        let number = self.registry.last.fetch_add(1, Relaxed) + 1;
+        let named = Named { number, name: name.into(), registry: Arc::downgrade(&self.registry) };
+        let named = Arc::new(named);
+        names.by_name.insert(named.name.clone(), Arc::downgrade(&named));
+        names.by_number.insert(number, Arc::downgrade(&named));
+        drop(names);
+        Tenant(named)
+    }
+
+    /// The tenant with this number, if somebody holds it.
+    pub(crate) fn numbered(&self, number: u64) -> Option<Tenant> {
+        if number == Tenant::SYSTEM {
+            return Some(self.system.clone());
+        }
+        self.registry.names.read().by_number.get(&number)?.upgrade().map(Tenant)
+    }
+
+    /// How many are in use.
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.registry.names.read().by_number.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_keeps_its_number_while_it_is_held_and_is_forgotten_after() {
+        let tenants = Tenants::new();
+        let first = tenants.named("acme");
+        assert_eq!(first.number(), tenants.named("acme").number());
+        assert_ne!(first.number(), tenants.named("other").number());
+        assert_eq!(tenants.numbered(first.number()).map(|found| found.name().to_string()), Some("acme".into()));
+        let number = first.number();
+        drop(first);
+        assert_eq!(tenants.count(), 0);
+        assert!(tenants.numbered(number).is_none());
+        assert_ne!(tenants.named("acme").number(), number);
+    }
+
+    #[test]
+    fn the_system_scope_is_no_tenant_with_an_empty_name() {
+        let tenants = Tenants::new();
+        assert_eq!(tenants.named("").number(), Tenant::SYSTEM);
+        assert_eq!(tenants.count(), 0);
+    }
+
+    #[test]
+    fn tenants_come_and_go_under_many_threads() {
+        let tenants = Tenants::new();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for number in 0..20_000 {
+                        let tenant = tenants.named(if number % 3 == 0 { "a" } else { "b" });
+                        assert!(tenants.numbered(tenant.number()).is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(tenants.count(), 0);
+    }
+}
