@@ -1,1 +1,25 @@
-//! Being built.
+//! Lanes: where everything of a plugin runs.
+//!
+//! A [`Lane`] is a bounded queue in order, one for each plugin. [`Pool`] has the workers, the only threads that
+//! ever run code of plugins: a worker takes a lane that has work, runs a batch of its calls, and goes to the
+//! next. From this come order, isolation (a hung plugin holds one worker and another takes its place), waiting
+//! without deadlock ([`waits`](self) finds circles) and a safe unload (workers know which generations they have
+//! run and can be ended before a library is closed). [`Register`] is the one place where a generation's
+//! registrations are kept and drained.
+//!
+//! Knows `identity` and `error`. Runs tasks; what a task does is not known here.
+
+mod lane;
+mod monitor;
+mod pending;
+mod pool;
+mod register;
+mod sync;
+mod waits;
+mod worker;
+
+pub(crate) use lane::{Lane, LaneOptions, Task};
+pub(crate) use pending::Pending;
+pub(crate) use pool::{Pool, PoolOptions, PoolStats, Report, Retired};
+pub(crate) use register::{Entry, Register};
+pub(crate) use worker::{Outcome, Run, Worker};

@@ -1,0 +1,247 @@
+//! One plugin's queue. Its items are tasks that name a registration, never a function of a library, so that a
+//! reload can switch what they run.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    pool::Pool,
+    sync::{Mutex, MutexGuard},
+    worker::Run,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Something that runs on a lane. Shared, because one subscription stands in the queue once for each event.
+pub(crate) trait Task: Send + Sync {
+    /// Runs it on a worker. Panics of plugins have been caught by then; one of the host's own is caught by the
+    /// worker.
+    fn run(&self, run: &mut Run<'_>);
+
+    /// What it is, for reports: `event "a.b"`, `job "beat"`, `call "x.y"`, `load`.
+    fn describe(&self) -> String;
+
+    /// How long it may take before the lane counts as stuck; `None`: as long as the lane's handlers may.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// How a lane is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneOptions {
+    /// Whose it is: a plugin's id.
+    pub(crate) name: Arc<str>,
+    /// How many calls may run at once.
+    pub(crate) concurrency: u32,
+    /// How many tasks may wait.
+    pub(crate) capacity: usize,
+    /// How long a handler may take before the lane is stuck.
+    pub(crate) deadline: Duration,
+}
+
+/// One plugin's queue.
+pub(crate) struct Lane {
+    id: u64,
+    options: LaneOptions,
+    pool: Weak<Pool>,
+    state: Mutex<State>,
+    /// The worker that had it last, which gets it again if that one is free.
+    pub(super) last_worker: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Arc<dyn Task>>,
+    /// Lifecycle functions: ahead of the queue, each alone.
+    alone: VecDeque<Arc<dyn Task>>,
+    running: u32,
+    /// Whether what runs is of `alone`.
+    exclusive: bool,
+    /// How many of those that run are overdue.
+    overdue: u32,
+    /// Whether it stands in the pool's ready queue.
+    ready: bool,
+    closed: bool,
+}
+
+impl State {
+    fn runnable(&self, concurrency: u32) -> bool {
+        if self.exclusive {
+            false
+        } else if self.alone.is_empty() {
+            !self.queue.is_empty() && self.running < concurrency
+        } else {
+            self.running == 0
+        }
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(pool: &Arc<Pool>, options: LaneOptions) -> Arc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            id: LAST.fetch_add(1, Relaxed) + 1,
+            options,
+            pool: Arc::downgrade(pool),
+            state: Mutex::new(State::default()),
+            last_worker: AtomicU32::new(u32::MAX),
+        })
+    }
+
+    /// Unique in the process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whose it is.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.options.name
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.options.deadline
+    }
+
+    /// Queues a task. BUSY if the queue is full, UNAVAILABLE if the lane is stuck or closed.
+    pub(crate) fn push(self: &Arc<Self>, task: Arc<dyn Task>) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(self.gone());
+        }
+        if state.overdue > 0 {
+            let name = self.name().clone();
+            return Err(Error::lazy(ErrorKind::Unavailable, move || {
+                format!("plugin \"{name}\" is stuck in a call that is past its deadline, and takes no more until it returns")
+            }));
+        }
+        if state.queue.len() >= self.options.capacity {
+            let (name, capacity) = (self.name().clone(), self.options.capacity);
+            return Err(Error::lazy(ErrorKind::Busy, move || {
+                format!("{capacity} calls wait for plugin \"{name}\" already: try again later")
+            }));
+        }
+        state.queue.push_back(task);
+        self.announce(state);
+        Ok(())
+    }
+
+    /// Queues a task whatever waits already: for the host's own work, such as releasing a registration. Does
+    /// nothing after `close`.
+    pub(crate) fn push_always(self: &Arc<Self>, task: Arc<dyn Task>) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.queue.push_back(task);
+            self.announce(state);
+        }
+    }
+
+    /// Runs a task ahead of the queue, when nothing else of the lane runs.
+    pub(crate) fn push_alone(self: &Arc<Self>, task: Arc<dyn Task>) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(self.gone());
+        }
+        state.alone.push_back(task);
+        self.announce(state);
+        Ok(())
+    }
+
+    /// Takes no more; gives back what still waits, so that it can be told.
+    pub(crate) fn close(&self) -> Vec<Arc<dyn Task>> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let State { queue, alone, .. } = &mut *state;
+        alone.drain(..).chain(queue.drain(..)).collect()
+    }
+
+    /// How many tasks wait, and how many run.
+    pub(crate) fn load(&self) -> (usize, u32) {
+        let state = self.state.lock();
+        (state.queue.len() + state.alone.len(), state.running)
+    }
+
+    /// Whether a call of it is past its deadline.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state.lock().overdue > 0
+    }
+
+    /// Whether a task that is queued now could be started by somebody other than those that run here now; and
+    /// how many run. For finding circles of waits.
+    pub(super) fn has_room(&self) -> (bool, u32) {
+        let state = self.state.lock();
+        (!state.exclusive && state.running < self.options.concurrency, state.running)
+    }
+
+    /// The pool has taken it from the ready queue. Starts the next task, if there is one to start now.
+    pub(super) fn begin(self: &Arc<Self>, from_ready: bool) -> Option<Arc<dyn Task>> {
+        let mut state = self.state.lock();
+        if from_ready {
+            state.ready = false;
+        }
+        if !state.runnable(self.options.concurrency) {
+            return None;
+        }
+        let task = match state.alone.pop_front() {
+            Some(task) => {
+                state.exclusive = true;
+                task
+            }
+            None => state.queue.pop_front()?,
+        };
+        state.running += 1;
+        if self.options.concurrency > 1 {
+            self.announce(state);
+        }
+        Some(task)
+    }
+
+    /// A task that was begun has ended; `overdue` if it had been marked so.
+    pub(super) fn end(&self, overdue: bool) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state.exclusive = false;
+        if overdue {
+            state.overdue -= 1;
+        }
+    }
+
+    /// A worker goes on to another lane: stands in line again if there is more to do.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let state = self.state.lock();
+        self.announce(state);
+    }
+
+    /// A task that runs is past its deadline.
+    pub(super) fn mark_overdue(&self) {
+        self.state.lock().overdue += 1;
+    }
+
+    fn announce(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.ready || !state.runnable(self.options.concurrency) {
+            return;
+        }
+        state.ready = true;
+        drop(state);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.ready(self);
+        }
+    }
+
+    fn gone(&self) -> Error {
+        let name = self.name().clone();
+        Error::lazy(ErrorKind::Unavailable, move || format!("plugin \"{name}\" is unloaded or its host has stopped"))
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lane({})", self.name())
+    }
+}

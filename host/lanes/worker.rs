@@ -1,0 +1,216 @@
+//! A worker's record, and what a task is given of the worker that runs it.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::*},
+    },
+    time::Duration,
+};
+
+use super::{
+    lane::{Lane, Task},
+    sync::{Condvar, Mutex},
+};
+use crate::identity::{Scope, Seat, Slot};
+
+thread_local! {
+    /// The worker that this thread is, and the lane whose call it runs; 0: none.
+    static CURRENT: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// The lane whose call this thread runs, if it is a worker in a call.
+pub(super) fn current_lane() -> Option<u64> {
+    Some(CURRENT.get().1).filter(|lane| *lane != 0)
+}
+
+/// The number of the worker that this thread is, if it is one in a call.
+pub(super) fn current_worker() -> Option<u32> {
+    Some(CURRENT.get().0).filter(|worker| *worker != 0)
+}
+
+/// The record of one worker, shared with the pool and with those who ask about its running call.
+pub(crate) struct Worker {
+    pub(super) number: u32,
+    /// Waited on with the pool's lock.
+    pub(super) woken: Condvar,
+    /// Counts starts and ends of tasks: odd while one runs.
+    pub(super) steps: AtomicU64,
+    /// It is to end after the task that it runs.
+    pub(super) leaving: AtomicBool,
+    task: Mutex<Current>,
+    call: Mutex<Call>,
+    generations: Mutex<Vec<u64>>,
+}
+
+/// The task that a worker runs.
+#[derive(Default)]
+struct Current {
+    task: Option<(Arc<Lane>, Arc<dyn Task>)>,
+    overdue: bool,
+}
+
+/// The function of a plugin that runs on a worker.
+#[derive(Default)]
+struct Call {
+    ctx: u64,
+    reply: Vec<u8>,
+    error: Option<String>,
+}
+
+/// What a plugin's function left behind beside its status.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What was written to its reply sink.
+    pub(crate) reply: Vec<u8>,
+    /// The text of `set_error`.
+    pub(crate) error: Option<String>,
+}
+
+impl Worker {
+    pub(super) fn new(number: u32) -> Self {
+        Self {
+            number,
+            woken: Condvar::new(),
+            steps: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            task: Mutex::default(),
+            call: Mutex::new(Call::default()),
+            generations: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Appends to the reply of the call that runs under `ctx`. `None` if none does; `Some(false)` if it would
+    /// become longer than `limit`.
+    pub(crate) fn write_reply(&self, ctx: u64, piece: &[u8], limit: usize) -> Option<bool> {
+        let mut call = self.call.lock();
+        if call.ctx != ctx {
+            return None;
+        }
+        if call.reply.len().saturating_add(piece.len()) > limit || call.reply.try_reserve(piece.len()).is_err() {
+            return Some(false);
+        }
+        call.reply.extend_from_slice(piece);
+        Some(true)
+    }
+
+    /// Keeps the text of `set_error` for the function that runs under `ctx`; false if none does.
+    pub(crate) fn write_error(&self, ctx: u64, text: String) -> bool {
+        let mut call = self.call.lock();
+        let running = call.ctx == ctx;
+        if running {
+            call.error = Some(text);
+        }
+        running
+    }
+
+    /// It begins a task.
+    pub(super) fn set_task(&self, lane: &Arc<Lane>, task: &Arc<dyn Task>) {
+        *self.task.lock() = Current { task: Some((lane.clone(), task.clone())), overdue: false };
+    }
+
+    /// Its task has ended; whether it had been marked as overdue.
+    pub(super) fn clear_task(&self) -> bool {
+        std::mem::take(&mut *self.task.lock()).overdue
+    }
+
+    /// Marks the task as overdue if it is still the one of `step`, has run for `after` and may not, and was not
+    /// marked before.
+    pub(super) fn overdue_after(&self, step: u64, after: Duration) -> Option<(Arc<Lane>, String)> {
+        let mut current = self.task.lock();
+        if current.overdue || self.steps.load(Acquire) != step {
+            return None;
+        }
+        let (lane, task) = current.task.as_ref()?;
+        if after < task.deadline().unwrap_or(lane.deadline()) {
+            return None;
+        }
+        let found = (lane.clone(), task.describe());
+        lane.mark_overdue();
+        current.overdue = true;
+        Some(found)
+    }
+
+    /// What it runs, and of whom.
+    pub(super) fn describe(&self) -> Option<String> {
+        let current = self.task.lock();
+        let (lane, task) = current.task.as_ref()?;
+        Some(format!("plugin \"{}\" in {}", lane.name(), task.describe()))
+    }
+
+    /// Whether this thread has run code of a generation, so that its library may have left destructors on it.
+    pub(super) fn has_run(&self, generation: u64) -> bool {
+        self.generations.lock().contains(&generation)
+    }
+}
+
+/// What a task is given of its worker.
+pub(crate) struct Run<'w> {
+    worker: &'w Worker,
+    slot: &'w mut Slot,
+    /// By seat: the generation that this thread has last noted there.
+    noted: &'w mut Vec<u64>,
+}
+
+impl<'w> Run<'w> {
+    pub(super) fn new(worker: &'w Worker, slot: &'w mut Slot, noted: &'w mut Vec<u64>) -> Self {
+        Self { worker, slot, noted }
+    }
+
+    /// The worker's number, as a scope names it.
+    pub(crate) fn worker(&self) -> u32 {
+        self.worker.number
+    }
+
+    /// Opens a context for one call of a plugin's handler. Ends with `leave`.
+    pub(crate) fn enter(&mut self, scope: &Scope) -> u64 {
+        self.note(scope.generation, scope.seat);
+        let ctx = self.slot.open(&Scope { worker: self.worker.number + 1, call: true, ..*scope });
+        self.begin(ctx);
+        ctx
+    }
+
+    /// Begins a lifecycle function that runs under its plugin's own context. Ends with `leave`.
+    pub(crate) fn enter_own(&mut self, ctx: u64, generation: u64, seat: u16) {
+        self.note(generation, seat);
+        self.begin(ctx);
+    }
+
+    /// The function has returned: its call's context ends, and what it left is taken.
+    pub(crate) fn leave(&mut self) -> Outcome {
+        self.slot.close();
+        let mut call = self.worker.call.lock();
+        call.ctx = 0;
+        Outcome { reply: std::mem::take(&mut call.reply), error: call.error.take() }
+    }
+
+    /// Notes that this thread runs code of a generation.
+    pub(crate) fn note(&mut self, generation: u64, seat: u16) {
+        let seat = usize::from(seat);
+        if self.noted.is_empty() {
+            self.noted.resize(Seat::COUNT, 0);
+        }
+        if self.noted[seat] != generation {
+            self.noted[seat] = generation;
+            self.worker.generations.lock().push(generation);
+        }
+    }
+
+    fn begin(&mut self, ctx: u64) {
+        let mut call = self.worker.call.lock();
+        call.ctx = ctx;
+        call.reply.clear();
+        call.error = None;
+    }
+}
+
+/// Runs `body` as a call of `lane` on this thread.
+pub(super) fn as_call_of<R>(worker: &Worker, lane: &Arc<Lane>, body: impl FnOnce() -> R) -> R {
+    CURRENT.set((worker.number, lane.id()));
+    worker.steps.fetch_add(1, Release);
+    let result = body();
+    worker.steps.fetch_add(1, Release);
+    CURRENT.set((0, 0));
+    result
+}
