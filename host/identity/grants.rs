@@ -72,8 +72,8 @@ pub(crate) struct Permits {
     pub(crate) methods: Vec<Method>,
     /// Patterns of topics that it may subscribe to.
     pub(crate) subscribe: Vec<String>,
-    /// Patterns of topics, below its own, that it may publish; `None`: all of them.
-    pub(crate) publish: Option<Vec<String>>,
+    /// Patterns of topics, below its own, that it may publish.
+    pub(crate) publish: Vec<String>,
     /// Services of other plugins and of the application that it may call or ask for.
     pub(crate) call: Vec<String>,
 }

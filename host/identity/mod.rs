@@ -14,5 +14,5 @@ mod tenants;
 
 pub(crate) use generation::{Phase, Seat};
 pub(crate) use grants::{Grants, Method, Permits};
-pub(crate) use table::{HostKey, Scope, Slot, expire, look_up, next_handle};
+pub(crate) use table::{RecordKey, Scope, Slot, expire, look_up, next_handle};
 pub(crate) use tenants::{Tenant, Tenants};

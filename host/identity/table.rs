@@ -24,8 +24,8 @@ use super::{Grants, Tenant};
 /// What a context stands for. All of it is copied out of the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope {
-    /// Which host it belongs to.
-    pub(crate) host: HostKey,
+    /// The host's record of the plugin.
+    pub(crate) record: RecordKey,
     /// What the plugin is called and may do.
     pub(crate) grants: &'static Grants,
     /// Which copy of the plugin.
@@ -44,19 +44,19 @@ pub(crate) struct Scope {
     pub(crate) deadline: i64,
 }
 
-/// The address of a host's core, known by type only to the boundary.
+/// The address of a host's record of a plugin, known by type only to the boundary.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HostKey(ptr::NonNull<()>);
+pub(crate) struct RecordKey(ptr::NonNull<()>);
 
 // SAFETY: the key is made from a `&'static T` with `T: Sync` and is only an address until the boundary turns it
 // back into that reference.
-unsafe impl Send for HostKey {}
+unsafe impl Send for RecordKey {}
 // SAFETY: as for `Send`.
-unsafe impl Sync for HostKey {}
+unsafe impl Sync for RecordKey {}
 
-impl HostKey {
-    pub(crate) fn of<T: Sync>(host: &'static T) -> Self {
-        Self(ptr::NonNull::from(host).cast())
+impl RecordKey {
+    pub(crate) fn of<T: Sync>(record: &'static T) -> Self {
+        Self(ptr::NonNull::from(record).cast())
     }
 
     pub(crate) fn as_ptr<T>(self) -> *const T {
@@ -73,7 +73,7 @@ const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 struct Line {
     /// The whole context value; 0: none.
     tag: AtomicU64,
-    host: AtomicPtr<()>,
+    record: AtomicPtr<()>,
     grants: AtomicPtr<Grants>,
     generation: AtomicU64,
     tenant: AtomicU64,
@@ -90,7 +90,7 @@ static TABLE: Table = Table(
     [const {
         Line {
             tag: AtomicU64::new(0),
-            host: AtomicPtr::new(ptr::null_mut()),
+            record: AtomicPtr::new(ptr::null_mut()),
             grants: AtomicPtr::new(ptr::null_mut()),
             generation: AtomicU64::new(0),
             tenant: AtomicU64::new(0),
@@ -155,7 +155,7 @@ impl Slot {
         let line = &TABLE.0[usize::from(self.index)];
         line.tag.store(0, Relaxed);
         fence(Release);
-        line.host.store(scope.host.0.as_ptr(), Relaxed);
+        line.record.store(scope.record.0.as_ptr(), Relaxed);
         line.grants.store(ptr::from_ref(scope.grants).cast_mut(), Relaxed);
         line.generation.store(scope.generation, Relaxed);
         line.tenant.store(scope.tenant, Relaxed);
@@ -193,7 +193,7 @@ pub(crate) fn look_up(ctx: u64) -> Option<Scope> {
     if line.tag.load(Acquire) != ctx || ctx >> 16 == 0 {
         return None;
     }
-    let host = line.host.load(Relaxed);
+    let record = line.record.load(Relaxed);
     let grants = line.grants.load(Relaxed);
     let generation = line.generation.load(Relaxed);
     let tenant = line.tenant.load(Relaxed);
@@ -203,12 +203,12 @@ pub(crate) fn look_up(ctx: u64) -> Option<Scope> {
     if line.tag.load(Relaxed) != ctx {
         return None;
     }
-    let host = ptr::NonNull::new(host)?;
+    let record = ptr::NonNull::new(record)?;
     // SAFETY: the tag was the same before and after, so this is the pointer that `open` stored for this very
     // context from a `&'static Grants`.
     let grants = unsafe { grants.as_ref() }?;
     Some(Scope {
-        host: HostKey(host),
+        record: RecordKey(record),
         grants,
         generation,
         tenant,
@@ -290,9 +290,9 @@ fn clear_in_child() {
 
 /// The scope of a plugin's own context: the system scope, no call, no deadline.
 impl Scope {
-    pub(crate) fn own(host: HostKey, grants: &'static Grants, generation: u64, seat: u16) -> Self {
+    pub(crate) fn own(record: RecordKey, grants: &'static Grants, generation: u64, seat: u16) -> Self {
         Self {
-            host,
+            record,
             grants,
             generation,
             tenant: Tenant::SYSTEM,
@@ -313,9 +313,9 @@ mod tests {
     use crate::identity::Permits;
 
     fn scope(generation: u64) -> Scope {
-        static HOST: u8 = 0;
+        static RECORD: u8 = 0;
         let grants = Grants::intern("probe", "1.0.0", Permits::default());
-        Scope::own(HostKey::of(&HOST), grants, generation, 7)
+        Scope::own(RecordKey::of(&RECORD), grants, generation, 7)
     }
 
     #[test]

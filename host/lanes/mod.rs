@@ -20,6 +20,6 @@ mod worker;
 
 pub(crate) use lane::{Lane, LaneOptions, Task};
 pub(crate) use pending::Pending;
-pub(crate) use pool::{Pool, PoolOptions, PoolStats, Report, Retired};
+pub(crate) use pool::{Pool, PoolOptions, Report, Retired, panic_text};
 pub(crate) use register::{Entry, Register};
-pub(crate) use worker::{Outcome, Run, Worker};
+pub(crate) use worker::{About, Run};

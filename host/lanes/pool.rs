@@ -147,10 +147,17 @@ impl Pool {
         push: impl FnOnce() -> Result<()>,
     ) -> Result<T> {
         let waiter: Arc<dyn Wake> = pending.clone();
-        let number = self.waits.lock().begin(current_lane(), target, generation, waiter)?;
+        let number = self.waits.lock().begin(current_lane(), target, generation, Some(waiter))?;
         let outcome = push().and_then(|()| self.waiting(|| pending.wait(deadline)));
         self.waits.lock().end(number);
         outcome
+    }
+
+    /// Begins a wait of this thread for `target` that something else ends; over when the guard is dropped.
+    pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Lane>) -> Result<WaitGuard> {
+        let wait = self.waits.lock().begin(current_lane(), target, 0, None)?;
+        let guard = WaitGuard { pool: self.clone(), wait, worker: None };
+        Ok(WaitGuard { worker: self.give_place_away()?, ..guard })
     }
 
     /// Wakes everybody who waits on behalf of a generation with STOPPING.
@@ -162,24 +169,33 @@ impl Pool {
     }
 
     /// Gives this worker's place to another while `body` waits. Threads that are no workers just wait.
-    pub(crate) fn waiting<R>(self: &Arc<Self>, body: impl FnOnce() -> Result<R>) -> Result<R> {
-        let Some(number) = current_worker() else { return body() };
-        {
-            let mut state = self.state.lock();
-            if state.workers.values().filter(|member| member.waiting).count() >= self.options.most / 2 {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    "too many calls of plugins wait inside the host already: try again later",
-                ));
-            }
-            state.change(number, |member| member.waiting = true);
-            if !state.ready.is_empty() && state.active < self.options.workers {
-                self.wake(&mut state, None);
-            }
-        }
+    fn waiting<R>(self: &Arc<Self>, body: impl FnOnce() -> Result<R>) -> Result<R> {
+        let worker = self.give_place_away()?;
         let outcome = body();
-        self.state.lock().change(number, |member| member.waiting = false);
+        self.take_place_back(worker);
         outcome
+    }
+
+    fn give_place_away(self: &Arc<Self>) -> Result<Option<u32>> {
+        let Some(number) = current_worker() else { return Ok(None) };
+        let mut state = self.state.lock();
+        if state.workers.values().filter(|member| member.waiting).count() >= self.options.most / 2 {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "too many calls of plugins wait inside the host already: try again later",
+            ));
+        }
+        state.change(number, |member| member.waiting = true);
+        if !state.ready.is_empty() && state.active < self.options.workers {
+            self.wake(&mut state, None);
+        }
+        Ok(Some(number))
+    }
+
+    fn take_place_back(&self, worker: Option<u32>) {
+        if let Some(number) = worker {
+            self.state.lock().change(number, |member| member.waiting = false);
+        }
     }
 
     /// The worker with this number, while it lives.
@@ -224,6 +240,17 @@ impl Pool {
         while !state.retiring.is_empty() {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 return state.retiring.is_empty();
+            }
+        }
+        true
+    }
+
+    /// Waits until nothing runs, waits or is ready, or until `deadline`; says which it was.
+    pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
+        let mut state = self.state.lock();
+        while !state.ready.is_empty() || state.workers.values().any(|member| !member.idle) {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return false;
             }
         }
         true
@@ -360,6 +387,10 @@ impl Pool {
             }
             state.idle.push(me.number);
             state.change(me.number, |member| member.idle = true);
+            if state.active == 0 {
+                // For those who wait until nothing is left to do.
+                self.changed.notify_all();
+            }
             while state.workers.get(&me.number).is_some_and(|member| member.idle && !member.leaving)
                 && !state.closing
             {
@@ -432,6 +463,20 @@ impl Pool {
             state.retiring.retain(|retiring| retiring.close.is_some());
             self.changed.notify_all();
         }
+    }
+}
+
+/// A wait that is under way.
+pub(crate) struct WaitGuard {
+    pool: Arc<Pool>,
+    wait: u64,
+    worker: Option<u32>,
+}
+
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        self.pool.take_place_back(self.worker);
+        self.pool.waits.lock().end(self.wait);
     }
 }
 

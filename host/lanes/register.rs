@@ -23,7 +23,13 @@ pub(crate) trait Entry: Any + Send + Sync {
     /// Takes it out of its engine: no new call of it begins.
     fn end(&self) {}
 
-    /// Gives `user` back to the plugin, on its lane, when no call of it runs. Never twice.
+    /// Whether the plugin is to be told when it has ended.
+    fn needs_release(&self) -> bool {
+        false
+    }
+
+    /// Gives `user` back to the plugin, once; called on its lane. While a call of it runs it does nothing, and the
+    /// call's end does it.
     fn release(&self) {}
 }
 
@@ -37,6 +43,8 @@ pub(crate) struct Register {
 #[derive(Default)]
 struct State {
     entries: HashMap<u64, Held>,
+    /// Ended one by one, and not released yet.
+    ended: Vec<Arc<dyn Entry>>,
     live: bool,
     stopping: bool,
     /// Whether what is added now is dropped by `disable`.
@@ -65,6 +73,12 @@ impl Register {
     /// Adds a registration and gives its handle. STOPPING from the start of `disable`; QUOTA at 1,024 of a kind.
     /// On an error the caller ends the entry.
     pub(crate) fn add(&self, entry: Arc<dyn Entry>) -> Result<u64> {
+        let handle = next_handle();
+        self.add_as(handle, entry).map(|()| handle)
+    }
+
+    /// Adds a registration that already has a number of its own: a held context.
+    pub(crate) fn add_as(&self, handle: u64, entry: Arc<dyn Entry>) -> Result<()> {
         let mut state = self.state.lock();
         if state.stopping {
             return Err(Error::new(
@@ -83,10 +97,19 @@ impl Register {
         if state.live {
             entry.set_live(true);
         }
-        let handle = next_handle();
         let since_enable = state.enabling;
         state.entries.insert(handle, Held { entry, since_enable });
-        Ok(handle)
+        Ok(())
+    }
+
+    /// Tells the registration of this handle again whether it is live; false if it has been drained.
+    pub(crate) fn refresh(&self, handle: u64) -> bool {
+        let state = self.state.lock();
+        let held = state.entries.get(&handle);
+        if let Some(held) = held {
+            held.entry.set_live(state.live);
+        }
+        held.is_some()
     }
 
     /// The registration of this handle, if it is one of `T`.
@@ -95,18 +118,36 @@ impl Register {
         (entry as Arc<dyn Any + Send + Sync>).downcast().ok()
     }
 
-    /// Takes the registration of this handle out, if it is one of `T`. The caller ends and releases it.
-    pub(crate) fn take<T: Entry>(&self, handle: u64) -> Option<Arc<T>> {
+    /// Ends the registration of this handle, if it is one of `T`; `release_ended` on the lane does the rest.
+    pub(crate) fn end<T: Entry>(&self, handle: u64) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         let entry = state.entries.get(&handle)?.entry.clone();
-        let found = (entry as Arc<dyn Any + Send + Sync>).downcast().ok()?;
+        let found: Arc<T> = (entry.clone() as Arc<dyn Any + Send + Sync>).downcast().ok()?;
         state.entries.remove(&handle);
+        if entry.needs_release() {
+            state.ended.push(entry);
+        }
+        drop(state);
+        found.end();
         Some(found)
     }
 
-    /// Takes out a registration that has ended by itself, such as a job that ran once.
-    pub(crate) fn forget(&self, entry: &Arc<dyn Entry>) {
-        self.state.lock().entries.retain(|_, held| !Arc::ptr_eq(&held.entry, entry));
+    /// Ends a registration that is over by itself: a job that was replaced or has run its once.
+    pub(crate) fn end_entry(&self, entry: &Arc<dyn Entry>) {
+        let mut state = self.state.lock();
+        let handle = state.entries.iter().find(|(_, held)| Arc::ptr_eq(&held.entry, entry)).map(|(handle, _)| *handle);
+        let Some(held) = handle.and_then(|handle| state.entries.remove(&handle)) else { return };
+        state.ended.push(held.entry);
+        drop(state);
+        entry.end();
+    }
+
+    /// Releases what was ended one by one. Called on the lane.
+    pub(crate) fn release_ended(&self) {
+        let ended = std::mem::take(&mut self.state.lock().ended);
+        for entry in ended {
+            entry.release();
+        }
     }
 
     /// `enable` begins: registrations are taken, and dropped again by `disable`.
@@ -137,18 +178,27 @@ impl Register {
         }
     }
 
-    /// Takes out what was registered since `enable`. The caller ends and releases it.
-    pub(crate) fn drain_since_enable(&self) -> Vec<Arc<dyn Entry>> {
-        let mut state = self.state.lock();
-        state.enabling = false;
-        let handles: Vec<u64> =
-            state.entries.iter().filter(|(_, held)| held.since_enable).map(|(handle, _)| *handle).collect();
-        handles.iter().filter_map(|handle| state.entries.remove(handle)).map(|held| held.entry).collect()
+    /// Ends and releases what was registered since `enable`. Called on the lane, when nothing else of it runs.
+    pub(crate) fn drain_since_enable(&self) {
+        self.drain_where(|held| held.since_enable);
+        self.state.lock().enabling = false;
     }
 
-    /// Takes out everything. The caller ends and releases it.
-    pub(crate) fn drain(&self) -> Vec<Arc<dyn Entry>> {
-        self.state.lock().entries.drain().map(|(_, held)| held.entry).collect()
+    /// Ends and releases everything. Called on the lane, when nothing else of it runs.
+    pub(crate) fn drain(&self) {
+        self.drain_where(|_| true);
+    }
+
+    fn drain_where(&self, which: impl Fn(&Held) -> bool) {
+        let drained: Vec<_> = {
+            let mut state = self.state.lock();
+            state.entries.extract_if(|_, held| which(held)).map(|(_, held)| held.entry).collect()
+        };
+        for entry in drained {
+            entry.end();
+            entry.release();
+        }
+        self.release_ended();
     }
 
     /// How many registrations there are.

@@ -25,7 +25,8 @@ pub(super) struct Waits {
 struct Wait {
     from: Option<u64>,
     generation: u64,
-    waiter: Arc<dyn Wake>,
+    /// None: it cannot be woken, and its own deadline ends it.
+    waiter: Option<Arc<dyn Wake>>,
 }
 
 impl Waits {
@@ -36,7 +37,7 @@ impl Waits {
         from: Option<u64>,
         target: &Arc<Lane>,
         generation: u64,
-        waiter: Arc<dyn Wake>,
+        waiter: Option<Arc<dyn Wake>>,
     ) -> Result<u64> {
         self.last += 1;
         let number = self.last;
@@ -66,7 +67,7 @@ impl Waits {
         self.waits
             .values()
             .filter(|wait| wait.generation == generation)
-            .map(|wait| wait.waiter.clone())
+            .filter_map(|wait| wait.waiter.clone())
             .collect()
     }
 

@@ -55,8 +55,18 @@ struct Current {
 #[derive(Default)]
 struct Call {
     ctx: u64,
+    about: Option<About>,
     reply: Vec<u8>,
     error: Option<String>,
+}
+
+/// What a handler is called for: goes into the log records that it writes.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    /// `event`, `job` or `call`.
+    pub(crate) kind: &'static str,
+    /// The event's id, the job's name, the service and method.
+    pub(crate) name: Arc<str>,
 }
 
 /// What a plugin's function left behind beside its status.
@@ -93,6 +103,12 @@ impl Worker {
         }
         call.reply.extend_from_slice(piece);
         Some(true)
+    }
+
+    /// What the function that runs under `ctx` is called for.
+    pub(crate) fn about(&self, ctx: u64) -> Option<About> {
+        let call = self.call.lock();
+        call.about.clone().filter(|_| call.ctx == ctx)
     }
 
     /// Keeps the text of `set_error` for the function that runs under `ctx`; false if none does.
@@ -164,17 +180,17 @@ impl<'w> Run<'w> {
     }
 
     /// Opens a context for one call of a plugin's handler. Ends with `leave`.
-    pub(crate) fn enter(&mut self, scope: &Scope) -> u64 {
+    pub(crate) fn enter(&mut self, scope: &Scope, about: About) -> u64 {
         self.note(scope.generation, scope.seat);
         let ctx = self.slot.open(&Scope { worker: self.worker.number + 1, call: true, ..*scope });
-        self.begin(ctx);
+        self.begin(ctx, Some(about));
         ctx
     }
 
     /// Begins a lifecycle function that runs under its plugin's own context. Ends with `leave`.
     pub(crate) fn enter_own(&mut self, ctx: u64, generation: u64, seat: u16) {
         self.note(generation, seat);
-        self.begin(ctx);
+        self.begin(ctx, None);
     }
 
     /// The function has returned: its call's context ends, and what it left is taken.
@@ -182,6 +198,7 @@ impl<'w> Run<'w> {
         self.slot.close();
         let mut call = self.worker.call.lock();
         call.ctx = 0;
+        call.about = None;
         Outcome { reply: std::mem::take(&mut call.reply), error: call.error.take() }
     }
 
@@ -197,9 +214,10 @@ impl<'w> Run<'w> {
         }
     }
 
-    fn begin(&mut self, ctx: u64) {
+    fn begin(&mut self, ctx: u64, about: Option<About>) {
         let mut call = self.worker.call.lock();
         call.ctx = ctx;
+        call.about = about;
         call.reply.clear();
         call.error = None;
     }

@@ -1,0 +1,176 @@
+//! What subscriptions and jobs have in common: whose handler it is, under which scope it runs, and when `user` is
+//! given back to the plugin.
+
+use std::{ffi::c_void, sync::Arc};
+
+use parking_lot::Mutex;
+use pintle_abi::*;
+
+use super::{Call, PluginRecord, answered, count_handled, reply_sink};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::{Grants, Scope, Tenant},
+    lanes::{About, Register, Run, Task},
+};
+
+/// A plugin's handler, as its registration keeps it.
+pub(crate) struct Callback {
+    record: &'static PluginRecord,
+    grants: &'static Grants,
+    generation: u64,
+    seat: u16,
+    user: User,
+    release: PintleRelease,
+    state: Mutex<State>,
+}
+
+/// What a plugin wants to be handed back. Only ever passed back to it, on its lane.
+#[derive(Clone, Copy)]
+struct User(*mut c_void);
+
+// SAFETY: the host never looks through it; the contract says that handlers are called from changing threads.
+unsafe impl Send for User {}
+// SAFETY: as above.
+unsafe impl Sync for User {}
+
+#[derive(Default)]
+struct State {
+    running: u32,
+    ended: bool,
+    released: bool,
+}
+
+impl Callback {
+    pub(crate) fn new(call: &Call, user: *mut c_void, release: PintleRelease) -> Self {
+        Self {
+            record: call.record,
+            grants: call.grants(),
+            generation: call.scope.generation,
+            seat: call.scope.seat,
+            user: User(user),
+            release,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn record(&self) -> &'static PluginRecord {
+        self.record
+    }
+
+    pub(crate) fn register(&self) -> Option<Arc<Register>> {
+        self.record.register(self.generation)
+    }
+
+    /// Runs the handler, unless the registration has ended meanwhile (then `None`).
+    pub(crate) fn run(
+        &self,
+        run: &mut Run<'_>,
+        tenant: &Tenant,
+        depth: u32,
+        about: About,
+        handler: impl FnOnce(*mut c_void, PintleCtx, PintleSink) -> PintleStatus,
+    ) -> Option<Result<Vec<u8>>> {
+        {
+            let mut state = self.state.lock();
+            if state.ended {
+                return None;
+            }
+            state.running += 1;
+        }
+        let what = about.kind;
+        let scope = Scope {
+            tenant: tenant.number(),
+            depth: depth.min(u32::from(u16::MAX >> 1)) as u16,
+            ..Scope::own(self.record.key(), self.grants, self.generation, self.seat)
+        };
+        let ctx = run.enter(&scope, about);
+        let status = handler(self.user.0, ctx, reply_sink(ctx));
+        let outcome = run.leave();
+        let result = answered(status, outcome.error, &format!("the {what} handler")).map(|()| outcome.reply);
+        count_handled(self.record, result.is_ok());
+        self.finish();
+        Some(result.map_err(|error| error.of(self.record.id.clone())))
+    }
+
+    fn finish(&self) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        let last = state.ended && state.running == 0;
+        drop(state);
+        if last {
+            self.release();
+        }
+    }
+
+    /// No call begins any more.
+    pub(crate) fn end(&self) {
+        self.state.lock().ended = true;
+    }
+
+    /// The registration failed: `user` stays with the caller.
+    pub(crate) fn disown(&self) {
+        self.state.lock().released = true;
+    }
+
+    /// Gives `user` back, once, if no call runs. On the lane.
+    pub(crate) fn release(&self) {
+        {
+            let mut state = self.state.lock();
+            if state.running > 0 || state.released {
+                return;
+            }
+            state.released = true;
+        }
+        if let Some(release) = self.release.0 {
+            // SAFETY: the registration came with this function and this `user`; the library is mapped, because the
+            // register is drained, here, before the generation ends.
+            unsafe { release(self.user.0) };
+        }
+    }
+
+    /// Sees to it that the lane releases what was ended.
+    pub(crate) fn release_soon(&self) {
+        if let Some(register) = self.register() {
+            self.record.lane().push_always(Arc::new(ReleaseEnded {
+                register,
+                generation: self.generation,
+                seat: self.seat,
+            }));
+        }
+    }
+}
+
+/// A task: releases what was ended one by one.
+struct ReleaseEnded {
+    register: Arc<Register>,
+    generation: u64,
+    seat: u16,
+}
+
+impl Task for ReleaseEnded {
+    fn run(&self, run: &mut Run<'_>) {
+        run.note(self.generation, self.seat);
+        self.register.release_ended();
+    }
+
+    fn describe(&self) -> String {
+        "release".into()
+    }
+}
+
+/// A handler that must not be null.
+pub(crate) fn not_null<T>(handler: Option<T>) -> Result<T> {
+    handler.ok_or_else(|| Error::argument("handler", "the pointer is null: pass the function to be called"))
+}
+
+/// The owner's tenant as the engines know it: none in the system scope.
+pub(crate) fn tenant_name(tenant: &Tenant) -> Option<Arc<str>> {
+    (tenant.number() != Tenant::SYSTEM).then(|| tenant.name().clone())
+}
+
+/// A value of one of a handful of constants.
+pub(crate) fn unknown_value(name: &'static str, value: u32) -> Error {
+    Error::lazy(ErrorKind::Unsupported, move || {
+        format!("argument `{name}`: this host does not know the value {value}: update the host or use one that the header lists")
+    })
+}

@@ -1,0 +1,289 @@
+//! The table `pintle_events`.
+
+use std::{
+    any::Any,
+    borrow::Cow,
+    ffi::c_void,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use pintle_abi::*;
+
+use super::{
+    Call,
+    callback::{Callback, not_null, tenant_name, unknown_value},
+    enter, input, stale,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::Method,
+    lanes::{About, Entry, Run, Task},
+    services::events::{Deliver, Draft, Event, Pattern, Policy, SubscribeRequest, Subscription, Topic},
+};
+
+const LARGEST_DATA: usize = 1 << 20;
+const LONGEST_WAIT_MS: i64 = 60_000;
+const MOST_DEPTH: u32 = 64;
+
+pub(super) static TABLE: PintleEvents = PintleEvents {
+    size: size_of::<PintleEvents>() as u32,
+    reserved: 0,
+    emit: Some(emit),
+    subscribe: Some(subscribe),
+    unsubscribe: Some(unsubscribe),
+};
+
+unsafe extern "C" fn emit(
+    ctx: PintleCtx,
+    topic: PintleStr,
+    data: PintleBytes,
+    options: *const PintleEmitOptions,
+) -> PintleStatus {
+    enter(ctx, Method::EventsEmit, |call| {
+        // SAFETY: the contract says that inputs are readable for this call.
+        let topic = unsafe { input::text("topic", topic, 256) }?;
+        // SAFETY: as above.
+        let data = unsafe { input::bytes("data", data, LARGEST_DATA) }?;
+        // SAFETY: as above.
+        let options = unsafe { input::options(options) }?;
+        check_publish(call, topic)?;
+        call.must_act()?;
+        let mut draft = Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
+        draft.tenant = call.tenant()?.name().clone();
+        draft.depth = u32::from(call.scope.depth);
+        if draft.depth > MOST_DEPTH {
+            return Err(Error::lazy(ErrorKind::Reentrant, || {
+                format!("{MOST_DEPTH} events led to this one already: handlers that emit what they subscribe to form a circle")
+            }));
+        }
+        let mut wait = Duration::ZERO;
+        if let Some(options) = options {
+            // SAFETY: as above; the options' texts are inputs too.
+            unsafe { take_options(&mut draft, &options) }?;
+            wait = wait_of(options.wait_ms)?;
+        }
+        call.core().events.emit(draft, wait).map(drop)
+    })
+}
+
+/// # Safety
+/// The texts are readable for this call.
+unsafe fn take_options(draft: &mut Draft, options: &PintleEmitOptions) -> Result<()> {
+    // SAFETY: the caller vouches for it, here and below.
+    if let Some(id) = unsafe { input::optional("options.id", options.id, 256) }? {
+        draft.id = Some(id.to_owned());
+    }
+    // SAFETY: as above.
+    if let Some(subject) = unsafe { input::optional("options.subject", options.subject, 512) }? {
+        draft.subject = subject.to_owned();
+    }
+    // SAFETY: as above.
+    if let Some(content_type) = unsafe { input::optional("options.content_type", options.content_type, 128) }? {
+        draft.content_type = Cow::Owned(content_type.to_owned());
+    }
+    // SAFETY: as above.
+    if let Some(key) = unsafe { input::optional("options.key", options.key, 512) }? {
+        draft.key = key.to_owned();
+    }
+    Ok(())
+}
+
+fn wait_of(wait_ms: i64) -> Result<Duration> {
+    if !(0..=LONGEST_WAIT_MS).contains(&wait_ms) {
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `options.wait_ms`: {wait_ms}, 0 to {LONGEST_WAIT_MS} are taken")
+        }));
+    }
+    Ok(Duration::from_millis(wait_ms as u64))
+}
+
+fn check_publish(call: &Call, topic: &str) -> Result<()> {
+    let granted = &call.grants().permits().publish;
+    if granted.iter().any(|granted| granted == topic) {
+        return Ok(());
+    }
+    // Patterns are rare; a topic that is not one is refused with the engine's own reason further on.
+    let Ok(wanted) = Topic::parse(topic) else { return Topic::of_plugin(&call.record.id, topic).map(drop) };
+    if granted.iter().any(|granted| Pattern::parse(granted).is_ok_and(|granted| granted.matches(&wanted))) {
+        return Ok(());
+    }
+    let (plugin, topic) = (call.record.id.clone(), topic.to_owned());
+    Err(Error::lazy(ErrorKind::Denied, move || {
+        format!("plugin \"{plugin}\" may not publish \"{topic}\": add it to \"services\": {{ \"events\": {{ \"publish\": [\"{topic}\"] }} }} in its manifest, or, if it is there, to the host's settings")
+    }))
+}
+
+fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
+    let granted = &call.grants().permits().subscribe;
+    if granted.iter().any(|granted| Pattern::parse(granted).is_ok_and(|granted| pattern.within(&granted))) {
+        return Ok(());
+    }
+    let (plugin, pattern) = (call.record.id.clone(), pattern.as_str().to_owned());
+    Err(Error::lazy(ErrorKind::Denied, move || {
+        format!("plugin \"{plugin}\" may not subscribe to \"{pattern}\": add it to \"services\": {{ \"events\": {{ \"subscribe\": [\"{pattern}\"] }} }} in its manifest, or, if it is there, to the host's settings")
+    }))
+}
+
+type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;
+
+/// A plugin's subscription: an entry of its register, the deliverer of the engine's, and the task that stands in the
+/// lane once for each event that waits.
+struct Subscriber {
+    callback: Callback,
+    handler: Handler,
+    subscription: Weak<Subscription>,
+    me: Weak<Self>,
+}
+
+unsafe extern "C" fn subscribe(
+    ctx: PintleCtx,
+    pattern: PintleStr,
+    handler: PintleEventHandler,
+    user: *mut c_void,
+    release: PintleRelease,
+    options: *const PintleSubscribeOptions,
+    subscription: *mut PintleRegistration,
+) -> PintleStatus {
+    enter(ctx, Method::EventsSubscribe, |call| {
+        let handler = not_null(handler.0)?;
+        // SAFETY: the contract says that inputs are readable for this call.
+        let pattern = Pattern::parse(unsafe { input::text("pattern", pattern, 256) }?)?;
+        // SAFETY: as above.
+        let options = unsafe { input::options(options) }?;
+        check_subscribe(call, &pattern)?;
+        let register = call.register()?;
+        let mut request =
+            SubscribeRequest { live: false, ..SubscribeRequest::new(call.record.number, tenant_name(&call.tenant()?), pattern) };
+        if let Some(options) = options {
+            // SAFETY: as above.
+            if let Some(name) = unsafe { input::optional("options.name", options.name, 128) }? {
+                request.name = name.to_owned();
+            }
+            request.capacity = options.capacity as usize;
+            request.policy = policy_of(options.policy)?;
+        }
+        let mut made = Ok(Weak::new());
+        let subscriber = Arc::new_cyclic(|me: &Weak<Subscriber>| {
+            let deliver = Arc::new(Gateway(me.clone()));
+            made = call.core().events.subscribe(request, deliver).map(|made| Arc::downgrade(&made));
+            Subscriber {
+                callback: Callback::new(call, user, release),
+                handler,
+                subscription: made.clone().unwrap_or_default(),
+                me: me.clone(),
+            }
+        });
+        made?;
+        let handle = register.add(subscriber.clone()).inspect_err(|_| subscriber.end())?;
+        if let Ok(out) = input::output("subscription", subscription) {
+            // SAFETY: the contract says that outputs lead to memory of the caller.
+            unsafe { out.write(handle) };
+        }
+        Ok(())
+    })
+}
+
+fn policy_of(policy: u32) -> Result<Policy> {
+    match policy {
+        PINTLE_QUEUE_DROP_OLDEST => Ok(Policy::DropOldest),
+        PINTLE_QUEUE_DROP_NEW => Ok(Policy::DropNew),
+        PINTLE_QUEUE_WAIT => Ok(Policy::Wait),
+        other => Err(unknown_value("options.policy", other)),
+    }
+}
+
+unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {
+    enter(ctx, Method::EventsUnsubscribe, |call| {
+        let ended = call.register()?.end::<Subscriber>(subscription).ok_or_else(stale)?;
+        ended.callback.release_soon();
+        Ok(())
+    })
+}
+
+impl Entry for Subscriber {
+    fn kind(&self) -> &'static str {
+        "subscription"
+    }
+
+    fn set_live(&self, live: bool) {
+        if let Some(subscription) = self.subscription.upgrade() {
+            subscription.set_live(live);
+        }
+    }
+
+    fn end(&self) {
+        self.callback.end();
+        if let Some(subscription) = self.subscription.upgrade() {
+            self.callback.record().core.events.unsubscribe(&subscription);
+        }
+    }
+
+    fn needs_release(&self) -> bool {
+        true
+    }
+
+    fn release(&self) {
+        self.callback.release();
+    }
+}
+
+/// What the engine is given in place of the subscriber, which does not exist yet when the engine is asked.
+struct Gateway(Weak<Subscriber>);
+
+impl Deliver for Gateway {
+    fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
+        let subscriber = self.0.upgrade().ok_or_else(stale)?;
+        let lane = subscriber.callback.record().lane();
+        lane.push(subscriber)
+    }
+
+    fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
+        let subscriber = self.0.upgrade().ok_or_else(stale)?;
+        let record = subscriber.callback.record();
+        Ok(Box::new(record.core.pool.begin_wait(&record.lane())?))
+    }
+}
+
+impl Task for Subscriber {
+    fn run(&self, run: &mut Run<'_>) {
+        let Some(subscription) = self.subscription.upgrade() else { return };
+        let Some(event) = subscription.take() else { return };
+        let core = self.callback.record().core;
+        let tenant = core.tenants.named(&event.tenant);
+        let about = About { kind: "event", name: Arc::from(event.id.as_str()) };
+        let outcome = self.callback.run(run, &tenant, event.depth + 1, about, |user, ctx, reply| {
+            let seen = seen_by_handlers(&event);
+            // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the register
+            // is drained before the generation ends, and an ended registration is not run.
+            unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
+        });
+        subscription.delivered(matches!(outcome, Some(Ok(_))));
+        if let Some(Err(error)) = outcome {
+            core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.me.upgrade().and_then(|me| me.subscription.upgrade()) {
+            Some(subscription) => format!("the handler of its subscription \"{}\"", subscription.name()),
+            None => "the handler of a subscription that has ended".into(),
+        }
+    }
+}
+
+fn seen_by_handlers(event: &Event) -> PintleEvent {
+    PintleEvent {
+        size: size_of::<PintleEvent>() as u32,
+        depth: event.depth,
+        topic: PintleStr::new(event.topic.as_str()),
+        id: PintleStr::new(&event.id),
+        source: PintleStr::new(&event.source),
+        subject: PintleStr::new(&event.subject),
+        content_type: PintleStr::new(&event.content_type),
+        key: PintleStr::new(&event.key),
+        tenant: PintleStr::new(&event.tenant),
+        data: PintleBytes::new(&event.data),
+        time_ms: event.time_ms,
+    }
+}

@@ -1,0 +1,254 @@
+//! Pointers become values here: what a plugin passes is checked before anything is read through it.
+//!
+//! A length can be anything and a pointer can be null; that a non-null pointer leads to as many bytes as its
+//! length says is the caller's part of the contract, and cannot be checked from here.
+
+use std::slice;
+
+use pintle_abi::{
+    PintleBytes, PintleEmitOptions, PintleField, PintleJobOptions, PintleStr, PintleSubscribeOptions,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The bytes behind a pointer and a length.
+///
+/// # Safety
+/// A non-null `ptr` with a `len` of at most `isize::MAX` leads to `len` bytes that nobody writes while the call
+/// runs: the contract says so of every borrowed input.
+pub(crate) unsafe fn raw<'a>(name: &'static str, ptr: *const u8, len: usize) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if ptr.is_null() {
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: the pointer is null, the length is {len}: null goes with length 0 only")
+        }));
+    }
+    if len > isize::MAX as usize {
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: the length is {len}, no memory is that large: was it initialised")
+        }));
+    }
+    // SAFETY: not null and not longer than any object; the caller vouches for the bytes.
+    Ok(unsafe { slice::from_raw_parts(ptr, len) })
+}
+
+/// Borrowed bytes, at most `limit` of them (else TOO_LARGE).
+///
+/// # Safety
+/// As `raw`.
+pub(crate) unsafe fn bytes<'a>(name: &'static str, bytes: PintleBytes, limit: usize) -> Result<&'a [u8]> {
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { raw(name, bytes.ptr, bytes.len) }?;
+    if bytes.len() > limit {
+        let len = bytes.len();
+        return Err(Error::lazy(ErrorKind::TooLarge, move || {
+            format!("argument `{name}`: {len} bytes, at most {limit} are taken")
+        }));
+    }
+    Ok(bytes)
+}
+
+/// Borrowed text that must be UTF-8 without NUL, at most `limit` bytes (else INVALID_ARGUMENT).
+///
+/// # Safety
+/// As `raw`.
+pub(crate) unsafe fn text<'a>(name: &'static str, text: PintleStr, limit: usize) -> Result<&'a str> {
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { raw(name, text.ptr.cast(), text.len) }?;
+    if bytes.len() > limit {
+        let len = bytes.len();
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: {len} bytes, at most {limit} are taken")
+        }));
+    }
+    let text = str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: not UTF-8 from byte {at} on")
+        })
+    })?;
+    match text.bytes().position(|byte| byte == 0) {
+        None => Ok(text),
+        Some(at) => Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: a NUL at byte {at}: the length must not count a terminator")
+        })),
+    }
+}
+
+/// Optional text: `None` if it is empty.
+///
+/// # Safety
+/// As `raw`.
+pub(crate) unsafe fn optional<'a>(name: &'static str, value: PintleStr, limit: usize) -> Result<Option<&'a str>> {
+    // SAFETY: the caller vouches for it.
+    let text = unsafe { text(name, value, limit) }?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Where a result is written; it must not be null.
+pub(crate) fn output<T>(name: &'static str, out: *mut T) -> Result<Output<T>> {
+    if out.is_null() {
+        return Err(Error::argument(name, "the pointer is null: pass where the result is to be written"));
+    }
+    Ok(Output(out))
+}
+
+/// A caller's place for one result.
+pub(crate) struct Output<T>(*mut T);
+
+impl<T> Output<T> {
+    /// Writes the result.
+    ///
+    /// # Safety
+    /// The pointer leads to memory for a `T` that the caller owns: the contract says so of every output.
+    pub(crate) unsafe fn write(self, value: T) {
+        // SAFETY: not null; the caller vouches for the rest, except for alignment.
+        unsafe { self.0.write_unaligned(value) };
+    }
+}
+
+/// A struct that begins with its size and that newer plugins may know to be longer.
+///
+/// # Safety
+/// All-zero bytes are a valid value, the first member is the `u32` size, and the type is `repr(C)`.
+pub(crate) unsafe trait Sized32: Copy {
+    /// What it is called in errors.
+    const NAME: &'static str;
+    /// The flags that this host knows; `None` if the struct has none.
+    const FLAGS: Option<u32>;
+}
+
+// SAFETY: `repr(C)`, begins with `size`, integers and pointers only.
+unsafe impl Sized32 for PintleEmitOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleSubscribeOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleJobOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleField {
+    const NAME: &'static str = "fields";
+    const FLAGS: Option<u32> = None;
+}
+
+/// The largest `size` that is believed.
+const LARGEST: usize = 4096;
+
+/// Options that may be null (`None`), shorter than the host's (the rest is zero, the default) or longer (what
+/// this host does not know must be zero).
+///
+/// # Safety
+/// A non-null pointer leads to as many bytes as its first four say.
+pub(crate) unsafe fn options<T: Sized32>(options: *const T) -> Result<Option<T>> {
+    if options.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller vouches for at least the size member.
+    let size = unsafe { options.cast::<u32>().read_unaligned() } as usize;
+    check_size::<T>(size)?;
+    // SAFETY: the caller vouches for `size` bytes.
+    unsafe { sized(options.cast(), size) }.map(Some)
+}
+
+/// An array of `count` structs whose stride is the size that each of them gives.
+///
+/// # Safety
+/// A non-null pointer leads to `count` structs of as many bytes as the first one says.
+pub(crate) unsafe fn array<T: Sized32>(name: &'static str, items: *const T, count: usize, most: usize) -> Result<Array<T>> {
+    if count == 0 {
+        return Ok(Array { items, count, stride: 0 });
+    }
+    if items.is_null() {
+        return Err(Error::argument(name, "the pointer is null, the count is not 0"));
+    }
+    if count > most {
+        return Err(Error::lazy(ErrorKind::TooLarge, move || {
+            format!("argument `{name}`: {count} elements, at most {most} are taken")
+        }));
+    }
+    // SAFETY: the caller vouches for at least one element.
+    let stride = unsafe { items.cast::<u32>().read_unaligned() } as usize;
+    check_size::<T>(stride)?;
+    Ok(Array { items, count, stride })
+}
+
+/// A checked array of a caller.
+pub(crate) struct Array<T> {
+    items: *const T,
+    count: usize,
+    stride: usize,
+}
+
+impl<T: Sized32> Array<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The element at `index`.
+    ///
+    /// # Safety
+    /// As `array`, and the call that the array was passed to still runs.
+    pub(crate) unsafe fn at(&self, index: usize) -> Result<T> {
+        debug_assert!(index < self.count);
+        // SAFETY: the caller vouches for `count` elements of `stride` bytes.
+        let item: *const u8 = unsafe { self.items.cast::<u8>().add(index * self.stride) };
+        // SAFETY: as above; a size is at least four bytes.
+        let size = unsafe { item.cast::<u32>().read_unaligned() } as usize;
+        if size != self.stride {
+            let (name, stride) = (T::NAME, self.stride);
+            return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+                format!("argument `{name}`: element {index} has size {size}, the first one {stride}: they must be equal")
+            }));
+        }
+        // SAFETY: as above.
+        unsafe { sized(item, size) }
+    }
+}
+
+fn check_size<T: Sized32>(size: usize) -> Result<()> {
+    if !(8..=LARGEST).contains(&size) {
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{}`: its `size` is {size}, set it to the sizeof of the struct", T::NAME)
+        }));
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `from` leads to `size` bytes.
+unsafe fn sized<T: Sized32>(from: *const u8, size: usize) -> Result<T> {
+    // SAFETY: all-zero is a valid value of every `Sized32`.
+    let mut value: T = unsafe { std::mem::zeroed() };
+    let known = size.min(size_of::<T>());
+    // SAFETY: `known` bytes are readable at `from` and writable at `value`, which do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(from, std::ptr::from_mut(&mut value).cast(), known) };
+    if size > known {
+        // SAFETY: the bytes past what is known, up to `size`.
+        let newer = unsafe { slice::from_raw_parts(from.add(known), size - known) };
+        if newer.iter().any(|byte| *byte != 0) {
+            return Err(Error::lazy(ErrorKind::Unsupported, move || {
+                format!("argument `{}`: it sets a member that this host does not know yet: leave it 0 or update the host", T::NAME)
+            }));
+        }
+    }
+    if let Some(flags) = T::FLAGS {
+        // SAFETY: structs with flags have them right behind the size, within the 8 bytes that every one has.
+        let given = unsafe { from.add(4).cast::<u32>().read_unaligned() };
+        if given & !flags != 0 {
+            return Err(Error::lazy(ErrorKind::Unsupported, move || {
+                format!("argument `{}`: this host does not know the flags {:#x}: update the host or leave them out", T::NAME, given & !flags)
+            }));
+        }
+    }
+    Ok(value)
+}

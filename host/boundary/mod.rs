@@ -1,0 +1,338 @@
+//! The boundary: where a plugin's calls arrive, and the only place where raw pointers become values.
+//!
+//! One file for each table. Every function of every table goes through one funnel, [`enter`]: it finds the scope
+//! of the context, checks the grant, counts, catches panics, and turns the error into a status whose text
+//! [`thread`] keeps for `last_error`. [`Core`] is what a host hands to it, [`PluginRecord`] what it knows of one plugin.
+//!
+//! Knows `abi`, `identity`, `lanes` and `services`. Plugins are known to it by record and by handler only; how they are
+//! loaded is `plugin`'s business, which gives it a [`Router`] for calls between plugins.
+
+mod callback;
+mod config;
+mod events;
+mod host;
+mod input;
+mod log;
+mod scheduler;
+mod sink;
+mod thread;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+use pintle_abi::*;
+
+pub(crate) use callback::Callback;
+pub(crate) use host::TABLE;
+pub(crate) use sink::reply_sink;
+pub(crate) use thread::counted;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::{Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
+    lanes::{Lane, Pool, Register, panic_text},
+    services::{
+        config::PluginConfig,
+        events::Events,
+        log::{Gate, Log},
+        scheduler::Scheduler,
+    },
+};
+
+/// The engines and the workers of one host. Never freed, since a bare context can arrive at any time; what is heavy in it is
+/// emptied when the host stops.
+pub(crate) struct Core {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tenants: Tenants,
+    pub(crate) log: Arc<Log>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) scheduler: Arc<Scheduler>,
+    /// Calls between plugins; set once by `host.rs`.
+    pub(crate) router: OnceLock<Arc<dyn Router>>,
+    /// What deadlines in scopes count from.
+    pub(crate) epoch: Instant,
+    /// How long a call waits where the caller does not say.
+    pub(crate) call_timeout: Duration,
+}
+
+impl Core {
+    /// Milliseconds of the host's monotonic clock.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.epoch.elapsed().as_millis() as i64
+    }
+}
+
+/// What a host knows of one plugin, over all of its generations. Never freed, like `Core`.
+pub(crate) struct PluginRecord {
+    pub(crate) core: &'static Core,
+    pub(crate) id: Arc<str>,
+    /// Whose subscriptions and jobs they are, as the engines know it.
+    pub(crate) number: u64,
+    /// The CloudEvents source of its events.
+    pub(crate) source: Arc<str>,
+    pub(crate) lane: RwLock<Arc<Lane>>,
+    /// The level that its log records must have.
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) config: RwLock<Arc<PluginConfig>>,
+    /// Of the live generations: one, or two during a reload.
+    pub(crate) registers: RwLock<Vec<Arc<Register>>>,
+    /// Calls that ended as a failure: handlers and calls by message.
+    pub(crate) handler_failures: AtomicI64,
+    /// Handlers and calls by message that were run.
+    pub(crate) handled: AtomicI64,
+}
+
+impl PluginRecord {
+    /// Keeps a record for as long as the process lives.
+    pub(crate) fn keep(self) -> &'static Self {
+        // Reachable for ever, so that leak checkers see what it is.
+        static ALL: parking_lot::Mutex<Vec<&'static PluginRecord>> = parking_lot::Mutex::new(Vec::new());
+        let kept: &'static Self = Box::leak(Box::new(self));
+        ALL.lock().push(kept);
+        kept
+    }
+
+    pub(crate) fn key(&'static self) -> RecordKey {
+        RecordKey::of(self)
+    }
+
+    pub(crate) fn lane(&self) -> Arc<Lane> {
+        self.lane.read().clone()
+    }
+
+    pub(crate) fn register(&self, generation: u64) -> Option<Arc<Register>> {
+        self.registers.read().iter().find(|register| register.generation() == generation).cloned()
+    }
+}
+
+/// Calls by message, as the boundary sees them.
+pub(crate) trait Router: Send + Sync {
+    /// Calls a method of a service and waits for its reply.
+    fn call(&self, message: Message<'_>) -> Result<Vec<u8>>;
+}
+
+/// A call by message.
+pub(crate) struct Message<'a> {
+    /// A plugin's id, or `application`.
+    pub(crate) caller: &'a str,
+    /// The caller's generation; 0 for the application.
+    pub(crate) generation: u64,
+    pub(crate) tenant: Tenant,
+    pub(crate) depth: u16,
+    pub(crate) service: &'a str,
+    pub(crate) major: u32,
+    pub(crate) method: &'a str,
+    pub(crate) data: Vec<u8>,
+    pub(crate) deadline: Instant,
+}
+
+/// One call of a plugin, as the functions of the tables see it.
+pub(crate) struct Call {
+    pub(crate) ctx: PintleCtx,
+    pub(crate) scope: Scope,
+    pub(crate) record: &'static PluginRecord,
+}
+
+impl Call {
+    pub(crate) fn core(&self) -> &'static Core {
+        self.record.core
+    }
+
+    pub(crate) fn grants(&self) -> &'static Grants {
+        self.scope.grants
+    }
+
+    /// The tenant on whose behalf the call is made. Lives as long as the context, which holds it.
+    pub(crate) fn tenant(&self) -> Result<Tenant> {
+        self.core().tenants.numbered(self.scope.tenant).ok_or_else(stale)
+    }
+
+    /// The register of the calling generation.
+    pub(crate) fn register(&self) -> Result<Arc<Register>> {
+        self.record.register(self.scope.generation).ok_or_else(stale)
+    }
+
+    /// UNAVAILABLE in `load` and `restore`, where a plugin prepares but does not act.
+    pub(crate) fn must_act(&self) -> Result<()> {
+        if Seat::phase(self.scope.seat) == Phase::Preparing {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "a plugin does not act in `load` and `restore`: emit and write from `enable` on",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long the caller of the running function still waits, in milliseconds.
+    pub(crate) fn remaining(&self) -> i64 {
+        match self.scope.deadline {
+            i64::MAX => PINTLE_FOREVER,
+            deadline => (deadline - self.core().now_ms()).max(0),
+        }
+    }
+}
+
+/// The way into the host: everything that all functions of all tables have in common.
+#[inline(always)]
+pub(crate) fn enter(ctx: PintleCtx, method: Method, body: impl FnOnce(&Call) -> Result<()>) -> PintleStatus {
+    if thread::in_sink() {
+        return in_sink(ctx);
+    }
+    enter_from_anywhere(ctx, method, body)
+}
+
+/// `enter` for the functions that may also be called from inside a sink.
+#[inline(always)]
+pub(crate) fn enter_from_anywhere(
+    ctx: PintleCtx,
+    method: Method,
+    body: impl FnOnce(&Call) -> Result<()>,
+) -> PintleStatus {
+    let Some(scope) = look_up(ctx) else { return fail(ctx, stale()) };
+    thread::count_call(scope.seat);
+    if !scope.grants.allows(method) {
+        return refuse(ctx, &scope, method);
+    }
+    // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
+    let record: &'static PluginRecord = unsafe { &*scope.record.as_ptr() };
+    let call = Call { ctx, scope, record };
+    match catch_unwind(AssertUnwindSafe(|| body(&call))) {
+        Ok(Ok(())) => PINTLE_OK,
+        Ok(Err(error)) => failed(&call, error),
+        Err(panic) => panicked(&call, &*panic),
+    }
+}
+
+#[cold]
+fn in_sink(ctx: PintleCtx) -> PintleStatus {
+    fail(
+        ctx,
+        Error::new(
+            ErrorKind::Reentrant,
+            "the host was called from inside a sink's `write`: take the bytes there and call when the function has returned",
+        ),
+    )
+}
+
+#[cold]
+fn refuse(ctx: PintleCtx, scope: &Scope, method: Method) -> PintleStatus {
+    thread::count_failure(scope.seat);
+    let grants = scope.grants;
+    let error = Error::lazy(ErrorKind::Denied, move || {
+        let (service, name) = method.asked_for().unwrap_or_default();
+        format!(
+            "plugin \"{}\" may not call {service}.{name}: add \"{service}\": {{}} to \"services\" in its manifest, or, if it is there, \"{name}\" to the methods that the manifest and the host's settings list",
+            grants.plugin()
+        )
+    });
+    fail(ctx, error)
+}
+
+#[cold]
+fn failed(call: &Call, error: Error) -> PintleStatus {
+    thread::count_failure(call.scope.seat);
+    fail(call.ctx, error)
+}
+
+#[cold]
+fn panicked(call: &Call, panic: &(dyn std::any::Any + Send)) -> PintleStatus {
+    let text = format!("the host panicked: {}: please report it", panic_text(panic));
+    failed(call, Error::new(ErrorKind::Panic, text))
+}
+
+#[cold]
+fn fail(ctx: PintleCtx, error: Error) -> PintleStatus {
+    let status = status_of(error.kind());
+    thread::remember(ctx, error);
+    status
+}
+
+/// The context or handle is over, another's, or never was.
+#[cold]
+pub(crate) fn stale() -> Error {
+    Error::new(
+        ErrorKind::StaleHandle,
+        "the context or handle is not valid: its call has ended, its generation is gone, or it was never given out; use `hold` for work that outlives its handler",
+    )
+}
+
+/// The status of a kind of failure.
+pub(crate) fn status_of(kind: ErrorKind) -> PintleStatus {
+    match kind {
+        ErrorKind::NotFound => PINTLE_NOT_FOUND,
+        ErrorKind::InvalidArgument => PINTLE_INVALID_ARGUMENT,
+        ErrorKind::Denied => PINTLE_DENIED,
+        ErrorKind::StaleHandle => PINTLE_STALE_HANDLE,
+        ErrorKind::BufferTooSmall => PINTLE_BUFFER_TOO_SMALL,
+        ErrorKind::Conflict => PINTLE_CONFLICT,
+        ErrorKind::WrongType => PINTLE_WRONG_TYPE,
+        ErrorKind::OutOfRange => PINTLE_OUT_OF_RANGE,
+        ErrorKind::TooLarge => PINTLE_TOO_LARGE,
+        ErrorKind::Quota => PINTLE_QUOTA,
+        ErrorKind::Timeout => PINTLE_TIMEOUT,
+        ErrorKind::Cancelled => PINTLE_CANCELLED,
+        ErrorKind::Busy => PINTLE_BUSY,
+        ErrorKind::Unavailable => PINTLE_UNAVAILABLE,
+        ErrorKind::Unsupported => PINTLE_UNSUPPORTED,
+        ErrorKind::Stopping => PINTLE_STOPPING,
+        ErrorKind::Reentrant => PINTLE_REENTRANT,
+        ErrorKind::Internal => PINTLE_INTERNAL,
+        ErrorKind::Panic => PINTLE_PANIC,
+    }
+}
+
+/// The kind of failure of a status that a plugin answered; OK has none, what is unknown counts as INTERNAL.
+pub(crate) fn kind_of(status: PintleStatus) -> Option<ErrorKind> {
+    const KINDS: [ErrorKind; 19] = [
+        ErrorKind::NotFound,
+        ErrorKind::InvalidArgument,
+        ErrorKind::Denied,
+        ErrorKind::StaleHandle,
+        ErrorKind::BufferTooSmall,
+        ErrorKind::Conflict,
+        ErrorKind::WrongType,
+        ErrorKind::OutOfRange,
+        ErrorKind::TooLarge,
+        ErrorKind::Quota,
+        ErrorKind::Timeout,
+        ErrorKind::Cancelled,
+        ErrorKind::Busy,
+        ErrorKind::Unavailable,
+        ErrorKind::Unsupported,
+        ErrorKind::Stopping,
+        ErrorKind::Reentrant,
+        ErrorKind::Internal,
+        ErrorKind::Panic,
+    ];
+    if status == PINTLE_OK {
+        return None;
+    }
+    let known = KINDS.into_iter().find(|kind| status_of(*kind) == status);
+    Some(known.unwrap_or(ErrorKind::Internal))
+}
+
+/// What a plugin's function answered, as a result: the status, with the text of `set_error`.
+pub(crate) fn answered(status: PintleStatus, text: Option<String>, what: &str) -> Result<()> {
+    let Some(kind) = kind_of(status) else { return Ok(()) };
+    let text = match text {
+        Some(text) => text,
+        None if status_of(kind) == status => format!("{what} failed ({kind:?}) and did not say why: set_error gives a failure a text"),
+        None => format!("{what} answered {status}, which is no status of this contract"),
+    };
+    Err(Error::new(kind, text))
+}
+
+/// Notes that a handler of a plugin ran.
+pub(crate) fn count_handled(record: &PluginRecord, ok: bool) {
+    record.handled.fetch_add(1, Relaxed);
+    if !ok {
+        record.handler_failures.fetch_add(1, Relaxed);
+    }
+}

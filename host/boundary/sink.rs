@@ -1,0 +1,65 @@
+//! Sinks: writing to those that callers pass, and the one that the host gives for replies.
+
+use std::ffi::c_void;
+
+use pintle_abi::*;
+
+use super::{enter_from_anywhere, input, stale, thread};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::Method,
+};
+
+/// The largest reply of a handler.
+pub(crate) const LARGEST_REPLY: usize = 1 << 20;
+
+/// A caller's sink, checked.
+#[derive(Clone, Copy)]
+pub(super) struct Sink {
+    data: *mut c_void,
+    write: unsafe extern "C" fn(*mut c_void, PintleBytes) -> PintleStatus,
+}
+
+impl Sink {
+    pub(super) fn new(name: &'static str, sink: PintleSink) -> Result<Self> {
+        let write = sink.write.ok_or_else(|| {
+            Error::argument(name, "its `write` is null: pass a sink such as pintle_buf_sink(&buf)")
+        })?;
+        Ok(Self { data: sink.data, write })
+    }
+
+    /// Hands the value over. CANCELLED if the sink refuses it.
+    ///
+    /// # Safety
+    /// `write` may be called with `data` until the call that the sink was passed to returns: the contract says so.
+    pub(super) unsafe fn write(&self, value: &[u8]) -> Result<()> {
+        // SAFETY: the caller vouches for it; the piece is borrowed for this one call.
+        let status = thread::inside_sink(|| unsafe { (self.write)(self.data, PintleBytes::new(value)) });
+        if status != PINTLE_OK {
+            return Err(Error::lazy(ErrorKind::Cancelled, move || {
+                format!("the sink that was passed refused the result with status {status}")
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// The sink that a running function of a plugin writes its reply to. Its `data` is the context that the function
+/// runs under, so that it is checked like one.
+pub(crate) fn reply_sink(ctx: PintleCtx) -> PintleSink {
+    PintleSink { data: std::ptr::without_provenance_mut(ctx as usize), write: Some(write_reply) }
+}
+
+unsafe extern "C" fn write_reply(data: *mut c_void, piece: PintleBytes) -> PintleStatus {
+    let ctx = data.addr() as PintleCtx;
+    enter_from_anywhere(ctx, Method::Reply, |call| {
+        // SAFETY: the contract says that the piece is readable for this call.
+        let piece = unsafe { input::bytes("piece", piece, LARGEST_REPLY) }?;
+        let worker = call.scope.worker.checked_sub(1).and_then(|number| call.core().pool.worker(number));
+        match worker.and_then(|worker| worker.write_reply(ctx, piece, LARGEST_REPLY)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::new(ErrorKind::TooLarge, "a reply has at most 1 MiB")),
+            None => Err(stale()),
+        }
+    })
+}
