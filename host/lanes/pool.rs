@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::RwLock;
+
 use super::{
     lane::{Lane, Task},
     monitor,
@@ -89,6 +91,8 @@ pub(crate) struct Pool {
     pub(super) changed: Condvar,
     pub(super) monitor: Condvar,
     waits: Mutex<Waits>,
+    /// The workers again, for those who only ask one about its call.
+    records: RwLock<HashMap<u32, Arc<Worker>>>,
 }
 
 #[derive(Default)]
@@ -133,6 +137,7 @@ impl Pool {
             changed: Condvar::new(),
             monitor: Condvar::new(),
             waits: Mutex::default(),
+            records: RwLock::default(),
         })
     }
 
@@ -200,7 +205,7 @@ impl Pool {
 
     /// The worker with this number, while it lives.
     pub(crate) fn worker(&self, number: u32) -> Option<Arc<Worker>> {
-        self.state.lock().workers.get(&number).map(|member| member.record.clone())
+        self.records.read().get(&number).cloned()
     }
 
     /// Ends the workers that have run a generation (fresh ones take their place on demand) and then closes its
@@ -321,6 +326,7 @@ impl Pool {
             number
         });
         let Ok(thread) = thread else { return };
+        self.records.write().insert(number, record.clone());
         let member = Member {
             record,
             thread: Some(thread),
@@ -408,6 +414,7 @@ impl Pool {
     fn end(self: &Arc<Self>, state: &mut State, number: u32) {
         let leaving_work = {
             state.change(number, |member| member.idle = false);
+            self.records.write().remove(&number);
             let member = state.workers.remove(&number);
             state.active -= 1;
             state.ended.extend(member.and_then(|member| member.thread));

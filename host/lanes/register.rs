@@ -184,6 +184,11 @@ impl Register {
         self.state.lock().enabling = false;
     }
 
+    /// Ends and releases what has handlers; contexts and loggers stay. Called on the lane, when nothing else of it runs.
+    pub(crate) fn drain_handlers(&self) {
+        self.drain_where(|held| held.entry.needs_release());
+    }
+
     /// Ends and releases everything. Called on the lane, when nothing else of it runs.
     pub(crate) fn drain(&self) {
         self.drain_where(|_| true);

@@ -12,6 +12,7 @@ use std::{
 };
 
 use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW, Symbol};
+use parking_lot::Mutex;
 use pintle_abi::*;
 
 use super::manifest::Manifest;
@@ -31,7 +32,7 @@ const SMALLEST: u32 = (std::mem::offset_of!(PintlePlugin, load) + 8) as u32;
 /// A library that was opened and has said what it is. Not closed when dropped: only `close` does that, because it
 /// must not happen on a thread that has run it.
 pub(crate) struct Library {
-    handle: Option<Handle>,
+    handle: Mutex<Option<Handle>>,
     path: PathBuf,
     plugin: PintlePlugin,
 }
@@ -65,7 +66,7 @@ impl Library {
         // the folder; the file was checked to be whole and of this platform, so that the loader does not fault on it.
         let handle = unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
             .map_err(|error| refused(open_error(manifest, &error)))?;
-        let mut library = Self { handle: Some(handle), path: path.to_owned(), plugin: empty() };
+        let mut library = Self { handle: Mutex::new(Some(handle)), path: path.to_owned(), plugin: empty() };
         match library.ask(manifest) {
             Ok(plugin) => {
                 library.plugin = plugin;
@@ -76,7 +77,8 @@ impl Library {
     }
 
     fn ask(&self, manifest: &Manifest) -> Result<PintlePlugin> {
-        let handle = self.handle.as_ref().expect("it is open until it is closed");
+        let handle = self.handle.lock();
+        let handle = handle.as_ref().expect("it is open until it is closed");
         // SAFETY: the symbol's name says what type it has: it carries the major version of the contract.
         let entry: Symbol<Entry> = unsafe { handle.get(ENTRY.to_bytes_with_nul()) }
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "it does not export pintle_plugin_entry_v1: define it with PINTLE_EXPORT"))?;
@@ -163,9 +165,10 @@ impl Library {
         Some(unsafe { call(state.0, ctx, &raw const request, boundary::reply_sink(ctx)) })
     }
 
-    /// Closes the library and tells whether it is gone from the process's memory. On a thread that has never run it.
-    pub(crate) fn close(mut self) -> Closed {
-        let Some(handle) = self.handle.take() else { return Closed::Kept };
+    /// Closes the library and tells whether it is gone from the process's memory. Its generation has ended, so nobody
+    /// calls it any more; on a thread that has never run it.
+    pub(crate) fn close(&self) -> Closed {
+        let Some(handle) = self.handle.lock().take() else { return Closed::Kept };
         if handle.close().is_err() {
             return Closed::Kept;
         }
@@ -176,7 +179,7 @@ impl Library {
 impl Drop for Library {
     fn drop(&mut self) {
         // Not closed on purpose: it stays mapped, which is always safe.
-        std::mem::forget(self.handle.take());
+        std::mem::forget(self.handle.get_mut().take());
     }
 }
 

@@ -1,0 +1,335 @@
+//! One loaded copy of one library, and the steps of its life. Every step runs on the plugin's lane, alone.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    library::{Closed, Library, Refused, Request, State},
+    manifest::Manifest,
+    stage::Staged,
+};
+use crate::{
+    boundary::{self, PluginRecord, answered},
+    error::{Error, ErrorKind, Result},
+    identity::{Grants, Scope, Slot, Tenant},
+    lanes::{About, Pending, Register, Retired, Run, Task},
+};
+
+/// A generation whose `load` returned OK.
+pub(crate) struct Generation {
+    number: u64,
+    record: &'static PluginRecord,
+    manifest: Arc<Manifest>,
+    mapped: Arc<Mapped>,
+    state: State,
+    grants: &'static Grants,
+    register: Arc<Register>,
+    own: Mutex<Own>,
+}
+
+/// The plugin's own context.
+struct Own {
+    slot: Slot,
+    ctx: u64,
+}
+
+/// A library that is open, and the staged file that it was opened from.
+struct Mapped {
+    number: u64,
+    record: &'static PluginRecord,
+    library: Library,
+    staged: Mutex<Option<Staged>>,
+    /// Threads that ran its code must end before it is closed.
+    join: bool,
+    keep: bool,
+}
+
+/// What a generation is made of, before there is one.
+pub(crate) struct Parts {
+    pub(crate) number: u64,
+    pub(crate) record: &'static PluginRecord,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) grants: &'static Grants,
+    pub(crate) staged: Staged,
+}
+
+impl Generation {
+    /// Opens the library and calls `load`, within `deadline`. If `load` returns only after that, it is undone then.
+    pub(crate) fn load(parts: Parts, deadline: Duration) -> Result<Arc<Self>> {
+        let record = parts.record;
+        let undo = |late: Result<Arc<Self>>, run: &mut Run<'_>| {
+            if let Ok(generation) = late {
+                generation.unload_here(run);
+                generation.retire();
+            }
+        };
+        on_lane(record, "load", deadline, move |run| Self::load_here(parts, run), undo)?
+    }
+
+    fn load_here(parts: Parts, run: &mut Run<'_>) -> Result<Arc<Self>> {
+        let Parts { number, record, manifest, grants, staged } = parts;
+        let full = |what| {
+            Error::new(ErrorKind::Quota, format!("the process has no room for another {what}")).of(record.id.clone())
+        };
+        let register = Arc::new(Register::new(number).ok_or_else(|| full("generation: 4,096 are alive"))?);
+        let mut slot = Slot::take().ok_or_else(|| full("context: 65,536 are alive"))?;
+        let seat = register.seat().index();
+        // From here on this thread may carry destructors that lie in the library.
+        run.note(number, seat);
+        let (library, refusal) = match Library::open(&staged.library, &manifest) {
+            Ok(library) => (library, None),
+            Err(Refused { error, library: Some(library) }) => (library, Some(error)),
+            Err(Refused { error, library: None }) => return Err(error),
+        };
+        let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
+        let mapped = Arc::new(Mapped { number, record, library, staged: Mutex::new(Some(staged)), join, keep });
+        if let Some(error) = refusal {
+            mapped.retire();
+            return Err(error);
+        }
+        let ctx = slot.open(&Scope::own(record.key(), grants, number, seat));
+        record.registers.write().push(register.clone());
+        slot.set_worker(Some(run.worker()));
+        run.enter_own(ctx, number, seat);
+        let (status, state) = mapped.library.load(ctx);
+        let outcome = run.leave();
+        slot.set_worker(None);
+        let own = Mutex::new(Own { slot, ctx });
+        let generation = Arc::new(Self { number, record, manifest, mapped, state, grants, register, own });
+        match answered(status, outcome.error, "`load`") {
+            Ok(()) => Ok(generation),
+            Err(error) => {
+                generation.end_here();
+                generation.retire();
+                Err(error.of(record.id.clone()))
+            }
+        }
+    }
+
+    /// Calls `enable`; from its OK on handlers run.
+    pub(crate) fn enable(self: &Arc<Self>, deadline: Duration) -> Result<()> {
+        let me = self.clone();
+        let late = self.clone();
+        let step = move |run: &mut Run<'_>| {
+            me.register.begin_enable();
+            let outcome = me.lifecycle(run, "`enable`", |ctx| me.mapped.library.enable(me.state, ctx));
+            match &outcome {
+                Ok(()) => me.register.go_live(),
+                Err(_) => {
+                    me.register.stop();
+                    me.register.drain_since_enable();
+                }
+            }
+            outcome
+        };
+        // Nobody counts on it any more: it goes back to being disabled.
+        let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
+            if outcome.is_ok() {
+                late.register.stop();
+                let _ = late.disable_here(run);
+            }
+        };
+        on_lane(self.record, "enable", deadline, step, undo)?
+    }
+
+    /// Calls `disable`, whatever it answers, and drops what was registered since `enable`.
+    pub(crate) fn disable(self: &Arc<Self>, deadline: Duration) -> Result<()> {
+        self.register.stop();
+        self.record.core.pool.stop_waits(self.number);
+        let me = self.clone();
+        on_lane(self.record, "disable", deadline, move |run| me.disable_here(run), |_, _| ())?
+    }
+
+    fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
+        let outcome = self.lifecycle(run, "`disable`", |ctx| self.mapped.library.disable(self.state, ctx));
+        self.register.drain_since_enable();
+        outcome
+    }
+
+    /// Calls `unload` and ends everything of the generation. The library is closed later, when no thread is left that
+    /// ran it.
+    pub(crate) fn unload(self: Arc<Self>, deadline: Duration) -> Result<()> {
+        self.register.stop();
+        let record = self.record;
+        let me = self;
+        let step = move |run: &mut Run<'_>| {
+            me.unload_here(run);
+            me
+        };
+        let undo = |late: Arc<Self>, _: &mut Run<'_>| late.retire();
+        on_lane(record, "unload", deadline, step, undo).map(|generation| generation.retire())
+    }
+
+    fn unload_here(&self, run: &mut Run<'_>) {
+        self.register.stop();
+        // Handed back before `unload`, as promised, and with the contexts still valid.
+        run.note(self.number, self.register.seat().index());
+        self.register.drain_handlers();
+        let _ = self.lifecycle(run, "`unload`", |ctx| {
+            self.mapped.library.unload(self.state, ctx);
+            pintle_abi::PINTLE_OK
+        });
+        self.end_here();
+    }
+
+    /// Ends contexts and registrations: from here on everything of it is stale.
+    fn end_here(&self) {
+        self.register.stop();
+        self.register.drain();
+        self.own.lock().slot.close();
+        self.record.registers.write().retain(|register| !Arc::ptr_eq(register, &self.register));
+    }
+
+    /// Offers a new config.
+    pub(crate) fn configure(self: &Arc<Self>, config: Vec<u8>, deadline: Duration) -> Result<()> {
+        let me = self.clone();
+        let step = move |run: &mut Run<'_>| {
+            me.lifecycle(run, "`configure`", |ctx| me.mapped.library.configure(me.state, ctx, &config))
+        };
+        on_lane(self.record, "configure", deadline, step, |_, _| ())?
+    }
+
+    /// Answers a call by message. In the lane's turn, not alone.
+    pub(crate) fn answer(&self, run: &mut Run<'_>, call: &Answer<'_>, started: impl FnOnce(u64) -> bool) -> Option<Result<Vec<u8>>> {
+        let Answer { tenant, depth, deadline, request } = call;
+        let scope = Scope {
+            tenant: tenant.number(),
+            depth: *depth,
+            deadline: *deadline,
+            ..Scope::own(self.record.key(), self.grants, self.number, self.register.seat().index())
+        };
+        let name = format!("{}.{}", request.service, request.method);
+        let ctx = run.enter(&scope, About { kind: "call", name: name.as_str().into() });
+        if !started(ctx) {
+            drop(run.leave());
+            return None;
+        }
+        let status = self.mapped.library.call(self.state, ctx, request);
+        let outcome = run.leave();
+        let result = match status {
+            Some(status) => answered(status, outcome.error, &format!("\"{name}\"")).map(|()| outcome.reply),
+            None => Err(Error::new(ErrorKind::Unsupported, "its `call` is null although its manifest provides services")),
+        };
+        boundary::count_handled(self.record, result.is_ok());
+        Some(result.map_err(|error| error.of(self.record.id.clone())))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    pub(crate) fn register(&self) -> &Arc<Register> {
+        &self.register
+    }
+
+    /// Runs a function of the plugin under its own context.
+    fn lifecycle(&self, run: &mut Run<'_>, what: &str, function: impl FnOnce(u64) -> pintle_abi::PintleStatus) -> Result<()> {
+        let seat = self.register.seat().index();
+        let ctx = {
+            let mut own = self.own.lock();
+            own.slot.set_worker(Some(run.worker()));
+            own.ctx
+        };
+        run.enter_own(ctx, self.number, seat);
+        let status = function(ctx);
+        let outcome = run.leave();
+        self.own.lock().slot.set_worker(None);
+        answered(status, outcome.error, what).map_err(|error| error.of(self.record.id.clone()))
+    }
+
+    /// Closes the library as soon as that is safe. The generation has ended.
+    fn retire(&self) {
+        self.mapped.retire();
+    }
+}
+
+impl Mapped {
+    fn retire(self: &Arc<Self>) {
+        let me = self.clone();
+        self.record.core.pool.retire(Retired {
+            generation: self.number,
+            join: self.join,
+            close: Box::new(move || me.close()),
+        });
+    }
+
+    /// On a thread that has never run it, when no thread is left that has.
+    fn close(&self) {
+        let closed = if self.keep { Closed::Kept } else { self.library.close() };
+        drop(self.staged.lock().take());
+        self.record.core.report_closed(&self.record.id, self.number, closed == Closed::Kept, self.keep);
+    }
+}
+
+/// A call by message, as a generation is asked to answer it.
+pub(crate) struct Answer<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) depth: u16,
+    /// In milliseconds of the host's clock.
+    pub(crate) deadline: i64,
+    pub(crate) request: Request<'a>,
+}
+
+/// A task: one step of a plugin's life.
+struct Step {
+    name: &'static str,
+    deadline: Duration,
+    body: Mutex<Option<Box<dyn FnOnce(&mut Run<'_>) + Send>>>,
+}
+
+impl Task for Step {
+    fn run(&self, run: &mut Run<'_>) {
+        let body = self.body.lock().take();
+        if let Some(body) = body {
+            body(run);
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("`{}`", self.name)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(self.deadline)
+    }
+}
+
+/// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
+/// `deadline`, nobody waits any more and `late` is given its result.
+fn on_lane<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+) -> Result<T> {
+    let pending = Arc::new(Pending::new());
+    let mine = pending.clone();
+    let body = move |run: &mut Run<'_>| {
+        if mine.start(0)
+            && let Err(value) = mine.finish(body(run))
+        {
+            late(value, run);
+        }
+    };
+    let step = Step { name, deadline, body: Mutex::new(Some(Box::new(body))) };
+    let lane = record.lane();
+    let push = || lane.push_alone(Arc::new(step));
+    let outcome = record.core.pool.wait_for(&lane, 0, &pending, Instant::now() + deadline, push);
+    outcome.map_err(|error| match error.kind() {
+        ErrorKind::Timeout => Error::new(
+            ErrorKind::Timeout,
+            format!("`{name}` did not return within {} ms: nothing else of it runs until it does", deadline.as_millis()),
+        )
+        .of(record.id.clone()),
+        _ => error,
+    })
+}
