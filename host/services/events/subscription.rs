@@ -311,6 +311,11 @@ impl Queue {
         std::mem::take(&mut self.counters.waiting)
     }
 
+    #[cfg(test)]
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
     fn wake_next(&self, capacity: usize) {
         if self.events.len() < capacity
             && let Some(first) = self.waiters.front()
