@@ -6,7 +6,7 @@
 //! JSON data passes as text, never as numbers and maps, so that nobody's long integers are rounded and nobody's
 //! members are sorted; only the white space between tokens is dropped, which may have line ends in it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use chrono::{DateTime, SecondsFormat};
 use data_encoding::BASE64;
@@ -157,7 +157,7 @@ impl<'a> Members<'a> {
     }
 
     /// The payload and its content type, which is JSON for data that is and says nothing.
-    fn data(&mut self, content_type: Option<String>) -> Result<(Cow<'static, str>, std::sync::Arc<[u8]>)> {
+    fn data(&mut self, content_type: Option<String>) -> Result<(Cow<'static, str>, Arc<[u8]>)> {
         let bytes = match (self.remove("data"), self.remove("data_base64")) {
             (Some(_), Some(_)) => {
                 return Err(malformed("the CloudEvent has `data` and `data_base64`: only one is allowed"));

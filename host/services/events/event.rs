@@ -226,7 +226,7 @@ pub(super) fn fault(text: &str, least: usize, most: usize) -> Option<String> {
         return Some(format!("has {} bytes, at most {most} are allowed", text.len()));
     }
     // Bytes first: nearly all text here is ASCII, and this loop is on the path of every event.
-    if text.bytes().any(|b| b < 0x20 || b >= 0x7f) {
+    if text.bytes().any(|b| !(0x20..0x7f).contains(&b)) {
         let (at, c) = text.char_indices().find(|(_, c)| c.is_control())?;
         return Some(format!("has the control character U+{:04X} at byte {at}", u32::from(c)));
     }

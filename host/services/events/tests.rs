@@ -288,22 +288,27 @@ impl<F: Fn(&Arc<Subscription>) -> Result<()> + Send + Sync> Deliver for Meanwhil
 fn there_are_never_fewer_tokens_than_events() {
     // While the lane makes up its mind about "2", the token of "1" runs, or "2" is displaced, or the queue is emptied.
     type Act = fn(&Arc<Subscription>, &Events);
-    let cases: [(Act, &str); 3] = [
+    let cases: [(&str, Act, &[&str]); 3] = [
+        ("taken", |s, _| assert_eq!(handle(s).as_deref(), Some("1")), &[]),
         (
-            |s, _| drop(s.take().map(|_| s.delivered(true)).and(s.take().map(|_| s.delivered(true)))),
-            "two tokens run",
+            "displaced",
+            |_, events| {
+                emit(events, "a", 3);
+                emit(events, "a", 4);
+            },
+            &["3"],
         ),
-        (|_, events| drop([emit(events, "a", 3), emit(events, "a", 4)]), "displaced"),
         (
+            "emptied",
             |s, events| {
                 s.set_live(false);
                 s.set_live(true);
                 emit(events, "a", 5);
             },
-            "emptied",
+            &["5"],
         ),
     ];
-    for (act, what) in cases {
+    for (what, act, left) in cases {
         let events = engine();
         let tokens = Arc::new(AtomicUsize::new(0));
         let calls = AtomicUsize::new(0);
@@ -324,6 +329,8 @@ fn there_are_never_fewer_tokens_than_events() {
         let counters = subscription.counters();
         adds_up(counters);
         assert!(counters.waiting <= tokens.load(Ordering::SeqCst) as u64, "{what}: {counters:?}");
+        let waiting: Vec<_> = std::iter::from_fn(|| handle(&subscription)).collect();
+        assert_eq!(waiting, left, "{what}: no more is lost than has to be");
     }
 }
 
@@ -412,16 +419,15 @@ fn a_waiting_publisher_goes_on_when_there_is_something_to_know() {
             Emitted { matched: 1, ..Emitted::default() },
         ),
     ];
-    for (what, act, expected) in cases {
+    // Early: somewhere between the publisher's look at the full queue and its sleep.
+    for ((what, act, expected), early) in cases.into_iter().flat_map(|case| [(case, true), (case, false)]) {
         let (events, lane, subscription, waits) = full(1);
         let emitted = thread::scope(|scope| {
-            let publisher = scope.spawn(|| {
-                let begun = Instant::now();
-                let emitted = events.emit(draft("a", "late"), LONG).unwrap();
-                assert!(begun.elapsed() < LONG, "{what}: it slept to the end");
-                emitted
-            });
+            let publisher = scope.spawn(|| emit_patiently(&events, "late"));
             waits.recv().unwrap();
+            if !early {
+                until_waiting(&subscription, 1);
+            }
             act(&events, &subscription);
             publisher.join().unwrap()
         });
@@ -431,9 +437,47 @@ fn a_waiting_publisher_goes_on_when_there_is_something_to_know() {
             assert_eq!(emitted, expected, "{what}");
         }
         assert_eq!(lane.waiting.load(Ordering::SeqCst), 0, "{what}: the permit is given back");
-        assert!(subscription.queue.lock().nobody_waits(), "{what}");
+        assert_eq!(subscription.queue.lock().publishers(), 0, "{what}");
         adds_up(events.totals().counters);
     }
+}
+
+fn emit_patiently(events: &Events, subject: &str) -> Emitted {
+    let begun = Instant::now();
+    let emitted = events.emit(draft("a", subject), LONG).unwrap();
+    assert!(begun.elapsed() < LONG, "{subject}: it slept to the end");
+    emitted
+}
+
+/// Until so many publishers have lined up for room.
+fn until_waiting(subscription: &Subscription, publishers: usize) {
+    while subscription.queue.lock().publishers() < publishers {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn room_that_is_made_while_the_first_in_line_leaves_is_told_to_the_next() {
+    let events = engine();
+    // When "first" has its place, one more is made, whose bell rings for it again: it is still in the line.
+    let deliver = Meanwhile(|s: &Arc<Subscription>| {
+        if s.counters().matched == 3 {
+            s.take().unwrap();
+        }
+        Ok(())
+    });
+    let subscription = events.subscribe(bounded("a", 2, Policy::Wait), Arc::new(deliver)).unwrap();
+    emit(&events, "a", 1);
+    emit(&events, "a", 2);
+    thread::scope(|scope| {
+        for (subject, line) in [("first", 1), ("second", 2)] {
+            let events = &events;
+            scope.spawn(move || assert_eq!(emit_patiently(events, subject).queued, 1));
+            until_waiting(&subscription, line);
+        }
+        subscription.take().unwrap();
+    });
+    assert_eq!(subscription.counters().waiting, 2);
 }
 
 #[test]
@@ -444,7 +488,7 @@ fn a_publisher_waits_no_longer_than_it_said() {
     assert_eq!(events.emit(draft("a", ""), wait).unwrap().dropped, 1);
     assert!(begun.elapsed() >= wait);
     assert_eq!(subscription.counters().dropped, Drops { no_room: 1, ..Drops::default() });
-    assert!(subscription.queue.lock().nobody_waits());
+    assert_eq!(subscription.queue.lock().publishers(), 0);
     assert_eq!(lane.tokens(), 2);
 }
 
@@ -642,7 +686,7 @@ fn the_counts_add_up_while_everything_happens_at_once() {
         adds_up(counters);
         assert_eq!(counters.matched, (PUBLISHERS * EACH) as u64);
         assert_eq!((counters.waiting, counters.running), (0, 0), "no event is left without a token");
-        assert!(subscription.queue.lock().nobody_waits());
+        assert_eq!(subscription.queue.lock().publishers(), 0);
     }
 }
 

@@ -45,12 +45,11 @@ impl Topic {
 
     /// Refuses the topics that an application may not publish: those of plugins and the host's own.
     pub fn check_application_topic(&self) -> Result<()> {
-        let owner = match self.tokens().next() {
-            Some(PLUGIN) => "a plugin's: only that plugin publishes them",
-            Some(HOST) => "the host's own: only it publishes them",
+        let (first, owner) = match self.tokens().next() {
+            Some(PLUGIN) => (PLUGIN, "a plugin's: only that plugin publishes them"),
+            Some(HOST) => (HOST, "the host's own: only it publishes them"),
             _ => return Ok(()),
         };
-        let first = self.tokens().next().unwrap_or_default();
         Err(Error::new(ErrorKind::Denied, format!("topic \"{self}\": topics below `{first}.` are {owner}"))
             .mend("publish under another first token"))
     }
