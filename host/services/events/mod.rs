@@ -1,1 +1,353 @@
-//! Being built.
+//! The event engine: who publishes what, who gets it, and what becomes of it when they do not keep up.
+//!
+//! Transient events: at most once to each subscription that matches, in order for each, and never at the cost of the
+//! publisher, which waits for no handler. Open next: [`topic`] for what matches what, [`subscription`] for queues and
+//! policies, [`cloud`] for CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers,
+//! and [`Clock`]; which topics a plugin may publish and subscribe to is decided before.
+//!
+//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals or a waiter. None
+//! is held while [`Deliver`] is called.
+
+pub mod cloud;
+mod counters;
+mod event;
+mod routes;
+mod subscription;
+#[cfg(test)]
+mod tests;
+pub mod topic;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use self::{
+    counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
+    event::{Draft, Event, Extension, JSON, MAX_DATA_BYTES, MAX_DEPTH},
+    subscription::{Deliver, Policy, Subscription},
+    topic::{Pattern, PatternToken, Topic},
+};
+use self::{
+    routes::Routes,
+    subscription::{Offer, Queue, Waiter, Waiting},
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many events may wait in a subscription that does not say.
+pub const DEFAULT_CAPACITY: usize = 1_024;
+
+/// The most events that may wait in one subscription.
+pub const MAX_CAPACITY: usize = 65_536;
+
+/// The longest that a publisher may wait for room.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+
+const MAX_NAME_BYTES: usize = 128;
+
+/// Tells the time of day; any closure that does is one.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01 UTC.
+    fn unix_ms(&self) -> i64;
+}
+
+impl<F: Fn() -> i64 + Send + Sync> Clock for F {
+    fn unix_ms(&self) -> i64 {
+        self()
+    }
+}
+
+/// The event engine of one host.
+pub struct Events {
+    clock: Box<dyn Clock>,
+    register: RwLock<Register>,
+    /// Of subscriptions that are over; what counts publishers is beside it.
+    ended: Arc<Mutex<Totals>>,
+    emitted: AtomicU64,
+    unheard: AtomicU64,
+    /// Ids are `<prefix>-<number>`: no other engine, process or machine has this prefix.
+    id_prefix: String,
+    id_number: AtomicU64,
+}
+
+#[derive(Default)]
+struct Register {
+    routes: Routes,
+    by_number: BTreeMap<u64, Arc<Subscription>>,
+    names: HashSet<Name>,
+    last_number: u64,
+    shut_down: bool,
+}
+
+/// What must be unique: a name within owner and tenant.
+type Name = (u64, Option<Arc<str>>, Arc<str>);
+
+/// What a subscriber asks for.
+#[derive(Clone, Debug)]
+pub struct SubscribeRequest {
+    /// Who asks: a number that means nothing here.
+    pub owner: u64,
+    /// Whose events it is to see; None: the system scope, which sees those of every tenant.
+    pub tenant: Option<Arc<str>>,
+    /// Which topics. That the owner may have them was checked before.
+    pub pattern: Pattern,
+    /// The name, at most 128 bytes, unique within owner and tenant; empty: the pattern.
+    pub name: String,
+    /// How many events may wait, at most 65,536; 0: 1,024.
+    pub capacity: usize,
+    /// What happens when that many wait.
+    pub policy: Policy,
+    /// Whether it takes events at once, or only after [`Subscription::set_live`].
+    pub live: bool,
+}
+
+impl SubscribeRequest {
+    /// With all defaults, live at once.
+    #[must_use]
+    pub fn new(owner: u64, tenant: Option<Arc<str>>, pattern: Pattern) -> Self {
+        Self {
+            owner,
+            tenant,
+            pattern,
+            name: String::new(),
+            capacity: 0,
+            policy: Policy::default(),
+            live: true,
+        }
+    }
+}
+
+impl Events {
+    /// An engine that nobody has subscribed to yet.
+    pub fn new(clock: impl Clock + 'static) -> Self {
+        // Each `RandomState` has keys of its own, drawn from the system; time and process are mixed in for platforms
+        // where those are poor.
+        let id_prefix =
+            format!("{:016x}", RandomState::new().hash_one((clock.unix_ms(), std::process::id())));
+        Self {
+            clock: Box::new(clock),
+            register: RwLock::default(),
+            ended: Arc::default(),
+            emitted: AtomicU64::new(0),
+            unheard: AtomicU64::new(0),
+            id_prefix,
+            id_number: AtomicU64::new(0),
+        }
+    }
+
+    /// Subscribes. `deliver` is told of each event that is queued, and may be before this returns.
+    ///
+    /// CONFLICT if the owner has a subscription of that name under that tenant; STOPPING after
+    /// [`shutdown`](Self::shutdown).
+    pub fn subscribe(
+        &self,
+        request: SubscribeRequest,
+        deliver: Arc<dyn Deliver>,
+    ) -> Result<Arc<Subscription>> {
+        let capacity = match request.capacity {
+            0 => DEFAULT_CAPACITY,
+            1..=MAX_CAPACITY => request.capacity,
+            over => return Err(Error::argument("capacity", format!("is {over}, at most {MAX_CAPACITY}"))),
+        };
+        if request.tenant.as_deref() == Some("") {
+            // Taking it for the system scope would show one caller's mistake every tenant's events.
+            return Err(Error::argument("tenant", "is empty, the system scope is no tenant"));
+        }
+        let name: Arc<str> = match request.name.as_str() {
+            "" => request.pattern.as_str().into(),
+            name if name.len() > MAX_NAME_BYTES => {
+                let problem = format!("has {} bytes, at most {MAX_NAME_BYTES} are allowed", name.len());
+                return Err(Error::argument("name", problem));
+            }
+            name if name.contains(char::is_control) => {
+                return Err(Error::argument("name", "has a control character"));
+            }
+            name => name.into(),
+        };
+
+        let mut register = self.register.write();
+        if register.shut_down {
+            return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
+        }
+        if !register.names.insert((request.owner, request.tenant.clone(), Arc::clone(&name))) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("there is a subscription with the name {name:?} already"),
+            )
+            .mend("end that one first, or give this one a name of its own"));
+        }
+        register.last_number += 1;
+        let subscription = Arc::new(Subscription {
+            number: register.last_number,
+            owner: request.owner,
+            tenant: request.tenant,
+            name,
+            pattern: request.pattern,
+            capacity,
+            policy: request.policy,
+            deliver,
+            queue: Mutex::new(Queue::new(request.live, Arc::downgrade(&self.ended))),
+        });
+        register.routes.insert(Arc::clone(&subscription));
+        register.by_number.insert(subscription.number, Arc::clone(&subscription));
+        Ok(subscription)
+    }
+
+    /// Publishes an event to each subscription that matches and answers what became of it, without waiting for any
+    /// handler. `wait`: how long it may wait, in all, for room where the policy is to.
+    ///
+    /// A full queue is no error. REENTRANT if too many events led to this one; TOO_LARGE; INVALID_ARGUMENT;
+    /// UNAVAILABLE after [`shutdown`](Self::shutdown). That the publisher may use the topic was checked before.
+    pub fn emit(&self, draft: Draft, wait: Duration) -> Result<Emitted> {
+        draft.check()?;
+        if wait > MAX_WAIT {
+            let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
+            return Err(Error::argument("wait_ms", problem));
+        }
+        let matching = {
+            let register = self.register.read();
+            if register.shut_down {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the events of this host have been shut down",
+                ));
+            }
+            register.routes.matching(&draft.topic, &draft.tenant)
+        };
+        self.emitted.fetch_add(1, Ordering::Relaxed);
+
+        let mut emitted = Emitted::default();
+        if !matching.is_empty() {
+            let event = Arc::new(draft.stamp(|| self.next_id(), self.clock.unix_ms()));
+            let patient = !wait.is_zero();
+            let mut full = Vec::new();
+            for subscription in &matching {
+                match subscription.offer(&event, patient) {
+                    Offer::Full => full.push(subscription),
+                    settled => emitted.add(settled),
+                }
+            }
+            if !full.is_empty() {
+                wait_for_room(full, &event, Instant::now() + wait, &mut emitted);
+            }
+        }
+        if emitted.matched == 0 {
+            self.unheard.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(emitted)
+    }
+
+    /// Ends a subscription: what waits in its queue is dropped, publishers that wait for it go on, and its name is
+    /// free. A handler that runs is not waited for. Ending it twice does nothing.
+    pub fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+        let mut register = self.register.write();
+        // Numbers are each engine's own: a subscription of another one must not end its namesake here.
+        let ours = register.by_number.get(&subscription.number);
+        if !ours.is_some_and(|ours| Arc::ptr_eq(ours, subscription)) {
+            return;
+        }
+        register.by_number.remove(&subscription.number);
+        register.routes.remove(subscription);
+        register.names.remove(&(
+            subscription.owner,
+            subscription.tenant.clone(),
+            Arc::clone(&subscription.name),
+        ));
+        // Under the lock, so that `totals` finds its counts in one place and never in two or none.
+        subscription.end();
+    }
+
+    /// Takes no more events and no more subscriptions, and lets publishers that wait go on. What is queued stays, for
+    /// the lanes to finish.
+    pub fn shutdown(&self) {
+        let mut register = self.register.write();
+        register.shut_down = true;
+        for subscription in register.by_number.values() {
+            subscription.hurry();
+        }
+    }
+
+    /// All subscriptions, in the order in which they were made.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
+        let register = self.register.read();
+        let report = |s: &Arc<Subscription>| SubscriptionReport {
+            owner: s.owner,
+            tenant: s.tenant.clone(),
+            name: Arc::clone(&s.name),
+            pattern: s.pattern.clone(),
+            capacity: s.capacity,
+            policy: s.policy,
+            counters: s.counters(),
+        };
+        register.by_number.values().map(report).collect()
+    }
+
+    /// The counts since the engine was made.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let register = self.register.read();
+        let mut totals = *self.ended.lock();
+        totals.emitted = self.emitted.load(Ordering::Relaxed);
+        totals.unheard = self.unheard.load(Ordering::Relaxed);
+        for subscription in register.by_number.values() {
+            totals.counters += subscription.counters();
+        }
+        totals
+    }
+
+    fn next_id(&self) -> String {
+        format!("{}-{:x}", self.id_prefix, self.id_number.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Emitted {
+    /// Counts what became of the event at one subscription.
+    fn add(&mut self, offer: Offer) {
+        let (queued, dropped, displaced) = match offer {
+            Offer::Queued => (1, 0, 0),
+            Offer::Displaced => (1, 0, 1),
+            Offer::Dropped => (0, 1, 0),
+            // An end that came in between is as good as one that came before.
+            Offer::Over | Offer::Full => (0, 0, 0),
+        };
+        self.matched += queued + dropped;
+        self.queued += queued;
+        self.dropped += dropped;
+        self.displaced += displaced;
+    }
+}
+
+/// Waits for room in several subscriptions at once, so that one that hangs does not keep the event from the others.
+fn wait_for_room(
+    full: Vec<&Arc<Subscription>>,
+    event: &Arc<Event>,
+    deadline: Instant,
+    emitted: &mut Emitted,
+) {
+    let waiter = Arc::new(Waiter::default());
+    let mut waits = Vec::with_capacity(full.len());
+    for subscription in full {
+        match Waiting::begin(subscription, &waiter) {
+            Ok(waiting) => waits.push(waiting),
+            Err(_) => emitted.add(subscription.offer(event, false)),
+        }
+    }
+    while !waits.is_empty() {
+        let patient = waiter.sleep(deadline);
+        waits.retain(|waiting| match waiting.subscription.offer(event, patient) {
+            Offer::Full => true,
+            settled => {
+                emitted.add(settled);
+                false
+            }
+        });
+    }
+}
