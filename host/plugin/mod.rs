@@ -3,4 +3,8 @@
 pub mod discover;
 pub mod inspect;
 pub mod manifest;
+pub mod ownership;
 pub mod stage;
+
+#[cfg(test)]
+mod fixtures;
