@@ -248,8 +248,15 @@ impl Inspection {
     }
 }
 
-/// The manifest's file beside the library, if there is one.
-pub(super) fn beside(library: &Path) -> Result<Option<ManifestText>> {
+/// The manifest's text beside the library, if there is one.
+fn beside(library: &Path) -> Result<Option<ManifestText>> {
+    let Some((path, file)) = open_beside(library)? else { return Ok(None) };
+    let bytes = read_beside(&file, &path)?;
+    Ok(Some(ManifestText { bytes, beside: Some(path) }))
+}
+
+/// The manifest's file beside the library, if there is one, open.
+pub(super) fn open_beside(library: &Path) -> Result<Option<(PathBuf, File)>> {
     let mut found: Option<(PathBuf, File)> = None;
     for path in beside_paths(library) {
         match open_regular(&path) {
@@ -264,9 +271,7 @@ pub(super) fn beside(library: &Path) -> Result<Option<ManifestText>> {
             Err(error) => return Err(error),
         }
     }
-    let Some((path, file)) = found else { return Ok(None) };
-    let bytes = read_beside(&file, &path)?;
-    Ok(Some(ManifestText { bytes, beside: Some(path) }))
+    Ok(found)
 }
 
 /// The text of a manifest's file.
