@@ -1,1 +1,249 @@
-//! Being built.
+//! Which plugins lie in the folders? Looks into several folders and one level of sub-folders, inspects every
+//! library there (see [`inspect`](super::inspect)), and answers what can be loaded and what cannot, each with its
+//! reason. No byte of any file is executed, and one bad file keeps no other from being found.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{self, Metadata},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    inspect::{Inspection, inspect_open, io, open_regular},
+    manifest::Manifest,
+    ownership::TrustPolicy,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What was found, in the order of the folders and by name within each.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// What can be loaded.
+    pub found: Vec<Candidate>,
+    /// What looks like a plugin, or like a folder of them, and cannot be loaded.
+    pub skipped: Vec<Skipped>,
+    /// What the operator should know although nothing is lost by it.
+    pub warnings: Vec<Error>,
+}
+
+/// A plugin that was found and looks loadable.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its library.
+    pub path: PathBuf,
+    /// What the library's file says.
+    pub inspection: Inspection,
+    /// What the plugin says of itself.
+    pub manifest: Arc<Manifest>,
+}
+
+/// A file or folder that was passed over.
+#[derive(Debug)]
+pub struct Skipped {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub error: Error,
+}
+
+/// Looks for plugins in `folders`; where two have the same id, the one in the earlier folder wins.
+#[must_use]
+pub fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
+    let mut search = Search { policy: *policy, ..Search::default() };
+    for folder in folders {
+        search.folder(folder, Level::Top);
+    }
+    search.discovery
+}
+
+/// Inspects one library as discovery does: for what is loaded by its path.
+///
+/// # Errors
+///
+/// Why it cannot be loaded.
+pub fn examine(path: &Path, policy: &TrustPolicy) -> Result<(Candidate, Vec<Error>)> {
+    let mut warnings = Vec::new();
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let metadata = fs::metadata(folder).map_err(|error| io(folder, &error))?;
+    warnings.extend(policy.check(folder, &metadata)?);
+    let file = open_regular(path)?;
+    let metadata = file.metadata().map_err(|error| io(path, &error))?;
+    let candidate = candidate(&file, &metadata, path, *policy, &mut warnings)?;
+    Ok((candidate, warnings))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    Top,
+    Below,
+}
+
+#[derive(Default)]
+struct Search {
+    policy: TrustPolicy,
+    discovery: Discovery,
+    /// Files and folders that were looked at, whatever they are called: (device, number).
+    seen: HashSet<(u64, u64)>,
+    /// Where each id was found first.
+    ids: BTreeMap<String, PathBuf>,
+}
+
+impl Search {
+    fn folder(&mut self, folder: &Path, level: Level) {
+        let metadata = match fs::metadata(folder) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && level == Level::Top => {
+                let what = format!("the plugin folder {} is not there", folder.display());
+                let warning = Error::new(ErrorKind::NotFound, what);
+                return self.discovery.warnings.push(warning.mend("make it, or take it out of the settings"));
+            }
+            Err(error) => return self.skip(folder, io(folder, &error)),
+        };
+        if !metadata.is_dir() {
+            let what = format!("{} is a file, not a plugin folder", folder.display());
+            return self.skip(folder, Error::new(ErrorKind::InvalidArgument, what));
+        }
+        if !self.is_new(&metadata) {
+            return;
+        }
+        match self.policy.check(folder, &metadata) {
+            Ok(warning) => self.discovery.warnings.extend(warning),
+            Err(error) => return self.skip(folder, error),
+        }
+        match entries(folder) {
+            Ok(paths) => self.entries(&paths, level),
+            Err(error) => self.skip(folder, io(folder, &error)),
+        }
+    }
+
+    /// The libraries of a folder first, then its sub-folders.
+    fn entries(&mut self, paths: &[PathBuf], level: Level) {
+        let mut folders = Vec::new();
+        for path in paths {
+            let library = kind(path);
+            // Most entries are told by their name; only folders and what is named like a library is looked at.
+            match (library, level) {
+                (Library::None, Level::Below) => {}
+                (Library::None, Level::Top) => match fs::metadata(path) {
+                    Ok(metadata) if metadata.is_dir() => folders.push(path),
+                    _ => {}
+                },
+                (Library::Ours, _) => self.library(path),
+                (Library::Foreign(system), _) => {
+                    let (arch, here) = (std::env::consts::ARCH, std::env::consts::OS);
+                    let what = format!(
+                        "{} is for {system}, by its name, this host is {arch} {here}",
+                        path.display()
+                    );
+                    let error = Error::new(ErrorKind::Unsupported, what);
+                    self.skip(path, error.mend(format!("use the build for {here}")));
+                }
+            }
+        }
+        for folder in folders {
+            self.folder(folder, Level::Below);
+        }
+    }
+
+    fn library(&mut self, path: &Path) {
+        match self.try_library(path) {
+            Ok(Some(candidate)) => self.discovery.found.push(candidate),
+            Ok(None) => {}
+            Err(error) => self.skip(path, error),
+        }
+    }
+
+    /// `None` if the very same file was looked at under another name.
+    fn try_library(&mut self, path: &Path) -> Result<Option<Candidate>> {
+        let file = open_regular(path)?;
+        let metadata = file.metadata().map_err(|error| io(path, &error))?;
+        if !self.is_new(&metadata) {
+            return Ok(None);
+        }
+        let candidate = candidate(&file, &metadata, path, self.policy, &mut self.discovery.warnings)?;
+        let id = &candidate.manifest.id;
+        if let Some(first) = self.ids.get(id) {
+            let what = format!("{} has the id of {}, which comes first", path.display(), first.display());
+            let error = Error::new(ErrorKind::Conflict, what).of(id.as_str());
+            return Err(error.mend("remove one of the two, or give it another id"));
+        }
+        self.ids.insert(id.clone(), path.to_owned());
+        Ok(Some(candidate))
+    }
+
+    fn skip(&mut self, path: &Path, error: Error) {
+        self.discovery.skipped.push(Skipped { path: path.to_owned(), error });
+    }
+
+    #[cfg(unix)]
+    fn is_new(&mut self, metadata: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        self.seen.insert((metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn is_new(&mut self, _: &Metadata) -> bool {
+        true
+    }
+}
+
+/// All that is asked of an open library before it may be loaded.
+fn candidate(
+    file: &fs::File,
+    metadata: &Metadata,
+    path: &Path,
+    policy: TrustPolicy,
+    warnings: &mut Vec<Error>,
+) -> Result<Candidate> {
+    let warning = policy.check(path, metadata)?;
+    let inspection = inspect_open(file, path)?;
+    inspection.check_loadable()?;
+    if let Some(beside) = inspection.manifest.as_ref().and_then(|text| text.beside.as_deref()) {
+        let metadata = fs::metadata(beside).map_err(|error| io(beside, &error))?;
+        warnings.extend(policy.check(beside, &metadata)?);
+    }
+    let manifest = inspection.parse_manifest()?;
+    manifest.check_abi()?;
+    warnings.extend(warning.map(|warning| warning.of(manifest.id.as_str())));
+    Ok(Candidate { path: path.to_owned(), inspection, manifest: Arc::new(manifest) })
+}
+
+enum Library {
+    Ours,
+    Foreign(&'static str),
+    None,
+}
+
+fn kind(path: &Path) -> Library {
+    let Some(extension) = path.extension().and_then(|extension| extension.to_str()) else {
+        return Library::None;
+    };
+    match extension {
+        _ if extension == std::env::consts::DLL_EXTENSION => Library::Ours,
+        "so" => Library::Foreign("linux"),
+        "dll" => Library::Foreign("windows"),
+        "dylib" => Library::Foreign("macos"),
+        _ => Library::None,
+    }
+}
+
+/// What is in a folder, without hidden entries, in the order of the names' bytes.
+fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
+
+#[cfg(all(test, unix))]
+#[path = "discover/tests.rs"]
+mod tests;

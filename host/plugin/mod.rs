@@ -8,10 +8,13 @@
 
 mod calls;
 pub mod discover;
+#[cfg(test)]
+mod fixtures;
 mod generation;
 pub mod inspect;
 mod library;
 pub mod manifest;
+pub mod ownership;
 pub mod stage;
 
 use std::{
@@ -30,7 +33,8 @@ use self::{
     discover::{Candidate, Discovery, discover},
     generation::{Generation, Parts},
     manifest::Manifest,
-    stage::{TrustPolicy, stage},
+    ownership::TrustPolicy,
+    stage::stage,
 };
 use crate::{
     boundary::{Core, PluginRecord, counted},
@@ -209,7 +213,7 @@ impl Plugins {
                 Ok(())
             }
             Err(error) => {
-                state.manifest.get_or_insert_with(|| Arc::new(candidate.manifest.clone()));
+                state.manifest.get_or_insert_with(|| candidate.manifest.clone());
                 state.state = PluginState::Failed;
                 state.error = Some(error.clone());
                 Err(error)
@@ -221,7 +225,17 @@ impl Plugins {
         static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
         let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
         candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
-        let staged = stage(candidate, &self.options.staging, number, &self.options.trust)?;
+        let staged = stage(&candidate.path, Some(candidate), &self.options.staging, number, &self.options.trust)?;
+        for warning in &staged.warnings {
+            self.core.report_failure(warning, "load");
+        }
+        if staged.manifest.id != *entry.id {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("the file {} now has the plugin \"{}\": load that", candidate.path.display(), staged.manifest.id),
+            )
+            .of(entry.id.clone()));
+        }
         let manifest = staged.manifest.clone();
         self.claim_services(entry, &manifest)?;
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();

@@ -1,1 +1,305 @@
-//! Being built.
+//! From a plugin's file to a private copy that is safe to open: a folder of our own, a name that no other
+//! generation has, and all checks made on the copy, so that the bytes that were checked are the bytes that are
+//! loaded. The original is never opened by dlopen, because a file that is written over while it is mapped takes
+//! the process with it. Uses [`inspect`](super::inspect), [`manifest`](super::manifest) and
+//! [`ownership`](super::ownership); opening the copy is `library`'s business.
+
+mod neighbours;
+mod original;
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{ErrorKind as Io, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest, Sha256};
+
+use self::original::Original;
+use super::{
+    discover::Candidate,
+    inspect::{
+        Inspection, MAX_FILE, ManifestText, inspect_source, io, open_beside, open_regular, read_beside,
+        source::Source,
+    },
+    manifest::{MAX_TEXT, Manifest},
+    ownership::TrustPolicy,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most bytes that all the resources of one plugin may have together.
+pub const MAX_RESOURCES: u64 = 256 << 20;
+
+/// A copy that is ready to be opened. Its folder is removed when this is dropped; what is mapped stays mapped.
+#[derive(Debug)]
+pub struct Staged {
+    /// The copy of the library.
+    pub library: PathBuf,
+    /// The SHA-256 of the copy.
+    pub sha256: [u8; 32],
+    /// What the copy says; `path` is that of the original, for messages.
+    pub inspection: Inspection,
+    /// What the plugin says of itself.
+    pub manifest: Arc<Manifest>,
+    /// What the operator should know although it did not keep the plugin from being staged.
+    pub warnings: Vec<Error>,
+    folder: Folder,
+}
+
+impl Staged {
+    /// The folder of this generation: the library and its resources.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Removes the folder, and tells if that failed.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE, with the system's reason.
+    pub fn remove(mut self) -> Result<()> {
+        self.folder.remove()
+    }
+}
+
+/// Copies the plugin at `path` into a new sub-folder of `private` (see [`create_private_folder`]), checks the copy,
+/// and stages its resources along. `known` spares reading the manifest again if discovery saw the same text. Whether
+/// the id is still the one that was asked for is the caller's question.
+///
+/// # Errors
+///
+/// Why the plugin cannot be loaded; nothing of it is left behind then. UNAVAILABLE if the file is being written:
+/// try again.
+pub fn stage(
+    path: &Path,
+    known: Option<&Candidate>,
+    private: &Path,
+    generation: u64,
+    policy: &TrustPolicy,
+) -> Result<Staged> {
+    let mut warnings = Vec::new();
+    let home = folder_of(path);
+    let metadata = fs::metadata(home).map_err(|error| io(home, &error))?;
+    warnings.extend(policy.check(home, &metadata)?);
+    let original = Original::open(open_regular(path)?, path, policy, &mut warnings)?;
+
+    let folder = Folder::create(private.join(generation.to_string()))?;
+    let name = path.file_name().ok_or_else(|| Error::argument("path", "names no file"))?;
+    let library = folder.path.join(name);
+    let copy = original.copy_to(&library, MAX_FILE)?;
+    let source = Source::new(&copy, 0, original.size()).map_err(|flaw| flaw.of(path))?;
+    let sha256 = hash(&copy, &source).map_err(|error| io(&library, &error))?;
+    let mut inspection = inspect_source(&source, path)?;
+    inspection.add_beside(stage_beside(path, &folder, policy, &mut warnings)?)?;
+    inspection.check_loadable()?;
+    neighbours::check(&inspection, home)?;
+
+    let manifest = match known.filter(|known| same_text(&known.inspection, &inspection)) {
+        Some(known) => Arc::clone(&known.manifest),
+        None => Arc::new(inspection.parse_manifest()?),
+    };
+    manifest.check_abi()?;
+    stage_resources(&manifest, home, &folder, policy, &mut warnings)
+        .map_err(|error| error.of(manifest.id.as_str()))?;
+    let warnings = warnings.into_iter().map(|warning| warning.of(manifest.id.as_str())).collect();
+    Ok(Staged { library, sha256, inspection, manifest, warnings, folder })
+}
+
+/// Makes the folder that staged copies are put in, for this user only; one that is there already must be just that.
+///
+/// # Errors
+///
+/// DENIED if it is open to others or somebody else's, with the mend; UNAVAILABLE if it cannot be made.
+pub fn create_private_folder(path: &Path) -> Result<()> {
+    match private_builder().create(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == Io::AlreadyExists => {}
+        Err(error) => return Err(cannot_make(path, &error)),
+    }
+    // Not following a link: somebody else could point it elsewhere later.
+    let metadata = fs::symlink_metadata(path).map_err(|error| io(path, &error))?;
+    let shown = path.display();
+    if !metadata.is_dir() {
+        let what = format!("{shown} is there already and is no folder");
+        return Err(Error::new(ErrorKind::Denied, what).mend("remove it, or name another place"));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (owner, user, bits) = (metadata.uid(), effective_user(), metadata.mode() & 0o7777);
+        if owner != user {
+            let what = format!("{shown} is owned by user {owner}, the host runs as {user}");
+            return Err(Error::new(ErrorKind::Denied, what).mend("remove it, or name another place"));
+        }
+        if bits & 0o077 != 0 {
+            let what = format!("{shown} has mode {bits:04o}, and must be for this user only");
+            return Err(Error::new(ErrorKind::Denied, what).mend(format!("chmod 700 {shown}")));
+        }
+    }
+    Ok(())
+}
+
+/// The user that this process acts as.
+#[cfg(unix)]
+#[must_use]
+#[allow(unsafe_code, reason = "the standard library does not tell the user")]
+pub fn effective_user() -> u32 {
+    // SAFETY: geteuid takes nothing, touches no memory of ours and cannot fail (POSIX).
+    unsafe { libc::geteuid() }
+}
+
+/// A sub-folder of one generation, removed when dropped.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    removed: bool,
+}
+
+impl Folder {
+    fn create(path: PathBuf) -> Result<Self> {
+        match private_builder().create(&path) {
+            Ok(()) => Ok(Self { path, removed: false }),
+            Err(error) if error.kind() == Io::AlreadyExists => {
+                let what = format!("{} is there already, from another generation", path.display());
+                Err(Error::new(ErrorKind::Conflict, what).mend("give each host a private folder of its own"))
+            }
+            Err(error) => Err(cannot_make(&path, &error)),
+        }
+    }
+
+    fn remove(&mut self) -> Result<()> {
+        if self.removed {
+            return Ok(());
+        }
+        self.removed = true;
+        fs::remove_dir_all(&self.path).map_err(|error| {
+            let what = format!("{} cannot be removed: {error}", self.path.display());
+            Error::new(ErrorKind::Unavailable, what)
+        })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nobody is there to be told; `Staged::remove` tells.
+        let _ = self.remove();
+    }
+}
+
+fn private_builder() -> DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the folder {} cannot be made: {error}", path.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+fn same_text(one: &Inspection, two: &Inspection) -> bool {
+    match (&one.manifest, &two.manifest) {
+        (Some(one), Some(two)) => one.bytes == two.bytes,
+        _ => false,
+    }
+}
+
+/// The hash of the whole copy; a small one was read whole already.
+fn hash(copy: &File, source: &Source<'_>) -> std::io::Result<[u8; 32]> {
+    if source.head().len() as u64 == source.len() {
+        return Ok(Sha256::digest(source.head()).into());
+    }
+    let mut file = copy;
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize().into()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Copies the manifest's file beside the library, if there is one, and reads the copy.
+fn stage_beside(
+    library: &Path,
+    folder: &Folder,
+    policy: &TrustPolicy,
+    warnings: &mut Vec<Error>,
+) -> Result<Option<ManifestText>> {
+    let Some((path, file)) = open_beside(library)? else { return Ok(None) };
+    let name = path.file_name().expect("it was made from a file's name");
+    let to = folder.path.join(name);
+    let original = Original::open(file, &path, policy, warnings)?;
+    let copy = original.copy_to(&to, MAX_TEXT as u64)?;
+    let bytes = read_beside(&copy, &path)?;
+    Ok(Some(ManifestText { bytes, beside: Some(path) }))
+}
+
+/// Copies the resources that the manifest names: regular files in real folders, no links.
+fn stage_resources(
+    manifest: &Manifest,
+    home: &Path,
+    folder: &Folder,
+    policy: &TrustPolicy,
+    warnings: &mut Vec<Error>,
+) -> Result<()> {
+    let mut left = MAX_RESOURCES;
+    for name in &manifest.files {
+        let (from, to) = (home.join(name), folder.path.join(name));
+        let parents = Path::new(name).ancestors().skip(1).filter(|parent| *parent != Path::new(""));
+        for parent in parents.collect::<Vec<_>>().into_iter().rev() {
+            let parent_path = home.join(parent);
+            let metadata =
+                fs::symlink_metadata(&parent_path).map_err(|error| missing(name, &parent_path, &error))?;
+            if !metadata.is_dir() {
+                return Err(linked(name, &parent_path));
+            }
+            warnings.extend(policy.check(&parent_path, &metadata)?);
+            match private_builder().create(folder.path.join(parent)) {
+                Err(error) if error.kind() != Io::AlreadyExists => return Err(cannot_make(&to, &error)),
+                _ => {}
+            }
+        }
+        let metadata = fs::symlink_metadata(&from).map_err(|error| missing(name, &from, &error))?;
+        if metadata.is_symlink() {
+            return Err(linked(name, &from));
+        }
+        let original = Original::open(open_regular(&from)?, &from, policy, warnings)?;
+        if !original.is(&metadata) {
+            return Err(original::changed(&from));
+        }
+        original.copy_to(&to, left)?;
+        left -= original.size();
+    }
+    Ok(())
+}
+
+fn missing(name: &str, path: &Path, error: &std::io::Error) -> Error {
+    if error.kind() == Io::NotFound {
+        let what = format!("the manifest names the resource \"{name}\", and {} is not there", path.display());
+        return Error::new(ErrorKind::NotFound, what)
+            .mend("put it beside the library, or take it out of \"files\"");
+    }
+    io(path, error)
+}
+
+fn linked(name: &str, path: &Path) -> Error {
+    let what = format!(
+        "the resource \"{name}\" is reached through {}, which is a link or no folder",
+        path.display()
+    );
+    Error::new(ErrorKind::Denied, what).mend("put the file itself beside the library")
+}
+
+#[cfg(all(test, unix))]
+#[path = "stage/tests.rs"]
+mod tests;
