@@ -10,12 +10,17 @@ use std::{
 };
 
 /// The root of the repository.
+///
+/// # Panics
+/// If it is no longer where this crate was compiled.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .canonicalize()
-        .map(|root| &*Box::leak(root.into_boxed_path()))
-        .map_or_else(|cause| panic!("the repository is gone from where it was compiled: {cause}"), |root| root)
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        root.canonicalize()
+            .unwrap_or_else(|cause| panic!("the repository {} is gone: {cause}", root.display()))
+    })
 }
 
 /// The folder that cargo builds into.

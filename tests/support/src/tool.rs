@@ -7,10 +7,9 @@ use std::process::{Command, Output, Stdio};
 /// # Panics
 /// If it cannot be started or fails: with the command line and what it wrote to stderr.
 pub(crate) fn run(command: &mut Command, purpose: &str) -> Vec<u8> {
-    let Output { status, stdout, stderr } = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|cause| panic!("cannot {purpose}: {:?} does not start: {cause}", command.get_program()));
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap_or_else(|cause| {
+        panic!("cannot {purpose}: {:?} does not start: {cause}", command.get_program())
+    });
     assert!(
         status.success(),
         "cannot {purpose}: {status}\n{command:?}\n{}",
