@@ -98,17 +98,15 @@ fn source(name: &str) -> PathBuf {
     repository().join("tests/header").join(name)
 }
 
-/// A plugin of two files with everything that the header offers, as a library; and the same plugin twice, under
-/// other entry names, inside of an application that tries what the helpers do.
+/// A plugin of two files with everything that the header offers, as a library.
 #[test]
-fn every_standard_takes_the_header_without_a_warning_and_its_helpers_work() {
+fn contract_2_every_standard_takes_the_header_without_a_warning() {
     for compiler in compilers() {
         for standard in compiler.standards {
             let folder = tempfile::tempdir().expect("there is a place for temporary files");
-            let object =
-                |name: &str, flags: &[&str]| object(compiler, standard, &source(name), flags, folder.path());
-            let second = object("second_unit.c", &[]);
-            let plugin = [object("plugin.c", &["-fvisibility=hidden"]), second.clone()];
+            let plugin = ["plugin.c", "second_unit.c"].map(|name| {
+                object(compiler, standard, &source(name), &["-fvisibility=hidden"], folder.path())
+            });
             let library = folder.path().join("plugin.so");
             link(compiler, &plugin, &["-shared", "-Wl,--no-undefined"], &library);
             assert_eq!(
@@ -117,24 +115,53 @@ fn every_standard_takes_the_header_without_a_warning_and_its_helpers_work() {
                 "{} -std={standard}",
                 compiler.program
             );
-
-            let application = [
-                object("application.c", &[]),
-                object("plugin.c", &["-DPINTLE_ENTRY=first_entry"]),
-                object("plugin.c", &["-DPINTLE_ENTRY=second_entry"]),
-                second,
-            ];
-            let program = folder.path().join("application");
-            link(compiler, &application, &[], &program);
-            let said = run(&mut Command::new(&program)).unwrap_or_else(|failure| panic!("{failure}"));
-            assert_eq!(said, "all helpers work\n", "{} -std={standard}", compiler.program);
         }
+    }
+}
+
+#[test]
+fn contract_6_the_entry_can_be_renamed_and_a_plugin_be_there_twice() {
+    said_by_the_application("entries");
+}
+
+#[test]
+fn contract_8_a_buffer_holds_what_is_written_to_it() {
+    said_by_the_application("buffers");
+}
+
+#[test]
+fn contract_9_a_table_has_the_members_inside_of_its_size() {
+    said_by_the_application("tables");
+}
+
+#[test]
+fn texts_and_fields_are_what_was_put_in() {
+    said_by_the_application("values");
+}
+
+/// Runs the application, which has the plugin compiled in twice, for one of the things that it tries.
+fn said_by_the_application(topic: &str) {
+    for compiler in compilers() {
+        let standard = compiler.standards[0];
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let object =
+            |name: &str, flags: &[&str]| object(compiler, standard, &source(name), flags, folder.path());
+        let parts = [
+            object("application.c", &[]),
+            object("plugin.c", &["-DPINTLE_ENTRY=first_entry"]),
+            object("plugin.c", &["-DPINTLE_ENTRY=second_entry"]),
+            object("second_unit.c", &[]),
+        ];
+        let program = folder.path().join("application");
+        link(compiler, &parts, &[], &program);
+        let said = run(Command::new(&program).arg(topic)).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(said, format!("{topic} work\n"), "{} -std={standard}", compiler.program);
     }
 }
 
 /// A linker that drops what nobody refers to would drop the manifest, if the plugin's struct did not point at it.
 #[test]
-fn the_manifest_survives_optimisers_and_linkers_that_drop_sections() {
+fn contract_7_the_manifest_survives_optimisers_and_linkers_that_drop_sections() {
     let dropping: [&[&str]; 3] = [
         &["-O2", "-ffunction-sections", "-fdata-sections"],
         &["-O0", "-ffunction-sections", "-fdata-sections"],

@@ -4,7 +4,7 @@
 use crate::{HEADER, text};
 
 #[test]
-fn every_function_carries_its_lines_in_order() {
+fn contract_3_every_function_carries_its_lines_in_order() {
     let header = text::read(HEADER);
     assert!(header.functions.len() > 30, "only {} functions were found", header.functions.len());
     let problems: Vec<String> = header.functions.iter().flat_map(problems).collect();
@@ -57,7 +57,7 @@ fn what_runs_in_a_plugin_says_how_it_runs() {
 }
 
 #[test]
-fn no_name_is_a_keyword_of_cpp() {
+fn contract_4_no_name_is_a_keyword_of_cpp() {
     let code = text::code(HEADER);
     let names = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let wrong: Vec<_> = names.filter(|name| CPP_KEYWORDS.contains(name)).collect();

@@ -69,7 +69,7 @@ fn layouts() -> Vec<Layout> {
 const OF_C_ALONE: [&str; 1] = ["pintle_buf"];
 
 #[test]
-fn sizes_and_offsets_are_the_same_in_c_and_cpp() {
+fn contract_5_sizes_and_offsets_are_the_same_in_c_and_cpp() {
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let source = folder.path().join("layout.c");
     fs::write(&source, assertions(&layouts())).expect("the folder can be written");
@@ -119,6 +119,41 @@ fn every_constant_of_the_contract_is_in_the_header() {
         }
     }
     assert!(seen > 40, "only {seen} constants were found");
+}
+
+/// The numbers as they were given, once: a new status is added at the end, and none is ever changed.
+#[test]
+fn contract_10_a_status_keeps_its_number() {
+    const NUMBERED: [&str; 20] = [
+        "OK",
+        "NOT_FOUND",
+        "INVALID_ARGUMENT",
+        "DENIED",
+        "STALE_HANDLE",
+        "BUFFER_TOO_SMALL",
+        "CONFLICT",
+        "WRONG_TYPE",
+        "OUT_OF_RANGE",
+        "TOO_LARGE",
+        "QUOTA",
+        "TIMEOUT",
+        "CANCELLED",
+        "BUSY",
+        "UNAVAILABLE",
+        "UNSUPPORTED",
+        "STOPPING",
+        "REENTRANT",
+        "INTERNAL",
+        "PANIC",
+    ];
+    let contract = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/abi/src/status.rs"));
+    let contract = contract.expect("it is there");
+    let given = contract.lines().filter_map(|line| line.strip_prefix("pub const PINTLE_"));
+    for (number, name) in NUMBERED.iter().enumerate() {
+        let line = format!("#define PINTLE_{name} {number}");
+        assert!(HEADER.lines().any(|found| found == line), "the header has no line `{line}`");
+    }
+    assert_eq!(given.count(), NUMBERED.len(), "a new status belongs into this table");
 }
 
 fn assertions(layouts: &[Layout]) -> String {

@@ -12,7 +12,7 @@ mod text;
 const HEADER: &str = include_str!("../../include/pintle/plugin.h");
 
 #[test]
-fn the_checked_in_header_is_the_generated_one() {
+fn contract_1_the_checked_in_header_is_the_generated_one() {
     let generated =
         option_env!("PINTLE_GENERATED_HEADER").expect("abi/ is there in a clone of the repository");
     let generated = std::fs::read_to_string(generated).expect("build.rs has just written it");
