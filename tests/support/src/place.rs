@@ -74,7 +74,6 @@ pub(crate) fn lock() -> fs::File {
 ///
 /// # Panics
 /// If `folder` cannot be written.
-#[must_use]
 pub fn install(library: &Path, folder: &Path) -> PathBuf {
     let name = library.file_name().expect("a library has a name");
     let bytes = fs::read(library)
