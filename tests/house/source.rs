@@ -36,10 +36,10 @@ impl Source {
     pub(crate) fn lines_with(&self, word: &str) -> impl Iterator<Item = usize> {
         let lines = self.code.lines().enumerate().filter(move |(_, line)| {
             line.match_indices(word).any(|(at, _)| {
-                let (before, after) =
-                    (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
-                !(before.is_some_and(of_a_name) && word.starts_with(of_a_name))
-                    && !after.is_some_and(of_a_name)
+                let before = line[..at].chars().next_back().is_some_and(of_a_name);
+                let after = line[at + word.len()..].chars().next().is_some_and(of_a_name);
+                // `&*mut` is a pointer whatever stands in front, `my_unsafe` is another word.
+                !after && !(before && word.starts_with(of_a_name))
             })
         });
         lines.map(|(at, _)| at + 1)

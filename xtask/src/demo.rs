@@ -111,3 +111,41 @@ fn ended(mut pintle: Child, length: Option<Duration>) -> io::Result<ExitStatus> 
         Err(RecvTimeoutError::Disconnected) => unreachable!("the waiting thread always tells"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_length_is_ten_seconds_or_what_was_asked_for() {
+        assert_eq!(length(&[]), Ok(Some(Duration::from_secs(10))));
+        assert_eq!(length(&words("--seconds 3")), Ok(Some(Duration::from_secs(3))));
+        assert_eq!(length(&words("--forever")), Ok(None));
+        for wrong in
+            ["--seconds", "--seconds 0", "--seconds x", "--forever 3", "--loud", "--seconds 3 --forever"]
+        {
+            assert!(length(&words(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_does_not_end_by_himself_is_asked_to_and_not_killed() {
+        use std::os::unix::process::ExitStatusExt;
+        let child = Command::new("sleep").arg("600").spawn().expect("sleep is everywhere");
+        let status = ended(child, Some(Duration::from_millis(1))).expect("it can be waited for");
+        assert_eq!(status.signal(), Some(signal_hook::consts::SIGTERM));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_ends_by_himself_is_not_waited_for() {
+        let child = Command::new("false").spawn().expect("false is everywhere");
+        let status = ended(child, Some(Duration::from_secs(600))).expect("it can be waited for");
+        assert_eq!(status.code(), Some(1));
+    }
+}
