@@ -39,7 +39,8 @@ impl Source {
                 let before = line[..at].chars().next_back().is_some_and(of_a_name);
                 let after = line[at + word.len()..].chars().next().is_some_and(of_a_name);
                 // `&*mut` is a pointer whatever stands in front, `my_unsafe` is another word.
-                !after && !(before && word.starts_with(of_a_name))
+                let within = after || (before && word.starts_with(of_a_name));
+                !within
             })
         });
         lines.map(|(at, _)| at + 1)
