@@ -34,7 +34,7 @@ pub struct PintleEvent {
 }
 
 /// The source of randomness and time is the host; what a publisher may say beside topic and data is here.
-/// Zero means default everywhere: `pintle_emit_options o = { sizeof o };` changes nothing.
+/// Zero means default everywhere: `pintle_emit_options o = {0}; o.size = sizeof o;` changes nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleEmitOptions {

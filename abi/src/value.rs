@@ -51,7 +51,15 @@ pub struct PintleBytes {
 pub struct PintleSink {
     /// Passed back to `write`, otherwise not looked at.
     pub data: *mut c_void,
-    /// Takes the next piece; `piece` is borrowed for this one call. Null is INVALID_ARGUMENT.
+    /// Takes the next piece. A sink whose `write` is null is answered with INVALID_ARGUMENT.
+    ///
+    /// - data: the sink's.
+    /// - piece: borrowed for this one call.
+    ///
+    /// Returns: OK to go on; anything else ends the call that the sink was passed to.
+    /// Thread: that of the call that the sink was passed to.
+    /// Blocks: it should not.
+    /// Since: 1.0.
     pub write: Option<unsafe extern "C" fn(data: *mut c_void, piece: PintleBytes) -> PintleStatus>,
 }
 

@@ -1,4 +1,9 @@
-/* The one function that a plugin exports. It returns static data, does no work and calls nobody. */
+/* The one function that a plugin exports. It returns static data, does no work and calls nobody.
+ *
+ * Returns: what the plugin is, valid as long as the library is mapped.
+ * Thread: one that the host made.
+ * Blocks: never.
+ * Since: 1.0. */
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void);
 
 /* PINTLE_MANIFEST({ "id": "…", … }); embeds the manifest, which is read without loading the library. Use it
@@ -159,3 +164,5 @@ static inline pintle_field pintle_field_boolean(pintle_str name, int value) {
   field.integer = value != 0;
   return field;
 }
+
+#endif /* PINTLE_PLUGIN_H */

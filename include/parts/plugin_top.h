@@ -1,3 +1,6 @@
+#ifndef PINTLE_PLUGIN_H
+#define PINTLE_PLUGIN_H
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -135,7 +135,15 @@ typedef struct pintle_bytes {
 typedef struct pintle_sink {
   /* Passed back to `write`, otherwise not looked at. */
   void *data;
-  /* Takes the next piece; `piece` is borrowed for this one call. Null is INVALID_ARGUMENT. */
+  /* Takes the next piece. A sink whose `write` is null is answered with INVALID_ARGUMENT.
+   *
+   * - data: the sink's.
+   * - piece: borrowed for this one call.
+   *
+   * Returns: OK to go on; anything else ends the call that the sink was passed to.
+   * Thread: that of the call that the sink was passed to.
+   * Blocks: it should not.
+   * Since: 1.0. */
   pintle_status (*write)(void *data, struct pintle_bytes piece);
 } pintle_sink;
 
@@ -350,7 +358,7 @@ typedef struct pintle_event {
 } pintle_event;
 
 /* The source of randomness and time is the host; what a publisher may say beside topic and data is here.
- * Zero means default everywhere: `pintle_emit_options o = { sizeof o };` changes nothing. */
+ * Zero means default everywhere: `pintle_emit_options o = {0}; o.size = sizeof o;` changes nothing. */
 typedef struct pintle_emit_options {
   /* `sizeof(pintle_emit_options)` of the plugin. */
   uint32_t size;
@@ -995,9 +1003,12 @@ typedef struct pintle_plugin {
 /* Code panicked or threw; it was caught at the boundary. */
 #define PINTLE_PANIC 19
 
-#endif  /* PINTLE_PLUGIN_H */
-
-/* The one function that a plugin exports. It returns static data, does no work and calls nobody. */
+/* The one function that a plugin exports. It returns static data, does no work and calls nobody.
+ *
+ * Returns: what the plugin is, valid as long as the library is mapped.
+ * Thread: one that the host made.
+ * Blocks: never.
+ * Since: 1.0. */
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void);
 
 /* PINTLE_MANIFEST({ "id": "…", … }); embeds the manifest, which is read without loading the library. Use it
@@ -1158,3 +1169,5 @@ static inline pintle_field pintle_field_boolean(pintle_str name, int value) {
   field.integer = value != 0;
   return field;
 }
+
+#endif /* PINTLE_PLUGIN_H */

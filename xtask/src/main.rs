@@ -1,3 +1,105 @@
-//! Being built.
+//! The chores of the project: `cargo xtask header`, `cargo xtask samples`, `cargo demo`.
+//!
+//! One table below has each command's words, its help and its function. `demo` has a file of its own.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod demo;
+
+use std::{
+    env, fs,
+    process::{Command, ExitCode},
+};
+
+use pintle_test_support::{repository, samples};
+
+/// Why a chore was not done: one sentence for whoever asked for it.
+type Failure = String;
+
+/// A chore.
+struct Chore {
+    name: &'static str,
+    options: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<(), Failure>,
+}
+
+const CHORES: [Chore; 3] = [
+    Chore {
+        name: "demo",
+        options: "[--seconds N | --forever]",
+        help: "builds the command and the sample plugins and runs them, for 10 seconds by default",
+        run: demo::run,
+    },
+    Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
+    Chore {
+        name: "samples",
+        options: "",
+        help: "builds every sample plugin and says where it is",
+        run: list_samples,
+    },
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let (name, options) = match words.split_first() {
+        Some((name, options)) if !matches!(name.as_str(), "help" | "-h" | "--help") => (name, options),
+        _ => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+    };
+    let done = match CHORES.iter().find(|chore| chore.name == name) {
+        Some(chore) => (chore.run)(options),
+        None => Err(format!("there is no chore called `{name}`\n\n{}", help())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let chores = CHORES.iter().map(|chore| {
+        let usage = format!("{} {}", chore.name, chore.options);
+        format!("  {usage:<32} {}\n", chore.help)
+    });
+    format!("cargo xtask CHORE\n\n{}", chores.collect::<String>())
+}
+
+fn header(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    let path = repository().join("include/pintle/plugin.h");
+    let before = fs::read(&path).unwrap_or_default();
+    // build.rs writes it before the host is compiled, so a host that does not compile yet is no hindrance.
+    let compiles = cargo(&["check", "--quiet", "-p", "pintle"], &[("PINTLE_UPDATE_HEADERS", "1")]);
+    let after = fs::read(&path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))?;
+    println!("{} {}", path.display(), if before == after { "was fresh" } else { "is written" });
+    compiles
+}
+
+fn list_samples(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    for (name, library) in samples().all() {
+        println!("{name:<24} {}", library.display());
+    }
+    Ok(())
+}
+
+fn none(options: &[String]) -> Result<(), Failure> {
+    match options {
+        [] => Ok(()),
+        [first, ..] => Err(format!("it takes no options, and `{first}` is one")),
+    }
+}
+
+/// Runs cargo in the repository, its output in sight.
+fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), Failure> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).args(arguments).envs(variables.iter().copied());
+    let status = cargo.status().map_err(|cause| format!("cargo does not start: {cause}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed: {status}", arguments.join(" "))) }
+}

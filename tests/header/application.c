@@ -1,0 +1,135 @@
+/* An application with the plugin compiled in twice; tries what the header's helpers do. */
+#include <pintle/plugin.h>
+#include <pintle/plugin.h>
+
+#include <stdio.h>
+
+PINTLE_EXPORT const pintle_plugin *first_entry(void);
+PINTLE_EXPORT const pintle_plugin *second_entry(void);
+
+static int failures;
+
+#define CHECK(claim)                                             \
+  do {                                                           \
+    if (!(claim)) {                                              \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #claim); \
+      failures++;                                                \
+    }                                                            \
+  } while (0)
+
+static void entries_are_renamed(void) {
+  CHECK(first_entry() != second_entry());
+  CHECK(first_entry()->size == sizeof(pintle_plugin));
+  CHECK(first_entry()->abi_minor == PINTLE_ABI_MINOR);
+  CHECK(pintle_str_eq(first_entry()->id, pintle_cstr("header-test")));
+  CHECK(first_entry()->load != NULL && first_entry()->provide == NULL);
+  CHECK(memcmp(first_entry()->manifest.ptr, "PINTLE1", 8) == 0);
+  CHECK(first_entry()->manifest.len > 16);
+}
+
+static void texts_are_compared_by_bytes(void) {
+  CHECK(PINTLE_STR("").len == 0);
+  CHECK(PINTLE_STR("four").len == 4);
+  CHECK(PINTLE_STR("a\0b").len == 3);
+  CHECK(pintle_cstr(NULL).len == 0 && pintle_cstr(NULL).ptr == NULL);
+  CHECK(pintle_cstr("four").len == 4);
+  CHECK(pintle_str_eq(PINTLE_STR("four"), pintle_strn("fourteen", 4)));
+  CHECK(!pintle_str_eq(PINTLE_STR("four"), PINTLE_STR("fou")));
+  CHECK(!pintle_str_eq(PINTLE_STR("four"), PINTLE_STR("foul")));
+  CHECK(!pintle_str_eq(PINTLE_STR("a\0b"), PINTLE_STR("a\0c")));
+  CHECK(pintle_str_eq(PINTLE_STR(""), pintle_cstr(NULL)));
+}
+
+static void a_buffer_grows_and_keeps_what_it_has(void) {
+  pintle_buf buf;
+  pintle_sink sink = pintle_buf_sink(&buf);
+  size_t written = 0;
+  size_t i;
+  memset(&buf, 0, sizeof buf);
+  for (i = 0; i < 10000; i++) {
+    char piece[3];
+    piece[0] = (char)('a' + i % 26);
+    piece[1] = piece[2] = 'x';
+    CHECK(pintle_sink_write(sink, piece, 1 + i % 3) == PINTLE_OK);
+    written += 1 + i % 3;
+    CHECK(buf.len == written && buf.cap > buf.len && buf.ptr[buf.len] == 0);
+  }
+  written = 0;
+  for (i = 0; i < 10000; i++) {
+    CHECK(buf.ptr[written] == (uint8_t)('a' + i % 26));
+    written += 1 + i % 3;
+  }
+  CHECK(pintle_buf_str(&buf).len == written);
+
+  pintle_buf_clear(&buf);
+  CHECK(buf.len == 0 && buf.cap >= written && buf.ptr != NULL && buf.ptr[0] == 0);
+  CHECK(pintle_buf_write(&buf, "again", 5) == PINTLE_OK);
+  CHECK(pintle_str_eq(pintle_buf_str(&buf), PINTLE_STR("again")));
+
+  CHECK(pintle_buf_write(&buf, "never", SIZE_MAX - 2) == PINTLE_TOO_LARGE);
+  CHECK(pintle_buf_write(&buf, "never", SIZE_MAX / 2) == PINTLE_TOO_LARGE);
+  CHECK(pintle_str_eq(pintle_buf_str(&buf), PINTLE_STR("again")));
+
+  pintle_buf_free(&buf);
+  CHECK(buf.ptr == NULL && buf.len == 0 && buf.cap == 0);
+  pintle_buf_free(&buf);
+  CHECK(pintle_buf_write(&buf, "once more", 9) == PINTLE_OK);
+  CHECK(strcmp((const char *)buf.ptr, "once more") == 0);
+  pintle_buf_free(&buf);
+}
+
+static void an_empty_value_is_an_empty_text_and_not_null(void) {
+  pintle_buf buf;
+  memset(&buf, 0, sizeof buf);
+  pintle_buf_clear(&buf);
+  CHECK(buf.ptr == NULL);
+  CHECK(pintle_buf_str(&buf).len == 0);
+  CHECK(pintle_sink_write(pintle_buf_sink(&buf), NULL, 0) == PINTLE_OK);
+  CHECK(buf.ptr != NULL && buf.len == 0 && buf.ptr[0] == 0);
+  pintle_buf_free(&buf);
+  CHECK(pintle_sink_write(pintle_discard_sink(), "unwanted", 8) == PINTLE_OK);
+}
+
+static void fields_carry_their_kind_and_size(void) {
+  pintle_field field = pintle_field_text(PINTLE_STR("name"), PINTLE_STR("value"));
+  CHECK(field.size == sizeof(pintle_field) && field.kind == PINTLE_FIELD_TEXT);
+  CHECK(pintle_str_eq(field.name, PINTLE_STR("name")) && pintle_str_eq(field.text, PINTLE_STR("value")));
+  field = pintle_field_integer(PINTLE_STR("n"), INT64_MIN);
+  CHECK(field.kind == PINTLE_FIELD_INTEGER && field.integer == INT64_MIN && field.text.ptr == NULL);
+  field = pintle_field_number(PINTLE_STR("n"), 0.25);
+  CHECK(field.kind == PINTLE_FIELD_NUMBER && field.number == 0.25);
+  field = pintle_field_boolean(PINTLE_STR("n"), 7);
+  CHECK(field.kind == PINTLE_FIELD_BOOLEAN && field.integer == 1);
+}
+
+static void a_shorter_table_does_not_have_its_later_members(void) {
+  pintle_host host;
+  memset(&host, 0, sizeof host);
+  host.size = (uint32_t)sizeof host;
+  CHECK(PINTLE_HAS(&host, size) && PINTLE_HAS(&host, files));
+  host.size = (uint32_t)offsetof(pintle_host, files);
+  CHECK(!PINTLE_HAS(&host, files) && PINTLE_HAS(&host, idempotency));
+  host.size += 1;
+  CHECK(!PINTLE_HAS(&host, files));
+}
+
+/* With an argument: tries what it names, and says that it works. */
+int main(int count, char **words) {
+  pintle_str topic = pintle_cstr(count == 2 ? words[1] : NULL);
+  if (pintle_str_eq(topic, PINTLE_STR("entries"))) {
+    entries_are_renamed();
+  } else if (pintle_str_eq(topic, PINTLE_STR("values"))) {
+    texts_are_compared_by_bytes();
+    fields_carry_their_kind_and_size();
+  } else if (pintle_str_eq(topic, PINTLE_STR("buffers"))) {
+    a_buffer_grows_and_keeps_what_it_has();
+    an_empty_value_is_an_empty_text_and_not_null();
+  } else if (pintle_str_eq(topic, PINTLE_STR("tables"))) {
+    a_shorter_table_does_not_have_its_later_members();
+  } else {
+    fputs("asked for nothing that is tried here\n", stderr);
+    return 2;
+  }
+  if (failures == 0) printf("%s work\n", words[1]);
+  return failures != 0;
+}

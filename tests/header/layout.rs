@@ -1,0 +1,189 @@
+//! Sizes, alignments and offsets are the same in C, in C++ and in Rust. The C text is made from the Rust types, so
+//! the compilers compare what the host reads with what a plugin writes.
+
+use std::{fmt::Write, fs, mem::offset_of};
+
+use pintle_abi::*;
+
+use crate::{HEADER, compile, text};
+
+struct Layout {
+    name: &'static str,
+    size: usize,
+    alignment: usize,
+    /// Name, offset, size.
+    members: Vec<(&'static str, usize, usize)>,
+}
+
+macro_rules! layouts {
+    ($($rust:ident = $c:literal { $($member:ident),+ })+) => {
+        vec![$(Layout {
+            name: $c,
+            size: size_of::<$rust>(),
+            alignment: align_of::<$rust>(),
+            members: vec![$((
+                stringify!($member),
+                offset_of!($rust, $member),
+                size_of_member(|all: &$rust| &all.$member),
+            )),+],
+        }),+]
+    };
+}
+
+fn layouts() -> Vec<Layout> {
+    layouts! {
+        PintleStr = "pintle_str" { ptr, len }
+        PintleBytes = "pintle_bytes" { ptr, len }
+        PintleSink = "pintle_sink" { data, write }
+        PintleField = "pintle_field" { size, kind, name, text, integer, number }
+        PintleLog = "pintle_log" { size, reserved, write, enabled, logger_new, logger_write, logger_free }
+        PintleConfig = "pintle_config" { size, reserved, get, text, integer, number, boolean }
+        PintleEvent = "pintle_event" {
+            size, depth, topic, id, source, subject, content_type, key, tenant, data, time_ms
+        }
+        PintleEmitOptions = "pintle_emit_options" { size, flags, id, subject, content_type, key, wait_ms }
+        PintleSubscribeOptions = "pintle_subscribe_options" { size, flags, name, capacity, policy }
+        PintleEvents = "pintle_events" { size, reserved, emit, subscribe, unsubscribe }
+        PintleRun = "pintle_run" { size, attempt, job, due_ms }
+        PintleJobOptions = "pintle_job_options" { size, flags, zone, overlap, reserved }
+        PintleScheduler = "pintle_scheduler" { size, reserved, cron, interval, once, remove }
+        PintleCache = "pintle_cache" { size }
+        PintleStorage = "pintle_storage" { size }
+        PintleDatabase = "pintle_database" { size }
+        PintleIdempotency = "pintle_idempotency" { size }
+        PintleFiles = "pintle_files" { size }
+        PintleRequest = "pintle_request" { size, major, service, method, caller, data }
+        PintleScopeInfo = "pintle_scope_info" { size, flags, generation }
+        PintleHost = "pintle_host" {
+            size, abi_minor, last_error, set_error, hold, release, scope, remaining, call, service, log, config,
+            cache, storage, database, events, scheduler, idempotency, files
+        }
+        PintlePlugin = "pintle_plugin" {
+            size, abi_minor, manifest, id, version, load, enable, disable, unload, configure, save, restore,
+            call, provide
+        }
+    }
+}
+
+/// Types of the header alone: Rust never sees one.
+const OF_C_ALONE: [&str; 1] = ["pintle_buf"];
+
+#[test]
+fn contract_5_sizes_and_offsets_are_the_same_in_c_and_cpp() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let source = folder.path().join("layout.c");
+    fs::write(&source, assertions(&layouts())).expect("the folder can be written");
+    for compiler in compile::compilers() {
+        for standard in compiler.standards.iter().filter(|standard| **standard != "c99") {
+            compile::object(compiler, standard, &source, &[], folder.path());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_offset_is_noticed() {
+    let mut layouts = layouts();
+    layouts[0].members[1].1 += 1;
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let source = folder.path().join("layout.c");
+    fs::write(&source, assertions(&layouts)).expect("the folder can be written");
+    let compiler = &compile::compilers()[0];
+    let refusal = compile::try_object(compiler, "c11", &source, &[], folder.path()).expect_err("it is wrong");
+    assert!(refusal.contains("offset of pintle_str.len"), "{refusal}");
+}
+
+#[test]
+fn every_struct_and_member_of_the_header_is_compared() {
+    let compared = layouts();
+    for of in text::read(HEADER).structs {
+        if OF_C_ALONE.contains(&of.name.as_str()) {
+            continue;
+        }
+        let layout = compared.iter().find(|layout| layout.name == of.name);
+        let layout = layout.unwrap_or_else(|| panic!("{} is missing in `layouts`", of.name));
+        let members: Vec<_> = layout.members.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(members, of.members, "the members of {}", of.name);
+    }
+    assert_eq!(text::read(HEADER).structs.len(), compared.len() + OF_C_ALONE.len());
+}
+
+#[test]
+fn every_constant_of_the_contract_is_in_the_header() {
+    let mut seen = 0;
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/abi/src")).expect("it is there") {
+        let text = fs::read_to_string(file.expect("it can be read").path()).expect("it can be read");
+        for constant in text.lines().filter_map(|line| line.strip_prefix("pub const ")) {
+            let name = constant.split(':').next().expect("a split gives one part at least");
+            assert!(HEADER.contains(&format!("#define {name} ")), "{name} did not reach the header");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} constants were found");
+}
+
+/// The numbers as they were given, once: a new status is added at the end, and none is ever changed.
+#[test]
+fn contract_10_a_status_keeps_its_number() {
+    const NUMBERED: [&str; 20] = [
+        "OK",
+        "NOT_FOUND",
+        "INVALID_ARGUMENT",
+        "DENIED",
+        "STALE_HANDLE",
+        "BUFFER_TOO_SMALL",
+        "CONFLICT",
+        "WRONG_TYPE",
+        "OUT_OF_RANGE",
+        "TOO_LARGE",
+        "QUOTA",
+        "TIMEOUT",
+        "CANCELLED",
+        "BUSY",
+        "UNAVAILABLE",
+        "UNSUPPORTED",
+        "STOPPING",
+        "REENTRANT",
+        "INTERNAL",
+        "PANIC",
+    ];
+    let contract = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/abi/src/status.rs"));
+    let contract = contract.expect("it is there");
+    let given = contract.lines().filter_map(|line| line.strip_prefix("pub const PINTLE_"));
+    for (number, name) in NUMBERED.iter().enumerate() {
+        let line = format!("#define PINTLE_{name} {number}");
+        assert!(HEADER.lines().any(|found| found == line), "the header has no line `{line}`");
+    }
+    assert_eq!(given.count(), NUMBERED.len(), "a new status belongs into this table");
+}
+
+fn assertions(layouts: &[Layout]) -> String {
+    let mut c = String::from(
+        "#include <pintle/plugin.h>\n\
+         #ifdef __cplusplus\n#define _Static_assert static_assert\n#define _Alignof alignof\n#endif\n\
+         _Static_assert((pintle_status)-1 < 0 && sizeof(pintle_status) == 4, \"pintle_status is an int32_t\");\n\
+         _Static_assert((pintle_ctx)-1 > 0 && sizeof(pintle_ctx) == 8, \"pintle_ctx is a uint64_t\");\n\
+         _Static_assert(sizeof(pintle_registration) == 8, \"size of pintle_registration\");\n\
+         _Static_assert(sizeof(pintle_logger) == 8, \"size of pintle_logger\");\n\
+         _Static_assert(sizeof(pintle_event_handler) == 8, \"size of pintle_event_handler\");\n\
+         _Static_assert(sizeof(pintle_job_handler) == 8, \"size of pintle_job_handler\");\n\
+         _Static_assert(sizeof(pintle_release) == 8, \"size of pintle_release\");\n",
+    );
+    let mut assert = |claim: String, what: String| {
+        writeln!(c, "_Static_assert({claim}, \"{what}\");").expect("a String can be written");
+    };
+    for Layout { name, size, alignment, members } in layouts {
+        assert(format!("sizeof({name}) == {size}"), format!("size of {name}"));
+        assert(format!("_Alignof({name}) == {alignment}"), format!("alignment of {name}"));
+        for (member, offset, size) in members {
+            let at = format!("offsetof({name}, {member}) == {offset}");
+            assert(at, format!("offset of {name}.{member}"));
+            let wide = format!("sizeof((({name} *)0)->{member}) == {size}");
+            assert(wide, format!("size of {name}.{member}"));
+        }
+    }
+    c
+}
+
+fn size_of_member<S, M>(_: fn(&S) -> &M) -> usize {
+    size_of::<M>()
+}

@@ -1,0 +1,151 @@
+//! `cargo demo`: the command and the sample plugins at work, from a fresh clone, for some seconds.
+//!
+//! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run` on it; what is
+//! to be seen is up to `pintle run`. The demo's settings are `xtask/demo.toml`.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use pintle_test_support::{install, samples, target_dir};
+
+use crate::{Failure, cargo};
+
+/// Runs the demo; see the help of `xtask`.
+pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
+    let length = length(options)?;
+    // Debug builds: on a fresh clone they are there minutes earlier, and the demo is no benchmark.
+    eprintln!("building the pintle command and the sample plugins");
+    let target = target_dir().to_string_lossy();
+    cargo(&["build", "--quiet", "-p", "pintle-cli", "--target-dir", &target], &[])?;
+    let folder = target_dir().join("demo");
+    furnish(&folder).map_err(|cause| format!("cannot furnish {}: {cause}", folder.display()))?;
+
+    // Ctrl-C goes to everybody in the foreground: pintle stops by it, and this program must live to see that.
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
+        .map_err(|cause| format!("cannot take SIGINT: {cause}"))?;
+    let mut pintle = Command::new(command());
+    pintle.arg("run").arg("--settings").arg(folder.join("pintle.toml"));
+    pintle.arg("--plugins").arg(folder.join("plugins")).current_dir(&folder);
+    let child = pintle.spawn().map_err(|cause| format!("{} does not start: {cause}", command().display()))?;
+    let status = ended(child, length).map_err(|cause| format!("cannot wait for pintle: {cause}"))?;
+    if status.success() { Ok(()) } else { Err(format!("pintle failed: {status}")) }
+}
+
+/// How long to run; `None` is until Ctrl-C.
+fn length(options: &[String]) -> Result<Option<Duration>, Failure> {
+    let words: Vec<&str> = options.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => Ok(Some(Duration::from_secs(10))),
+        ["--forever"] => Ok(None),
+        ["--seconds", number] => match number.parse() {
+            Ok(seconds @ 1..=86_400) => Ok(Some(Duration::from_secs(seconds))),
+            _ => Err(format!("--seconds takes a number from 1 to 86400, not `{number}`")),
+        },
+        _ => Err(format!("demo takes --seconds N or --forever, not `{}`", words.join(" "))),
+    }
+}
+
+/// Makes the folder anew: the settings, and the plugins each in a folder of its own. Nobody else may write there,
+/// or the host would refuse the plugins.
+fn furnish(folder: &Path) -> io::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    private(folder)?;
+    private(&folder.join("plugins"))?;
+    fs::write(folder.join("pintle.toml"), include_str!("../demo.toml"))?;
+    for (name, library) in samples().real() {
+        let own = folder.join("plugins").join(name);
+        private(&own)?;
+        install(library, &own);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn private(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)
+}
+
+/// The command that `cargo build -p pintle-cli` has just built: it lies beside this program.
+fn command() -> PathBuf {
+    let own = env::current_exe().unwrap_or_default();
+    own.with_file_name(format!("pintle{}", env::consts::EXE_SUFFIX))
+}
+
+/// Waits for the end of `pintle`, and asks it to stop when its time is up.
+fn ended(mut pintle: Child, length: Option<Duration>) -> io::Result<ExitStatus> {
+    let id = pintle.id();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(pintle.wait()));
+    let first = match length {
+        Some(length) => told.recv_timeout(length),
+        None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match first {
+        Ok(status) => status,
+        Err(RecvTimeoutError::Timeout) => {
+            // The standard library can only kill, and pintle is to say good-bye.
+            let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status()?;
+            if !asked.success() {
+                eprintln!("kill -TERM {id}: {asked}");
+            }
+            told.recv().expect("the waiting thread always tells")
+        }
+        Err(RecvTimeoutError::Disconnected) => unreachable!("the waiting thread always tells"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_length_is_ten_seconds_or_what_was_asked_for() {
+        assert_eq!(length(&[]), Ok(Some(Duration::from_secs(10))));
+        assert_eq!(length(&words("--seconds 3")), Ok(Some(Duration::from_secs(3))));
+        assert_eq!(length(&words("--forever")), Ok(None));
+        for wrong in
+            ["--seconds", "--seconds 0", "--seconds x", "--forever 3", "--loud", "--seconds 3 --forever"]
+        {
+            assert!(length(&words(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_does_not_end_by_himself_is_asked_to_and_not_killed() {
+        use std::os::unix::process::ExitStatusExt;
+        let child = Command::new("sleep").arg("600").spawn().expect("sleep is everywhere");
+        let status = ended(child, Some(Duration::from_millis(1))).expect("it can be waited for");
+        assert_eq!(status.signal(), Some(signal_hook::consts::SIGTERM));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_ends_by_himself_is_not_waited_for() {
+        let child = Command::new("false").spawn().expect("false is everywhere");
+        let status = ended(child, Some(Duration::from_secs(600))).expect("it can be waited for");
+        assert_eq!(status.code(), Some(1));
+    }
+}
