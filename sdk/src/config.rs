@@ -3,11 +3,7 @@
 use pintle_abi::{PintleConfig, PintleCtx, PintleSink, PintleStatus, PintleStr};
 use serde::de::DeserializeOwned;
 
-use crate::{
-    Context, Error, Result, Status,
-    table::function,
-    wire,
-};
+use crate::{Context, Error, Result, Status, table::function, wire};
 
 /// The plugin's settings, checked against the manifest's schema before `load`, with the schema's defaults filled in.
 ///

@@ -14,13 +14,7 @@ use pintle_abi::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Context, Error, Result,
-    context::milliseconds,
-    registration::Registered,
-    table::function,
-    wire,
-};
+use crate::{Context, Error, Result, context::milliseconds, registration::Registered, table::function, wire};
 
 /// Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`; in patterns `*` stands for one token and
 /// a last `>` for one or more.

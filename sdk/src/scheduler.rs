@@ -13,12 +13,7 @@ use pintle_abi::{
 };
 
 use crate::{
-    Context, Result,
-    context::milliseconds,
-    events::at,
-    registration::Registered,
-    table::function,
-    wire,
+    Context, Result, context::milliseconds, events::at, registration::Registered, table::function, wire,
 };
 
 /// Jobs by time. Each has a name, 1 to 128 bytes, unique in its scope; scheduling a name again replaces the job. A job

@@ -3,7 +3,11 @@
 //! The functions of the tables get nothing but a context, so the low half of a context names the fake host; tests run
 //! at the same time and each has its own.
 
-#![allow(clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks, reason = "the whole file plays the host")]
+#![allow(
+    clippy::missing_safety_doc,
+    clippy::undocumented_unsafe_blocks,
+    reason = "the whole file plays the host"
+)]
 
 use std::{
     collections::HashMap,
@@ -23,40 +27,40 @@ static FAKES: OnceLock<Mutex<HashMap<u64, Arc<Fake>>>> = OnceLock::new();
 
 /// What a plugin registered.
 #[derive(Clone, Copy)]
-pub struct Registration {
-    pub event: Option<PintleEventHandler>,
-    pub job: Option<PintleJobHandler>,
-    pub user: usize,
-    pub release: PintleRelease,
+pub(crate) struct Registration {
+    pub(crate) event: Option<PintleEventHandler>,
+    pub(crate) job: Option<PintleJobHandler>,
+    pub(crate) user: usize,
+    pub(crate) release: PintleRelease,
 }
 
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// `function arguments…`, in order.
-    pub calls: Vec<String>,
+    pub(crate) calls: Vec<String>,
     /// The last `set_error` of each context.
-    pub errors: HashMap<u64, String>,
-    pub registrations: HashMap<u64, Registration>,
-    pub config: Value,
+    pub(crate) errors: HashMap<u64, String>,
+    pub(crate) registrations: HashMap<u64, Registration>,
+    pub(crate) config: Value,
     /// The next call of this function fails so.
-    pub refuse: HashMap<&'static str, (PintleStatus, &'static str)>,
+    pub(crate) refuse: HashMap<&'static str, (PintleStatus, &'static str)>,
     last_error: Option<String>,
     next: u64,
 }
 
-pub struct Fake {
-    pub ctx: u64,
-    pub seen: Mutex<Seen>,
+pub(crate) struct Fake {
+    pub(crate) ctx: u64,
+    pub(crate) seen: Mutex<Seen>,
     host: PintleHost,
 }
 
 impl Fake {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::with(|_| {})
     }
 
     /// With a host table that `change` may spoil.
-    pub fn with(change: impl FnOnce(&mut PintleHost)) -> Arc<Self> {
+    pub(crate) fn with(change: impl FnOnce(&mut PintleHost)) -> Arc<Self> {
         let ctx = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut host = HOST;
         change(&mut host);
@@ -65,38 +69,43 @@ impl Fake {
         fake
     }
 
-    pub fn host(&self) -> *const PintleHost {
+    pub(crate) fn host(&self) -> *const PintleHost {
         &raw const self.host
     }
 
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.seen.lock().unwrap().calls.clone()
     }
 
     /// What the plugin asked since the last time.
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.lock().unwrap().calls)
     }
 
-    pub fn error(&self) -> Option<String> {
+    pub(crate) fn error(&self) -> Option<String> {
         self.seen.lock().unwrap().errors.get(&self.ctx).cloned()
     }
 
-    pub fn configured(self: Arc<Self>, config: Value) -> Arc<Self> {
+    pub(crate) fn configured(self: Arc<Self>, config: Value) -> Arc<Self> {
         self.seen.lock().unwrap().config = config;
         self
     }
 
-    pub fn refuse(&self, function: &'static str, status: PintleStatus, text: &'static str) {
+    pub(crate) fn refuse(&self, function: &'static str, status: PintleStatus, text: &'static str) {
         self.seen.lock().unwrap().refuse.insert(function, (status, text));
     }
 
-    pub fn registration(&self, handle: u64) -> Registration {
+    pub(crate) fn registration(&self, handle: u64) -> Registration {
         self.seen.lock().unwrap().registrations[&handle]
     }
 
     /// Delivers an event to the registration, under a context of its own.
-    pub fn deliver(&self, handle: u64, topic: &str, data: &[u8]) -> (PintleStatus, Option<String>, Vec<u8>) {
+    pub(crate) fn deliver(
+        &self,
+        handle: u64,
+        topic: &str,
+        data: &[u8],
+    ) -> (PintleStatus, Option<String>, Vec<u8>) {
         let event = PintleEvent {
             size: size_of::<PintleEvent>() as u32,
             depth: 3,
@@ -113,7 +122,7 @@ impl Fake {
         self.deliver_raw(handle, &raw const event)
     }
 
-    pub fn deliver_raw(
+    pub(crate) fn deliver_raw(
         &self,
         handle: u64,
         event: *const PintleEvent,
@@ -126,7 +135,7 @@ impl Fake {
         (status, self.seen.lock().unwrap().errors.get(&ctx).cloned(), reply)
     }
 
-    pub fn run(&self, handle: u64, job: &str) -> (PintleStatus, Option<String>) {
+    pub(crate) fn run(&self, handle: u64, job: &str) -> (PintleStatus, Option<String>) {
         let registration = self.registration(handle);
         let handler = registration.job.expect("a job").0.expect("not null");
         let run = PintleRun {
@@ -143,10 +152,11 @@ impl Fake {
     }
 
     /// Ends the registration as the host does.
-    pub fn release(&self, handle: u64) {
-        let registration =
-            self.seen.lock().unwrap().registrations.remove(&handle).expect("it is registered");
-        unsafe { registration.release.0.expect("the SDK always gives one")(registration.user as *mut c_void) };
+    pub(crate) fn release(&self, handle: u64) {
+        let registration = self.seen.lock().unwrap().registrations.remove(&handle).expect("it is registered");
+        unsafe {
+            registration.release.0.expect("the SDK always gives one")(registration.user as *mut c_void)
+        };
     }
 
     fn child(&self) -> u64 {
@@ -157,7 +167,7 @@ impl Fake {
 }
 
 /// A sink into a vector, as a host would give it.
-pub fn sink(into: &mut Vec<u8>) -> PintleSink {
+pub(crate) fn sink(into: &mut Vec<u8>) -> PintleSink {
     unsafe extern "C" fn write(data: *mut c_void, piece: PintleBytes) -> PintleStatus {
         unsafe { &mut *data.cast::<Vec<u8>>() }.extend_from_slice(unsafe { bytes(piece) });
         PINTLE_OK
@@ -165,16 +175,22 @@ pub fn sink(into: &mut Vec<u8>) -> PintleSink {
     PintleSink { data: (&raw mut *into).cast(), write: Some(write) }
 }
 
-pub unsafe fn bytes<'a>(bytes: PintleBytes) -> &'a [u8] {
+pub(crate) unsafe fn bytes<'a>(bytes: PintleBytes) -> &'a [u8] {
     if bytes.len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(bytes.ptr, bytes.len) } }
 }
 
 unsafe fn text<'a>(text: PintleStr) -> &'a str {
-    str::from_utf8(unsafe { bytes(PintleBytes { ptr: text.ptr.cast(), len: text.len }) }).expect("the SDK sends UTF-8")
+    str::from_utf8(unsafe { bytes(PintleBytes { ptr: text.ptr.cast(), len: text.len }) })
+        .expect("the SDK sends UTF-8")
 }
 
 /// Finds the fake of a context, notes the call, and answers as `refuse` says.
-fn on(ctx: u64, function: &'static str, call: String, then: impl FnOnce(&mut Seen) -> PintleStatus) -> PintleStatus {
+fn on(
+    ctx: u64,
+    function: &'static str,
+    call: String,
+    then: impl FnOnce(&mut Seen) -> PintleStatus,
+) -> PintleStatus {
     let fake = FAKES.get().and_then(|fakes| fakes.lock().unwrap().get(&(ctx & 0xffff_ffff)).cloned());
     let Some(fake) = fake else { return PINTLE_STALE_HANDLE };
     let mut seen = fake.seen.lock().unwrap();
@@ -441,8 +457,7 @@ unsafe extern "C" fn subscribe(
 ) -> PintleStatus {
     let options = unsafe { options.read() };
     let name = unsafe { text(options.name) };
-    let call =
-        format!(" {} name={name} {} {}", unsafe { text(pattern) }, options.capacity, options.policy);
+    let call = format!(" {} name={name} {} {}", unsafe { text(pattern) }, options.capacity, options.policy);
     let registration = Registration { event: Some(handler), job: None, user: user as usize, release };
     on(ctx, "subscribe", call, |seen| unsafe { register(seen, registration, subscription) })
 }
@@ -502,7 +517,7 @@ unsafe extern "C" fn remove(ctx: PintleCtx, job: PintleRegistration) -> PintleSt
     on(ctx, "remove", format!(" {job}"), |_| PINTLE_OK)
 }
 
-pub const LOG: PintleLog = PintleLog {
+pub(crate) const LOG: PintleLog = PintleLog {
     size: size_of::<PintleLog>() as u32,
     reserved: 0,
     write: Some(write),
@@ -520,7 +535,7 @@ const CONFIG: PintleConfig = PintleConfig {
     number: Some(config_number),
     boolean: Some(config_boolean),
 };
-pub const EVENTS: PintleEvents = PintleEvents {
+pub(crate) const EVENTS: PintleEvents = PintleEvents {
     size: size_of::<PintleEvents>() as u32,
     reserved: 0,
     emit: Some(emit),
