@@ -10,3 +10,9 @@ mod services;
 mod settings;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// Parts that the benches measure on their own. No promise is made about them.
+#[doc(hidden)]
+pub mod bench_parts {
+    pub use crate::services::log;
+}
