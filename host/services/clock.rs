@@ -1,0 +1,265 @@
+//! Time as the engines see it: a clock that is handed in, and the alarm that a thread sleeps on.
+//!
+//! No engine asks the operating system for the time or sleeps by itself, so a test moves the hands and the
+//! threads follow. Whoever makes the engines (`host.rs`) gives them one [`SystemClock`].
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+/// Two times and a way to sleep.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01 UTC, rounded down. May step in both directions.
+    fn now_ms(&self) -> i64;
+
+    /// Time since some fixed moment. Never steps and never goes back; it may stand still while the machine sleeps.
+    fn monotonic(&self) -> Duration;
+
+    /// A new alarm for one thread to sleep on.
+    fn alarm(&self) -> Arc<Alarm>;
+
+    /// Sleeps until `alarm` rings or `monotonic()` reaches `until`, whichever is first. A ring from before the
+    /// call counts; several rings before one waking are one.
+    fn wait(&self, alarm: &Alarm, until: Option<Duration>);
+}
+
+/// What a thread sleeps on and others ring. Made by [`Clock::alarm`], slept on with [`Clock::wait`].
+#[derive(Debug, Default)]
+pub struct Alarm {
+    state: Mutex<AlarmState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct AlarmState {
+    rung: bool,
+    sleeper: Sleeper,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Sleeper {
+    /// Nobody has slept here yet.
+    #[default]
+    None,
+    Awake,
+    Asleep {
+        until: Option<Duration>,
+    },
+}
+
+impl Alarm {
+    /// Wakes the thread that sleeps on it, or the next one that would.
+    pub fn ring(&self) {
+        self.state.lock().rung = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The clocks of the operating system.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => ms(since),
+            // Before 1970: rounded down means away from zero.
+            Err(before) => -ms(before.duration() + Duration::from_nanos(999_999)),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn alarm(&self) -> Arc<Alarm> {
+        Arc::default()
+    }
+
+    fn wait(&self, alarm: &Alarm, until: Option<Duration>) {
+        let until = until.and_then(|until| self.started.checked_add(until));
+        let mut state = alarm.state.lock();
+        while !state.rung {
+            match until {
+                None => alarm.changed.wait(&mut state),
+                Some(until) => {
+                    if alarm.changed.wait_until(&mut state, until).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        state.rung = false;
+    }
+}
+
+/// A clock for tests: it stands still until somebody moves its hands, and threads that sleep by it wake when
+/// their time has come by its hands.
+#[cfg(test)]
+#[derive(Debug)]
+pub struct ManualClock {
+    hands: Mutex<Hands>,
+    alarms: Mutex<Vec<std::sync::Weak<Alarm>>>,
+}
+
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+struct Hands {
+    wall_ms: i64,
+    monotonic: Duration,
+}
+
+#[cfg(test)]
+impl ManualClock {
+    /// A clock that shows `wall_ms`.
+    pub fn at(wall_ms: i64) -> Arc<Self> {
+        let hands = Hands { wall_ms, monotonic: Duration::from_secs(1000) };
+        Arc::new(Self { hands: Mutex::new(hands), alarms: Mutex::default() })
+    }
+
+    /// Time passes: both clocks move. Returns when every thread that sleeps by this clock has done what was
+    /// due and sleeps again.
+    pub fn advance(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).expect("a test's span is short");
+        self.move_hands(|hands| {
+            hands.wall_ms += ms;
+            hands.monotonic += by;
+        });
+    }
+
+    /// Somebody sets the wall clock; monotonic time does not move. Threads that sleep by monotonic time do not
+    /// notice, as with a real clock.
+    pub fn set_wall(&self, wall_ms: i64) {
+        self.hands.lock().wall_ms = wall_ms;
+    }
+
+    /// Waits until every thread that sleeps by this clock has nothing left to do now.
+    ///
+    /// # Panics
+    ///
+    /// After 20 s of real time: a thread hangs, or never sleeps.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let alarms: Vec<_> = self.alarms.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
+        for alarm in alarms {
+            let mut state = alarm.state.lock();
+            while !self.is_settled(&state) {
+                let late = alarm.changed.wait_until(&mut state, deadline).timed_out();
+                assert!(!late, "a thread of this clock never came to rest");
+            }
+        }
+    }
+
+    fn is_settled(&self, state: &AlarmState) -> bool {
+        let idle = match state.sleeper {
+            Sleeper::None => true,
+            Sleeper::Awake => false,
+            Sleeper::Asleep { until } => until.is_none_or(|until| until > self.monotonic()),
+        };
+        idle && !state.rung
+    }
+
+    fn move_hands(&self, turn: impl FnOnce(&mut Hands)) {
+        turn(&mut self.hands.lock());
+        for alarm in self.alarms.lock().iter().filter_map(std::sync::Weak::upgrade) {
+            // Taking the lock orders this with a sleeper between its look at the hands and its sleep.
+            drop(alarm.state.lock());
+            alarm.changed.notify_all();
+        }
+        self.settle();
+    }
+}
+
+#[cfg(test)]
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.hands.lock().wall_ms
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.hands.lock().monotonic
+    }
+
+    fn alarm(&self) -> Arc<Alarm> {
+        let alarm = Arc::default();
+        let mut alarms = self.alarms.lock();
+        alarms.retain(|old| old.strong_count() > 0);
+        alarms.push(Arc::downgrade(&alarm));
+        alarm
+    }
+
+    fn wait(&self, alarm: &Alarm, until: Option<Duration>) {
+        let mut state = alarm.state.lock();
+        state.sleeper = Sleeper::Asleep { until };
+        alarm.changed.notify_all();
+        while !state.rung && until.is_none_or(|until| self.monotonic() < until) {
+            alarm.changed.wait(&mut state);
+        }
+        state.rung = false;
+        state.sleeper = Sleeper::Awake;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_never_wakes_early() {
+        let clock = SystemClock::new();
+        let alarm = clock.alarm();
+        let until = clock.monotonic() + Duration::from_millis(3);
+        clock.wait(&alarm, Some(until));
+        assert!(clock.monotonic() >= until);
+    }
+
+    #[test]
+    fn a_ring_before_the_wait_counts_once() {
+        let clock = SystemClock::new();
+        let alarm = clock.alarm();
+        alarm.ring();
+        alarm.ring();
+        clock.wait(&alarm, None);
+        let until = clock.monotonic() + Duration::from_millis(3);
+        clock.wait(&alarm, Some(until));
+        assert!(clock.monotonic() >= until, "the second wait was not ended by an old ring");
+    }
+
+    #[test]
+    fn a_ring_wakes_a_sleeper() {
+        let clock = Arc::new(SystemClock::new());
+        let alarm = clock.alarm();
+        let sleeper = std::thread::spawn({
+            let (clock, alarm) = (Arc::clone(&clock), Arc::clone(&alarm));
+            move || clock.wait(&alarm, None)
+        });
+        alarm.ring();
+        sleeper.join().expect("the sleeper woke");
+    }
+
+    #[test]
+    fn the_system_clock_shows_this_century() {
+        let now = SystemClock::new().now_ms();
+        assert!((1_600_000_000_000..4_200_000_000_000).contains(&now), "{now}");
+    }
+}
