@@ -2,6 +2,8 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code, reason = "raw pointers become values here")]
+mod boundary;
 mod error;
 mod identity;
 mod lanes;

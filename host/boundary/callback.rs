@@ -6,7 +6,7 @@ use std::{ffi::c_void, sync::Arc};
 use parking_lot::Mutex;
 use pintle_abi::*;
 
-use super::{Call, PluginRecord, answered, count_handled, reply_sink};
+use super::{Call, PluginRecord, answered, reply_sink};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Tenant},
@@ -87,7 +87,7 @@ impl Callback {
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
         let result = answered(status, outcome.error, &format!("the {what} handler")).map(|()| outcome.reply);
-        count_handled(self.record, result.is_ok());
+        self.record.count_handled(result.is_ok());
         self.finish();
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }
@@ -171,6 +171,8 @@ pub(crate) fn tenant_name(tenant: &Tenant) -> Option<Arc<str>> {
 /// A value of one of a handful of constants.
 pub(crate) fn unknown_value(name: &'static str, value: u32) -> Error {
     Error::lazy(ErrorKind::Unsupported, move || {
-        format!("argument `{name}`: this host does not know the value {value}: update the host or use one that the header lists")
+        format!(
+            "argument `{name}`: this host does not know the value {value}: update the host or use one that the header lists"
+        )
     })
 }

@@ -49,12 +49,15 @@ unsafe extern "C" fn emit(
         let options = unsafe { input::options(options) }?;
         check_publish(call, topic)?;
         call.must_act()?;
-        let mut draft = Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
+        let mut draft =
+            Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
         draft.tenant = call.tenant()?.name().clone();
         draft.depth = u32::from(call.scope.depth);
         if draft.depth > MOST_DEPTH {
             return Err(Error::lazy(ErrorKind::Reentrant, || {
-                format!("{MOST_DEPTH} events led to this one already: handlers that emit what they subscribe to form a circle")
+                format!(
+                    "{MOST_DEPTH} events led to this one already: handlers that emit what they subscribe to form a circle"
+                )
             }));
         }
         let mut wait = Duration::ZERO;
@@ -79,7 +82,8 @@ unsafe fn take_options(draft: &mut Draft, options: &PintleEmitOptions) -> Result
         draft.subject = subject.to_owned();
     }
     // SAFETY: as above.
-    if let Some(content_type) = unsafe { input::optional("options.content_type", options.content_type, 128) }? {
+    if let Some(content_type) = unsafe { input::optional("options.content_type", options.content_type, 128) }?
+    {
         draft.content_type = Cow::Owned(content_type.to_owned());
     }
     // SAFETY: as above.
@@ -110,7 +114,9 @@ fn check_publish(call: &Call, topic: &str) -> Result<()> {
     }
     let (plugin, topic) = (call.record.id.clone(), topic.to_owned());
     Err(Error::lazy(ErrorKind::Denied, move || {
-        format!("plugin \"{plugin}\" may not publish \"{topic}\": add it to \"services\": {{ \"events\": {{ \"publish\": [\"{topic}\"] }} }} in its manifest, or, if it is there, to the host's settings")
+        format!(
+            "plugin \"{plugin}\" may not publish \"{topic}\": add it to \"services\": {{ \"events\": {{ \"publish\": [\"{topic}\"] }} }} in its manifest, or, if it is there, to the host's settings"
+        )
     }))
 }
 
@@ -121,7 +127,9 @@ fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
     }
     let (plugin, pattern) = (call.record.id.clone(), pattern.as_str().to_owned());
     Err(Error::lazy(ErrorKind::Denied, move || {
-        format!("plugin \"{plugin}\" may not subscribe to \"{pattern}\": add it to \"services\": {{ \"events\": {{ \"subscribe\": [\"{pattern}\"] }} }} in its manifest, or, if it is there, to the host's settings")
+        format!(
+            "plugin \"{plugin}\" may not subscribe to \"{pattern}\": add it to \"services\": {{ \"events\": {{ \"subscribe\": [\"{pattern}\"] }} }} in its manifest, or, if it is there, to the host's settings"
+        )
     }))
 }
 
@@ -153,8 +161,10 @@ unsafe extern "C" fn subscribe(
         let options = unsafe { input::options(options) }?;
         check_subscribe(call, &pattern)?;
         let register = call.register()?;
-        let mut request =
-            SubscribeRequest { live: false, ..SubscribeRequest::new(call.record.number, tenant_name(&call.tenant()?), pattern) };
+        let mut request = SubscribeRequest {
+            live: false,
+            ..SubscribeRequest::new(call.record.number, tenant_name(&call.tenant()?), pattern)
+        };
         if let Some(options) = options {
             // SAFETY: as above.
             if let Some(name) = unsafe { input::optional("options.name", options.name, 128) }? {

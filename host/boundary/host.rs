@@ -102,7 +102,10 @@ unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus 
         let out = input::output("held", held)?;
         let register = call.register()?;
         let mut slot = Slot::take().ok_or_else(|| {
-            Error::new(ErrorKind::Quota, "the process has 65,536 contexts, all that there can be: release some")
+            Error::new(
+                ErrorKind::Quota,
+                "the process has 65,536 contexts, all that there can be: release some",
+            )
         })?;
         let scope = crate::identity::Scope { call: false, worker: 0, deadline: i64::MAX, ..call.scope };
         let held = slot.open(&scope);
@@ -119,7 +122,10 @@ unsafe extern "C" fn release(held: PintleCtx) -> PintleStatus {
         let register = call.register()?;
         match register.end::<Held>(held) {
             Some(_) => Ok(()),
-            None => Err(Error::argument("held", "this context was given to a function, not held: it ends by itself")),
+            None => Err(Error::argument(
+                "held",
+                "this context was given to a function, not held: it ends by itself",
+            )),
         }
     })
 }
@@ -128,7 +134,10 @@ unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: Pi
     enter(ctx, Method::Scope, |call| {
         // Checked before anything is written, so that a failure changes nothing.
         if out.is_null() {
-            return Err(Error::argument("out", "the pointer is null: pass where the result is to be written"));
+            return Err(Error::argument(
+                "out",
+                "the pointer is null: pass where the result is to be written",
+            ));
         }
         // SAFETY: the contract says that `out` leads to as many bytes as its first four say.
         let size = unsafe { out.cast::<u32>().read_unaligned() };
@@ -147,7 +156,9 @@ unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: Pi
         let info = PintleScopeInfo { size, flags, generation: call.scope.generation };
         let known = (size as usize).min(size_of::<PintleScopeInfo>());
         // SAFETY: `known` bytes are readable in `info` and, by the contract, writable at `out`.
-        unsafe { std::ptr::copy_nonoverlapping(std::ptr::from_ref(&info).cast::<u8>(), out.cast::<u8>(), known) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(std::ptr::from_ref(&info).cast::<u8>(), out.cast::<u8>(), known)
+        };
         Ok(())
     })
 }
@@ -180,7 +191,9 @@ unsafe extern "C" fn call(
         let data = unsafe { input::bytes("request", request, LARGEST_REPLY) }?;
         if !(0..=LONGEST_TIMEOUT_MS).contains(&timeout_ms) {
             return Err(Error::lazy(ErrorKind::OutOfRange, move || {
-                format!("argument `timeout_ms`: {timeout_ms}, 1 to {LONGEST_TIMEOUT_MS} are taken, 0 is the default")
+                format!(
+                    "argument `timeout_ms`: {timeout_ms}, 1 to {LONGEST_TIMEOUT_MS} are taken, 0 is the default"
+                )
             }));
         }
         let answer = send(call, service, major, method, data, timeout_ms)?;
@@ -190,21 +203,37 @@ unsafe extern "C" fn call(
 }
 
 /// The part of `call` that knows no pointer.
-fn send(call: &Call, service: &str, major: u32, method: &str, data: &[u8], timeout_ms: i64) -> Result<Vec<u8>> {
+fn send(
+    call: &Call,
+    service: &str,
+    major: u32,
+    method: &str,
+    data: &[u8],
+    timeout_ms: i64,
+) -> Result<Vec<u8>> {
     if !call.grants().permits().call.iter().any(|granted| granted == service) {
         let (plugin, service) = (call.record.id.clone(), service.to_owned());
         return Err(Error::lazy(ErrorKind::Denied, move || {
-            format!("plugin \"{plugin}\" may not call \"{service}\": add it to \"services\": {{ \"call\": [\"{service}\"] }} in its manifest, or, if it is there, to the host's settings")
+            format!(
+                "plugin \"{plugin}\" may not call \"{service}\": add it to \"services\": {{ \"call\": [\"{service}\"] }} in its manifest, or, if it is there, to the host's settings"
+            )
         }));
     }
     if crate::identity::Seat::phase(call.scope.seat) == crate::identity::Phase::Stopping {
-        return Err(Error::new(ErrorKind::Stopping, "the plugin is being disabled: it waits for nobody any more"));
+        return Err(Error::new(
+            ErrorKind::Stopping,
+            "the plugin is being disabled: it waits for nobody any more",
+        ));
     }
     let remaining = call.remaining();
     if remaining == 0 {
-        return Err(Error::new(ErrorKind::Cancelled, "the caller of this function has given up: nobody waits for its answer"));
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            "the caller of this function has given up: nobody waits for its answer",
+        ));
     }
-    let wanted = if timeout_ms == 0 { call.core().call_timeout } else { Duration::from_millis(timeout_ms as u64) };
+    let wanted =
+        if timeout_ms == 0 { call.core().call_timeout } else { Duration::from_millis(timeout_ms as u64) };
     let deadline = Instant::now() + wanted.min(Duration::from_millis(remaining as u64));
     let router = call.core().router.get().ok_or_else(stale)?;
     router.call(Message {

@@ -22,7 +22,9 @@ pub(crate) unsafe fn raw<'a>(name: &'static str, ptr: *const u8, len: usize) -> 
     }
     if ptr.is_null() {
         return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
-            format!("argument `{name}`: the pointer is null, the length is {len}: null goes with length 0 only")
+            format!(
+                "argument `{name}`: the pointer is null, the length is {len}: null goes with length 0 only"
+            )
         }));
     }
     if len > isize::MAX as usize {
@@ -81,7 +83,11 @@ pub(crate) unsafe fn text<'a>(name: &'static str, text: PintleStr, limit: usize)
 ///
 /// # Safety
 /// As `raw`.
-pub(crate) unsafe fn optional<'a>(name: &'static str, value: PintleStr, limit: usize) -> Result<Option<&'a str>> {
+pub(crate) unsafe fn optional<'a>(
+    name: &'static str,
+    value: PintleStr,
+    limit: usize,
+) -> Result<Option<&'a str>> {
     // SAFETY: the caller vouches for it.
     let text = unsafe { text(name, value, limit) }?;
     Ok(Some(text).filter(|text| !text.is_empty()))
@@ -164,7 +170,12 @@ pub(crate) unsafe fn options<T: Sized32>(options: *const T) -> Result<Option<T>>
 ///
 /// # Safety
 /// A non-null pointer leads to `count` structs of as many bytes as the first one says.
-pub(crate) unsafe fn array<T: Sized32>(name: &'static str, items: *const T, count: usize, most: usize) -> Result<Array<T>> {
+pub(crate) unsafe fn array<T: Sized32>(
+    name: &'static str,
+    items: *const T,
+    count: usize,
+    most: usize,
+) -> Result<Array<T>> {
     if count == 0 {
         return Ok(Array { items, count, stride: 0 });
     }
@@ -207,7 +218,9 @@ impl<T: Sized32> Array<T> {
         if size != self.stride {
             let (name, stride) = (T::NAME, self.stride);
             return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
-                format!("argument `{name}`: element {index} has size {size}, the first one {stride}: they must be equal")
+                format!(
+                    "argument `{name}`: element {index} has size {size}, the first one {stride}: they must be equal"
+                )
             }));
         }
         // SAFETY: as above.
@@ -237,7 +250,10 @@ unsafe fn sized<T: Sized32>(from: *const u8, size: usize) -> Result<T> {
         let newer = unsafe { slice::from_raw_parts(from.add(known), size - known) };
         if newer.iter().any(|byte| *byte != 0) {
             return Err(Error::lazy(ErrorKind::Unsupported, move || {
-                format!("argument `{}`: it sets a member that this host does not know yet: leave it 0 or update the host", T::NAME)
+                format!(
+                    "argument `{}`: it sets a member that this host does not know yet: leave it 0 or update the host",
+                    T::NAME
+                )
             }));
         }
     }
@@ -246,7 +262,11 @@ unsafe fn sized<T: Sized32>(from: *const u8, size: usize) -> Result<T> {
         let given = unsafe { from.add(4).cast::<u32>().read_unaligned() };
         if given & !flags != 0 {
             return Err(Error::lazy(ErrorKind::Unsupported, move || {
-                format!("argument `{}`: this host does not know the flags {:#x}: update the host or leave them out", T::NAME, given & !flags)
+                format!(
+                    "argument `{}`: this host does not know the flags {:#x}: update the host or leave them out",
+                    T::NAME,
+                    given & !flags
+                )
             }));
         }
     }

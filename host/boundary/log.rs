@@ -72,7 +72,8 @@ unsafe extern "C" fn logger_new(
         // SAFETY: the contract says that inputs are readable for this call.
         let fields = unsafe { input::array("fields", fields, count, MOST_FIELDS) }?;
         // SAFETY: as above.
-        let fields: Vec<_> = (0..fields.len()).map(|at| unsafe { field(&fields, at) }).collect::<Result<_>>()?;
+        let fields: Vec<_> =
+            (0..fields.len()).map(|at| unsafe { field(&fields, at) }).collect::<Result<_>>()?;
         let handle = call.register()?.add(Arc::new(Logger(Preset::new(fields))))?;
         // SAFETY: the contract says that outputs lead to memory of the caller.
         unsafe { out.write(handle) };
@@ -160,7 +161,9 @@ unsafe fn field<'a>(fields: &input::Array<PintleField>, at: usize) -> Result<Fie
     }
     let value = match field.kind {
         // SAFETY: as above.
-        PINTLE_FIELD_TEXT => Value::Text(unsafe { input::raw("fields.text", field.text.ptr.cast(), field.text.len) }?),
+        PINTLE_FIELD_TEXT => {
+            Value::Text(unsafe { input::raw("fields.text", field.text.ptr.cast(), field.text.len) }?)
+        }
         PINTLE_FIELD_INTEGER => Value::Integer(field.integer),
         PINTLE_FIELD_UNSIGNED => Value::Unsigned(field.integer as u64),
         PINTLE_FIELD_NUMBER => Value::Number(field.number),

@@ -21,16 +21,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use pintle_abi::*;
 
-pub(crate) use callback::Callback;
 pub(crate) use host::TABLE;
+pub(crate) use input::text;
 pub(crate) use sink::reply_sink;
 pub(crate) use thread::counted;
 
@@ -41,7 +41,7 @@ use crate::{
     services::{
         config::PluginConfig,
         events::Events,
-        log::{Gate, Log},
+        log::{Field, Gate, Level, Log},
         scheduler::Scheduler,
     },
 };
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) scheduler: Arc<Scheduler>,
     /// Calls between plugins; set once by `host.rs`.
     pub(crate) router: OnceLock<Arc<dyn Router>>,
+    /// Libraries that stay mapped although they were closed.
+    pub(crate) kept: AtomicU64,
     /// What deadlines in scopes count from.
     pub(crate) epoch: Instant,
     /// How long a call waits where the caller does not say.
@@ -63,13 +65,37 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Says in the log that something failed, of which nobody else is told.
+    pub(crate) fn report_failure(&self, error: &Error, about: &str) {
+        self.log.host(Level::Warn, &error.to_string(), [Field::text("about", about)]);
+    }
+
+    /// Says in the log what became of a library whose generation is over.
+    pub(crate) fn report_closed(&self, plugin: &str, generation: u64, kept: bool, wanted: bool) {
+        let fields = [Field::text("of", plugin), Field::unsigned("generation", generation)];
+        match (kept, wanted) {
+            (false, _) => self.log.host(Level::Debug, "a library was closed and is gone from memory", fields),
+            (true, true) => {
+                self.log.host(Level::Debug, "a library stays mapped, as its manifest asks", fields)
+            }
+            (true, false) => {
+                self.kept.fetch_add(1, Relaxed);
+                self.log.host(
+                    Level::Warn,
+                    "a library was closed and stays mapped: something in the process holds it",
+                    fields,
+                );
+            }
+        }
+    }
+
     /// Milliseconds of the host's monotonic clock.
     pub(crate) fn now_ms(&self) -> i64 {
         self.epoch.elapsed().as_millis() as i64
     }
 }
 
-/// What a host knows of one plugin, over all of its generations. Never freed, like `Core`.
+/// What a host knows of one version of one plugin, over all of its generations. Never freed, like `Core`.
 pub(crate) struct PluginRecord {
     pub(crate) core: &'static Core,
     pub(crate) id: Arc<str>,
@@ -77,24 +103,43 @@ pub(crate) struct PluginRecord {
     pub(crate) number: u64,
     /// The CloudEvents source of its events.
     pub(crate) source: Arc<str>,
-    pub(crate) lane: RwLock<Arc<Lane>>,
     /// The level that its log records must have.
     pub(crate) gate: Arc<Gate>,
-    pub(crate) config: RwLock<Arc<PluginConfig>>,
-    /// Of the live generations: one, or two during a reload.
-    pub(crate) registers: RwLock<Vec<Arc<Register>>>,
-    /// Calls that ended as a failure: handlers and calls by message.
-    pub(crate) handler_failures: AtomicI64,
-    /// Handlers and calls by message that were run.
-    pub(crate) handled: AtomicI64,
+    lane: RwLock<Arc<Lane>>,
+    /// One, or two during a reload.
+    live: RwLock<Vec<LiveGeneration>>,
+    handled: AtomicU64,
+    handler_failures: AtomicU64,
+}
+
+/// What calls of a generation need beside the record.
+struct LiveGeneration {
+    register: Arc<Register>,
+    config: Arc<PluginConfig>,
 }
 
 impl PluginRecord {
-    /// Keeps a record for as long as the process lives.
-    pub(crate) fn keep(self) -> &'static Self {
+    /// Makes a record, for as long as the process lives.
+    pub(crate) fn keep(
+        core: &'static Core,
+        id: &Arc<str>,
+        version: &str,
+        number: u64,
+        lane: Arc<Lane>,
+    ) -> &'static Self {
         // Reachable for ever, so that leak checkers see what it is.
-        static ALL: parking_lot::Mutex<Vec<&'static PluginRecord>> = parking_lot::Mutex::new(Vec::new());
-        let kept: &'static Self = Box::leak(Box::new(self));
+        static ALL: Mutex<Vec<&'static PluginRecord>> = Mutex::new(Vec::new());
+        let kept: &'static Self = Box::leak(Box::new(Self {
+            core,
+            id: id.clone(),
+            number,
+            source: format!("/plugins/{id}").into(),
+            gate: core.log.gate(id, version),
+            lane: RwLock::new(lane),
+            live: RwLock::default(),
+            handled: AtomicU64::new(0),
+            handler_failures: AtomicU64::new(0),
+        }));
         ALL.lock().push(kept);
         kept
     }
@@ -107,8 +152,42 @@ impl PluginRecord {
         self.lane.read().clone()
     }
 
+    /// Between generations a plugin may get another lane, if it asks for another concurrency.
+    pub(crate) fn set_lane(&self, lane: Arc<Lane>) {
+        *self.lane.write() = lane;
+    }
+
+    /// A generation begins: its calls find what they need.
+    pub(crate) fn begin(&self, register: Arc<Register>, config: Arc<PluginConfig>) {
+        self.live.write().push(LiveGeneration { register, config });
+    }
+
+    /// A generation is over.
+    pub(crate) fn end(&self, generation: u64) {
+        self.live.write().retain(|live| live.register.generation() != generation);
+    }
+
     pub(crate) fn register(&self, generation: u64) -> Option<Arc<Register>> {
-        self.registers.read().iter().find(|register| register.generation() == generation).cloned()
+        let live = self.live.read();
+        live.iter().map(|live| &live.register).find(|register| register.generation() == generation).cloned()
+    }
+
+    pub(crate) fn config(&self, generation: u64) -> Option<Arc<PluginConfig>> {
+        let live = self.live.read();
+        live.iter().find(|live| live.register.generation() == generation).map(|live| live.config.clone())
+    }
+
+    /// Notes that a handler, or a call by message, has ended.
+    pub(crate) fn count_handled(&self, ok: bool) {
+        self.handled.fetch_add(1, Relaxed);
+        if !ok {
+            self.handler_failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many handlers and calls by message have run, and how many of them failed.
+    pub(crate) fn handled(&self) -> (u64, u64) {
+        (self.handled.load(Relaxed), self.handler_failures.load(Relaxed))
     }
 }
 
@@ -323,16 +402,10 @@ pub(crate) fn answered(status: PintleStatus, text: Option<String>, what: &str) -
     let Some(kind) = kind_of(status) else { return Ok(()) };
     let text = match text {
         Some(text) => text,
-        None if status_of(kind) == status => format!("{what} failed ({kind:?}) and did not say why: set_error gives a failure a text"),
+        None if status_of(kind) == status => {
+            format!("{what} failed ({kind:?}) and did not say why: set_error gives a failure a text")
+        }
         None => format!("{what} answered {status}, which is no status of this contract"),
     };
     Err(Error::new(kind, text))
-}
-
-/// Notes that a handler of a plugin ran.
-pub(crate) fn count_handled(record: &PluginRecord, ok: bool) {
-    record.handled.fetch_add(1, Relaxed);
-    if !ok {
-        record.handler_failures.fetch_add(1, Relaxed);
-    }
 }

@@ -58,7 +58,11 @@ unsafe extern "C" fn cron(
         let rule = unsafe { input::text("rule", rule, 1024) }?;
         let asked = Asked { name, handler, user, release, options, job };
         // SAFETY: as above, and outputs lead to memory of the caller.
-        unsafe { schedule(call, asked, |request, zone, target| call.core().scheduler.cron(request, rule, zone, target)) }
+        unsafe {
+            schedule(call, asked, |request, zone, target| {
+                call.core().scheduler.cron(request, rule, zone, target)
+            })
+        }
     })
 }
 
@@ -75,7 +79,11 @@ unsafe extern "C" fn interval(
     enter(ctx, Method::SchedulerInterval, |call| {
         let asked = Asked { name, handler, user, release, options, job };
         // SAFETY: the contract says that inputs are readable for this call, and that outputs lead to memory of the caller.
-        unsafe { schedule(call, asked, |request, _, target| call.core().scheduler.interval(request, every_ms, target)) }
+        unsafe {
+            schedule(call, asked, |request, _, target| {
+                call.core().scheduler.interval(request, every_ms, target)
+            })
+        }
     })
 }
 
@@ -92,7 +100,9 @@ unsafe extern "C" fn once(
     enter(ctx, Method::SchedulerOnce, |call| {
         let asked = Asked { name, handler, user, release, options, job };
         // SAFETY: the contract says that inputs are readable for this call, and that outputs lead to memory of the caller.
-        unsafe { schedule(call, asked, |request, _, target| call.core().scheduler.once(request, delay_ms, target)) }
+        unsafe {
+            schedule(call, asked, |request, _, target| call.core().scheduler.once(request, delay_ms, target))
+        }
     })
 }
 

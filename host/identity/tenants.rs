@@ -126,7 +126,10 @@ mod tests {
         let first = tenants.named("acme");
         assert_eq!(first.number(), tenants.named("acme").number());
         assert_ne!(first.number(), tenants.named("other").number());
-        assert_eq!(tenants.numbered(first.number()).map(|found| found.name().to_string()), Some("acme".into()));
+        assert_eq!(
+            tenants.numbered(first.number()).map(|found| found.name().to_string()),
+            Some("acme".into())
+        );
         let number = first.number();
         drop(first);
         assert_eq!(tenants.count(), 0);

@@ -105,6 +105,11 @@ impl Lane {
         &self.options.name
     }
 
+    /// How many calls may run at once.
+    pub(crate) fn concurrency(&self) -> u32 {
+        self.options.concurrency
+    }
+
     pub(crate) fn deadline(&self) -> Duration {
         self.options.deadline
     }
@@ -118,7 +123,9 @@ impl Lane {
         if state.overdue > 0 {
             let name = self.name().clone();
             return Err(Error::lazy(ErrorKind::Unavailable, move || {
-                format!("plugin \"{name}\" is stuck in a call that is past its deadline, and takes no more until it returns")
+                format!(
+                    "plugin \"{name}\" is stuck in a call that is past its deadline, and takes no more until it returns"
+                )
             }));
         }
         if state.queue.len() >= self.options.capacity {
@@ -236,7 +243,9 @@ impl Lane {
 
     fn gone(&self) -> Error {
         let name = self.name().clone();
-        Error::lazy(ErrorKind::Unavailable, move || format!("plugin \"{name}\" is unloaded or its host has stopped"))
+        Error::lazy(ErrorKind::Unavailable, move || {
+            format!("plugin \"{name}\" is unloaded or its host has stopped")
+        })
     }
 }
 

@@ -78,13 +78,16 @@ impl<T> Pending<T> {
                 State::GivenUp(why) => {
                     *state = State::GivenUp(why);
                     return Err(match why {
-                        ErrorKind::Stopping => Error::new(why, "the caller is stopping, its waits were ended"),
+                        ErrorKind::Stopping => {
+                            Error::new(why, "the caller is stopping, its waits were ended")
+                        }
                         _ => Error::new(why, "the wait was ended"),
                     });
                 }
                 waiting => *state = waiting,
             }
-            if self.changed.wait_until(&mut state, deadline).timed_out() && !matches!(*state, State::Done(_)) {
+            if self.changed.wait_until(&mut state, deadline).timed_out() && !matches!(*state, State::Done(_))
+            {
                 drop(state);
                 self.give_up(ErrorKind::Timeout);
                 // The result may have come between the two locks.

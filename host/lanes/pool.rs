@@ -5,10 +5,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::Ordering::*,
-    },
+    sync::{Arc, atomic::Ordering::*},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -229,7 +226,8 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.state.lock();
-        let count = |which: fn(&Member) -> bool| state.workers.values().filter(|member| which(member)).count();
+        let count =
+            |which: fn(&Member) -> bool| state.workers.values().filter(|member| which(member)).count();
         PoolStats {
             workers: state.workers.len(),
             idle: count(|member| member.idle),
@@ -284,8 +282,7 @@ impl Pool {
     pub(super) fn ready(self: &Arc<Self>, lane: &Arc<Lane>) {
         let mut state = self.state.lock();
         state.ready.push_back(lane.clone());
-        if state.active == 0
-            || (state.ready.len() > 8 * state.active && state.active < self.options.workers)
+        if state.active == 0 || (state.ready.len() > 8 * state.active && state.active < self.options.workers)
         {
             self.wake(&mut state, Some(lane.last_worker.load(Relaxed)));
         }
@@ -432,10 +429,8 @@ impl Pool {
             return;
         }
         let pool = self.clone();
-        state.closer = thread::Builder::new()
-            .name("pintle-closer".into())
-            .spawn(move || pool.join_and_close())
-            .is_ok();
+        state.closer =
+            thread::Builder::new().name("pintle-closer".into()).spawn(move || pool.join_and_close()).is_ok();
     }
 
     /// Joins workers that end and closes what has then nobody left that ran it; ends when there is nothing to do.
@@ -444,8 +439,9 @@ impl Pool {
         loop {
             let ended = std::mem::take(&mut state.ended);
             if !ended.is_empty() {
-                let joined: Vec<u32> =
-                    MutexGuard::unlocked(&mut state, || ended.into_iter().filter_map(|t| t.join().ok()).collect());
+                let joined: Vec<u32> = MutexGuard::unlocked(&mut state, || {
+                    ended.into_iter().filter_map(|t| t.join().ok()).collect()
+                });
                 for retiring in &mut state.retiring {
                     retiring.left.retain(|number| !joined.contains(number));
                 }

@@ -91,7 +91,9 @@ impl Register {
             && state.entries.values().filter(|held| held.entry.kind() == kind).count() >= MOST
         {
             return Err(Error::lazy(ErrorKind::Quota, move || {
-                format!("the plugin has {MOST} registrations of the kind \"{kind}\" already: end those that are not needed")
+                format!(
+                    "the plugin has {MOST} registrations of the kind \"{kind}\" already: end those that are not needed"
+                )
             }));
         }
         if state.live {
@@ -135,7 +137,8 @@ impl Register {
     /// Ends a registration that is over by itself: a job that was replaced or has run its once.
     pub(crate) fn end_entry(&self, entry: &Arc<dyn Entry>) {
         let mut state = self.state.lock();
-        let handle = state.entries.iter().find(|(_, held)| Arc::ptr_eq(&held.entry, entry)).map(|(handle, _)| *handle);
+        let handle =
+            state.entries.iter().find(|(_, held)| Arc::ptr_eq(&held.entry, entry)).map(|(handle, _)| *handle);
         let Some(held) = handle.and_then(|handle| state.entries.remove(&handle)) else { return };
         state.ended.push(held.entry);
         drop(state);

@@ -47,7 +47,9 @@ impl Waits {
                 self.forget_edge(from, number);
                 let name = target.name().clone();
                 return Err(Error::lazy(ErrorKind::Reentrant, move || {
-                    format!("plugin \"{name}\" cannot answer before this very call returns, so waiting for it would never end: do not wait for one's own lane or for a plugin that waits for this call")
+                    format!(
+                        "plugin \"{name}\" cannot answer before this very call returns, so waiting for it would never end: do not wait for one's own lane or for a plugin that waits for this call"
+                    )
                 }));
             }
         }

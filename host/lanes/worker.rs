@@ -98,7 +98,9 @@ impl Worker {
         if call.ctx != ctx {
             return None;
         }
-        if call.reply.len().saturating_add(piece.len()) > limit || call.reply.try_reserve(piece.len()).is_err() {
+        if call.reply.len().saturating_add(piece.len()) > limit
+            || call.reply.try_reserve(piece.len()).is_err()
+        {
             return Some(false);
         }
         call.reply.extend_from_slice(piece);

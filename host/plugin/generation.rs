@@ -13,10 +13,11 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{self, PluginRecord, answered},
+    boundary::{PluginRecord, answered},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task},
+    services::config::PluginConfig,
 };
 
 /// A generation whose `load` returned OK.
@@ -54,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) record: &'static PluginRecord,
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) grants: &'static Grants,
+    pub(crate) config: Arc<PluginConfig>,
     pub(crate) staged: Staged,
 }
 
@@ -71,9 +73,10 @@ impl Generation {
     }
 
     fn load_here(parts: Parts, run: &mut Run<'_>) -> Result<Arc<Self>> {
-        let Parts { number, record, manifest, grants, staged } = parts;
+        let Parts { number, record, manifest, grants, config, staged } = parts;
         let full = |what| {
-            Error::new(ErrorKind::Quota, format!("the process has no room for another {what}")).of(record.id.clone())
+            Error::new(ErrorKind::Quota, format!("the process has no room for another {what}"))
+                .of(record.id.clone())
         };
         let register = Arc::new(Register::new(number).ok_or_else(|| full("generation: 4,096 are alive"))?);
         let mut slot = Slot::take().ok_or_else(|| full("context: 65,536 are alive"))?;
@@ -86,13 +89,14 @@ impl Generation {
             Err(Refused { error, library: None }) => return Err(error),
         };
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
-        let mapped = Arc::new(Mapped { number, record, library, staged: Mutex::new(Some(staged)), join, keep });
+        let mapped =
+            Arc::new(Mapped { number, record, library, staged: Mutex::new(Some(staged)), join, keep });
         if let Some(error) = refusal {
             mapped.retire();
             return Err(error);
         }
         let ctx = slot.open(&Scope::own(record.key(), grants, number, seat));
-        record.registers.write().push(register.clone());
+        record.begin(register.clone(), config);
         slot.set_worker(Some(run.worker()));
         run.enter_own(ctx, number, seat);
         let (status, state) = mapped.library.load(ctx);
@@ -181,7 +185,7 @@ impl Generation {
         self.register.stop();
         self.register.drain();
         self.own.lock().slot.close();
-        self.record.registers.write().retain(|register| !Arc::ptr_eq(register, &self.register));
+        self.record.end(self.number);
     }
 
     /// Offers a new config.
@@ -194,7 +198,12 @@ impl Generation {
     }
 
     /// Answers a call by message. In the lane's turn, not alone.
-    pub(crate) fn answer(&self, run: &mut Run<'_>, call: &Answer<'_>, started: impl FnOnce(u64) -> bool) -> Option<Result<Vec<u8>>> {
+    pub(crate) fn answer(
+        &self,
+        run: &mut Run<'_>,
+        call: &Answer<'_>,
+        started: impl FnOnce(u64) -> bool,
+    ) -> Option<Result<Vec<u8>>> {
         let Answer { tenant, depth, deadline, request } = call;
         let scope = Scope {
             tenant: tenant.number(),
@@ -212,10 +221,17 @@ impl Generation {
         let outcome = run.leave();
         let result = match status {
             Some(status) => answered(status, outcome.error, &format!("\"{name}\"")).map(|()| outcome.reply),
-            None => Err(Error::new(ErrorKind::Unsupported, "its `call` is null although its manifest provides services")),
+            None => Err(Error::new(
+                ErrorKind::Unsupported,
+                "its `call` is null although its manifest provides services",
+            )),
         };
-        boundary::count_handled(self.record, result.is_ok());
+        self.record.count_handled(result.is_ok());
         Some(result.map_err(|error| error.of(self.record.id.clone())))
+    }
+
+    pub(crate) fn record(&self) -> &'static PluginRecord {
+        self.record
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -231,7 +247,12 @@ impl Generation {
     }
 
     /// Runs a function of the plugin under its own context.
-    fn lifecycle(&self, run: &mut Run<'_>, what: &str, function: impl FnOnce(u64) -> pintle_abi::PintleStatus) -> Result<()> {
+    fn lifecycle(
+        &self,
+        run: &mut Run<'_>,
+        what: &str,
+        function: impl FnOnce(u64) -> pintle_abi::PintleStatus,
+    ) -> Result<()> {
         let seat = self.register.seat().index();
         let ctx = {
             let mut own = self.own.lock();
@@ -327,7 +348,10 @@ fn on_lane<T: Send + 'static>(
     outcome.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Timeout,
-            format!("`{name}` did not return within {} ms: nothing else of it runs until it does", deadline.as_millis()),
+            format!(
+                "`{name}` did not return within {} ms: nothing else of it runs until it does",
+                deadline.as_millis()
+            ),
         )
         .of(record.id.clone()),
         _ => error,

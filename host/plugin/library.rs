@@ -80,19 +80,28 @@ impl Library {
         let handle = self.handle.lock();
         let handle = handle.as_ref().expect("it is open until it is closed");
         // SAFETY: the symbol's name says what type it has: it carries the major version of the contract.
-        let entry: Symbol<Entry> = unsafe { handle.get(ENTRY.to_bytes_with_nul()) }
-            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "it does not export pintle_plugin_entry_v1: define it with PINTLE_EXPORT"))?;
+        let entry: Symbol<Entry> = unsafe { handle.get(ENTRY.to_bytes_with_nul()) }.map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                "it does not export pintle_plugin_entry_v1: define it with PINTLE_EXPORT",
+            )
+        })?;
         // SAFETY: the contract says that the entry can be called on any thread and does no work.
         let plugin = unsafe { entry() };
         if plugin.is_null() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "its entry returned null: return a static pintle_plugin"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "its entry returned null: return a static pintle_plugin",
+            ));
         }
         // SAFETY: the contract says that the entry returns a static struct that begins with its size.
         let size = unsafe { plugin.cast::<u32>().read_unaligned() };
         if !(SMALLEST..=LARGEST).contains(&size) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("its entry returned a pintle_plugin of size {size}, which must be {SMALLEST} to {LARGEST}: set it to sizeof(pintle_plugin)"),
+                format!(
+                    "its entry returned a pintle_plugin of size {size}, which must be {SMALLEST} to {LARGEST}: set it to sizeof(pintle_plugin)"
+                ),
             ));
         }
         let mut known = empty();
@@ -101,16 +110,23 @@ impl Library {
         unsafe { ptr::copy_nonoverlapping(plugin.cast::<u8>(), (&raw mut known).cast::<u8>(), len) };
         known.size = len as u32;
         if known.load.is_none() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "its `load` is null, the one function that it must have"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "its `load` is null, the one function that it must have",
+            ));
         }
         // SAFETY: the contract says that the texts are static data of the library.
-        let (id, version) = unsafe { (boundary::text("id", known.id)?, boundary::text("version", known.version)?) };
+        let (id, version) =
+            unsafe { (boundary::text("id", known.id)?, boundary::text("version", known.version)?) };
         let wanted = manifest.version.to_string();
-        for (what, found, wanted) in [("id", id, manifest.id.as_str()), ("version", version, wanted.as_str())] {
+        for (what, found, wanted) in [("id", id, manifest.id.as_str()), ("version", version, wanted.as_str())]
+        {
             if found != wanted {
                 return Err(Error::new(
                     ErrorKind::InvalidArgument,
-                    format!("its entry says that its {what} is \"{found}\", its manifest says \"{wanted}\": make them equal"),
+                    format!(
+                        "its entry says that its {what} is \"{found}\", its manifest says \"{wanted}\": make them equal"
+                    ),
                 ));
             }
         }

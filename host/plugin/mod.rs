@@ -12,6 +12,7 @@ pub mod discover;
 mod fixtures;
 mod generation;
 pub mod inspect;
+#[allow(unsafe_code, reason = "a library is opened and called by pointer")]
 mod library;
 pub mod manifest;
 pub mod ownership;
@@ -41,7 +42,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Method, Permits},
     lanes::{Lane, LaneOptions},
-    services::config::{PluginConfig, Schema},
+    services::config::{Configs, PluginConfig, Problem, Schema},
     settings::{GrantSettings, PluginSettings},
 };
 
@@ -126,6 +127,7 @@ pub struct PluginCounters {
 pub(crate) struct Plugins {
     core: &'static Core,
     options: PluginsOptions,
+    configs: Configs,
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
     /// Who provides a service.
     providers: RwLock<HashMap<String, Arc<Entry>>>,
@@ -162,6 +164,7 @@ impl Plugins {
         Arc::new(Self {
             core,
             options,
+            configs: Configs::new(),
             entries: RwLock::default(),
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
@@ -225,25 +228,32 @@ impl Plugins {
         static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
         let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
         candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
-        let staged = stage(&candidate.path, Some(candidate), &self.options.staging, number, &self.options.trust)?;
+        let staged =
+            stage(&candidate.path, Some(candidate), &self.options.staging, number, &self.options.trust)?;
         for warning in &staged.warnings {
             self.core.report_failure(warning, "load");
         }
         if staged.manifest.id != *entry.id {
             return Err(Error::new(
                 ErrorKind::Conflict,
-                format!("the file {} now has the plugin \"{}\": load that", candidate.path.display(), staged.manifest.id),
+                format!(
+                    "the file {} now has the plugin \"{}\": load that",
+                    candidate.path.display(),
+                    staged.manifest.id
+                ),
             )
             .of(entry.id.clone()));
         }
         let manifest = staged.manifest.clone();
         self.claim_services(entry, &manifest)?;
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
-        let config = config_of(&manifest, &settings)?;
-        let grants = Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
-        let record = self.record(entry, &manifest, &settings, config);
-        let parts = Parts { number, record, manifest, grants, staged };
-        let generation = Generation::load(parts, self.options.load)?;
+        let config = self.config_of(number, &manifest, &settings)?;
+        let grants =
+            Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
+        let record = self.record(entry, &manifest, &settings);
+        let parts = Parts { number, record, manifest, grants, config, staged };
+        let generation = Generation::load(parts, self.options.load)
+            .inspect_err(|_| self.configs.remove(&entry.id, number))?;
         let before = counted(generation.register().seat().index());
         Ok((generation, before))
     }
@@ -305,6 +315,7 @@ impl Plugins {
                 let (calls, failed) = counted(seat);
                 state.counted_over.0 += calls - state.counted_before.0;
                 state.counted_over.1 += failed - state.counted_before.1;
+                self.configs.remove(id, generation.number());
                 state.generation = None;
                 state.state = PluginState::Unloaded;
                 Ok(())
@@ -322,10 +333,14 @@ impl Plugins {
         let _step = entry.step.lock();
         let generation = entry.loaded()?;
         let record = generation.record();
-        let checked = record.config.propose(config.clone())?;
-        generation.configure(checked.text().as_bytes().to_vec(), self.options.load)?;
-        record.config.commit(checked);
-        Ok(())
+        let current = record.config(generation.number()).ok_or_else(|| not_loaded(id))?;
+        let proposal =
+            current.propose(config).map_err(|problems| config_error(id, "the new config", &problems))?;
+        if proposal.changes().is_empty() {
+            return Ok(());
+        }
+        generation.configure(proposal.json().into_bytes(), self.options.load)?;
+        current.commit(proposal)
     }
 
     /// The ids of all loaded plugins, in the order in which they were loaded.
@@ -334,7 +349,9 @@ impl Plugins {
             .entries
             .read()
             .values()
-            .filter_map(|entry| Some((entry.state.lock().generation.as_ref()?.number(), entry.id.to_string())))
+            .filter_map(|entry| {
+                Some((entry.state.lock().generation.as_ref()?.number(), entry.id.to_string()))
+            })
             .collect();
         loaded.sort_unstable();
         loaded.into_iter().map(|(_, id)| id).collect()
@@ -365,7 +382,9 @@ impl Plugins {
                 let found = other.as_ref().and_then(provides);
                 let service = service.to_owned();
                 Err(Error::lazy(ErrorKind::NotFound, move || match found {
-                    Some(found) => format!("service \"{service}\" is provided with major {found}, not {major}"),
+                    Some(found) => {
+                        format!("service \"{service}\" is provided with major {found}, not {major}")
+                    }
                     None => format!("no loaded plugin provides the service \"{service}\""),
                 }))
             }
@@ -390,6 +409,25 @@ impl Plugins {
             providers.insert(service.clone(), entry.clone());
         }
         Ok(())
+    }
+
+    /// The config of a plugin's settings, checked against the schema of its manifest.
+    fn config_of(
+        &self,
+        generation: u64,
+        manifest: &Manifest,
+        settings: &PluginSettings,
+    ) -> Result<Arc<PluginConfig>> {
+        let id = manifest.id.as_str();
+        let schema = match &manifest.config {
+            Some(schema) => Schema::compile(schema)
+                .map_err(|problems| config_error(id, "the config schema in its manifest", &problems))?,
+            None => Schema::none(),
+        };
+        self.configs.install(id, generation, Arc::new(schema), &settings.config).map_err(|problems| {
+            config_error(id, "its config", &problems)
+                .mend(format!("correct [plugin.{id}] in the host's settings"))
+        })
     }
 
     fn entry(&self, id: &str, path: &Path) -> Arc<Entry> {
@@ -423,13 +461,7 @@ impl Plugins {
     }
 
     /// The record of this version of a plugin, with a lane as wide as its manifest and the settings say.
-    fn record(
-        &self,
-        entry: &Entry,
-        manifest: &Manifest,
-        settings: &PluginSettings,
-        config: PluginConfig,
-    ) -> &'static PluginRecord {
+    fn record(&self, entry: &Entry, manifest: &Manifest, settings: &PluginSettings) -> &'static PluginRecord {
         let version = manifest.version.to_string();
         let concurrency = manifest.concurrency.min(settings.concurrency.unwrap_or(u32::MAX)).max(1);
         let mut state = entry.state.lock();
@@ -449,10 +481,9 @@ impl Plugins {
                 .clone(),
         };
         let record = *records.entry(version).or_insert_with_key(|version| {
-            PluginRecord::new(self.core, &entry.id, version, entry.number, lane.clone()).keep()
+            PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone())
         });
         record.set_lane(lane);
-        record.config.install(config);
         record
     }
 }
@@ -504,10 +535,14 @@ impl Entry {
             failed_calls += failed_now - state.counted_before.1;
             registrations = generation.register().len() as u64;
         }
-        let handled = state.records.values().map(|record| record.handled()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let handled =
+            state.records.values().map(|record| record.handled()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         PluginInfo {
             id: self.id.to_string(),
-            version: state.manifest.as_ref().map_or_else(String::new, |manifest| manifest.version.to_string()),
+            version: state
+                .manifest
+                .as_ref()
+                .map_or_else(String::new, |manifest| manifest.version.to_string()),
             state: state.state,
             built_in: false,
             path: state.path.clone(),
@@ -528,11 +563,6 @@ impl Entry {
     }
 }
 
-/// The config of a plugin's settings, checked against the schema of its manifest.
-fn config_of(manifest: &Manifest, settings: &PluginSettings) -> Result<PluginConfig> {
-    todo_config(manifest, settings)
-}
-
 /// What the manifest asks for, narrowed by the settings.
 fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits {
     let services = &manifest.services;
@@ -544,7 +574,9 @@ fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits {
         }
         methods.extend(
             Method::of_service(service)
-                .filter(|(_, name)| listed.as_ref().is_none_or(|listed| listed.iter().any(|listed| listed == name)))
+                .filter(|(_, name)| {
+                    listed.as_ref().is_none_or(|listed| listed.iter().any(|listed| listed == name))
+                })
                 .filter(|(_, name)| settings.allows_method(service, name))
                 .map(|(method, _)| method),
         );
@@ -558,6 +590,25 @@ fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits {
         publish: events.map_or_else(Vec::new, |asked| asked.publish.clone()),
         call: services.call.clone(),
     }
+}
+
+fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Error::new(ErrorKind::InvalidArgument, format!("{what} is not valid: {}", problems.join("; "))).of(id)
+}
+
+/// No candidate has this id; perhaps one that was skipped would have.
+fn not_found(id: &str, skipped: &[discover::Skipped]) -> Error {
+    let near = skipped.iter().find(|skipped| skipped.path.to_string_lossy().contains(id));
+    let text = match near {
+        Some(skipped) => format!(
+            "it was not found in the plugin folders; {} was skipped: {}",
+            skipped.path.display(),
+            skipped.error
+        ),
+        None => "it was not found in the plugin folders".to_owned(),
+    };
+    Error::new(ErrorKind::NotFound, text).of(id)
 }
 
 fn not_loaded(id: &str) -> Error {
