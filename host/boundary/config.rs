@@ -71,7 +71,8 @@ unsafe fn read<T>(
     let out = input::output("value", value)?;
     // SAFETY: the caller vouches for it.
     let pointer = unsafe { input::text("pointer", pointer, LONGEST_POINTER) }?;
-    let found = find(&snapshot(call)?, pointer)?;
+    let config = snapshot(call)?;
+    let found = find(&config, pointer)?;
     // SAFETY: the caller vouches for it.
     unsafe { out.write(found) };
     Ok(())

@@ -65,6 +65,15 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Keeps it for as long as the process lives.
+    pub(crate) fn keep(self) -> &'static Self {
+        // Reachable for ever, so that leak checkers see what it is.
+        static ALL: Mutex<Vec<&'static Core>> = Mutex::new(Vec::new());
+        let kept: &'static Self = Box::leak(Box::new(self));
+        ALL.lock().push(kept);
+        kept
+    }
+
     /// Says in the log that something failed, of which nobody else is told.
     pub(crate) fn report_failure(&self, error: &Error, about: &str) {
         self.log.host(Level::Warn, &error.to_string(), [Field::text("about", about)]);

@@ -158,8 +158,9 @@ impl Pool {
     /// Begins a wait of this thread for `target` that something else ends; over when the guard is dropped.
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Lane>) -> Result<WaitGuard> {
         let wait = self.waits.lock().begin(current_lane(), target, 0, None)?;
-        let guard = WaitGuard { pool: self.clone(), wait, worker: None };
-        Ok(WaitGuard { worker: self.give_place_away()?, ..guard })
+        let mut guard = WaitGuard { pool: self.clone(), wait, worker: None };
+        guard.worker = self.give_place_away()?;
+        Ok(guard)
     }
 
     /// Wakes everybody who waits on behalf of a generation with STOPPING.

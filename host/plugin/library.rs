@@ -117,7 +117,7 @@ impl Library {
         }
         // SAFETY: the contract says that the texts are static data of the library.
         let (id, version) =
-            unsafe { (boundary::text("id", known.id)?, boundary::text("version", known.version)?) };
+            unsafe { (boundary::text("id", known.id, 256)?, boundary::text("version", known.version, 256)?) };
         let wanted = manifest.version.to_string();
         for (what, found, wanted) in [("id", id, manifest.id.as_str()), ("version", version, wanted.as_str())]
         {

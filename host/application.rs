@@ -1,0 +1,108 @@
+//! What the embedding application hears of its host: subscriptions as closures, on a lane of their own.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    boundary::Core,
+    error::{Error, ErrorKind, Result},
+    lanes::{Lane, LaneOptions, Run, Task, panic_text},
+    services::events::{Deliver, Event, Pattern, SubscribeRequest, Subscription},
+};
+
+/// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
+const OWNER: u64 = 0;
+
+/// The application's side of a host.
+pub(crate) struct Application {
+    core: &'static Core,
+    lane: Arc<Lane>,
+    /// The engine knows them weakly.
+    listeners: Mutex<Vec<Arc<Listener>>>,
+}
+
+type Handler = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// One closure that listens: what the engine delivers to, and the task that stands in the lane once for each event.
+struct Listener {
+    core: &'static Core,
+    lane: Arc<Lane>,
+    handler: Handler,
+    subscription: Weak<Subscription>,
+}
+
+/// What the engine is given in place of the listener, which does not exist yet when the engine is asked.
+struct Gateway(Weak<Listener>);
+
+impl Application {
+    pub(crate) fn new(core: &'static Core, capacity: usize, deadline: Duration) -> Self {
+        let options = LaneOptions { name: "application".into(), concurrency: 1, capacity, deadline };
+        Self { core, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
+    }
+
+    /// Calls `handler` with every event whose topic matches, of every tenant, until the host stops.
+    pub(crate) fn subscribe(&self, pattern: &str, handler: Handler) -> Result<()> {
+        let request = SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?);
+        let mut made = Ok(());
+        let listener = Arc::new_cyclic(|me: &Weak<Listener>| {
+            let subscription = self.core.events.subscribe(request, Arc::new(Gateway(me.clone())));
+            let subscription = subscription.map_err(|error| made = Err(error));
+            Listener {
+                core: self.core,
+                lane: self.lane.clone(),
+                handler,
+                subscription: subscription.map(|made| Arc::downgrade(&made)).unwrap_or_default(),
+            }
+        });
+        made?;
+        self.listeners.lock().push(listener);
+        Ok(())
+    }
+
+    pub(crate) fn close(&self) {
+        self.lane.close();
+    }
+}
+
+impl Deliver for Gateway {
+    fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
+        let listener = self.0.upgrade().ok_or_else(over)?;
+        let lane = listener.lane.clone();
+        lane.push(listener)
+    }
+
+    fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
+        let listener = self.0.upgrade().ok_or_else(over)?;
+        Ok(Box::new(listener.core.pool.begin_wait(&listener.lane)?))
+    }
+}
+
+impl Task for Listener {
+    fn run(&self, _: &mut Run<'_>) {
+        let Some(subscription) = self.subscription.upgrade() else { return };
+        let Some(event) = subscription.take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.handler)(&event)));
+        subscription.delivered(outcome.is_ok());
+        if let Err(panic) = outcome {
+            let text = format!("the application's handler panicked: {}", panic_text(&*panic));
+            self.core.report_failure(&Error::new(ErrorKind::Panic, text), event.topic.as_str());
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.subscription.upgrade() {
+            Some(subscription) => format!("the application's subscription \"{}\"", subscription.name()),
+            None => "a subscription of the application that has ended".into(),
+        }
+    }
+}
+
+fn over() -> Error {
+    Error::new(ErrorKind::Unavailable, "the host has stopped")
+}

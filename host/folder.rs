@@ -1,0 +1,95 @@
+//! The data folder of a host: one host at a time has it, and stages its plugins in it.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    plugin::stage::create_private_folder,
+};
+
+/// The data folder, while this host has it.
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    staging: PathBuf,
+    /// None for a folder that is only this host's own and goes with it.
+    lock: Option<File>,
+}
+
+impl DataFolder {
+    /// Takes the folder; makes it if it is not there. CONFLICT, naming the other's process, if a host has it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
+        let lock = take_lock(path)?;
+        let staging = path.join("staging");
+        create_private_folder(&staging)?;
+        // What a host that crashed has left behind; the lock says that nobody uses it.
+        let left = fs::read_dir(&staging).map_err(|error| unusable(&staging, &error))?;
+        for entry in left.flatten() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+        Ok(Self { path: path.to_owned(), staging, lock: Some(lock) })
+    }
+
+    /// A folder for a host that keeps nothing: below the system's folder for such, removed at the end.
+    pub(crate) fn temporary() -> Result<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let unique = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), LAST.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(format!("pintle-{}-{unique:016x}", std::process::id()));
+        create_private_folder(&path)?;
+        Ok(Self { staging: path.clone(), path, lock: None })
+    }
+
+    /// Where plugins are staged: for this user only.
+    pub(crate) fn staging(&self) -> &Path {
+        &self.staging
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        match &mut self.lock {
+            Some(lock) => {
+                // The file stays: removing it could remove the lock of a host that has just taken it.
+                let _ = lock.set_len(0);
+                let _ = lock.unlock();
+            }
+            None => {
+                let _ = fs::remove_dir_all(&self.path);
+            }
+        }
+    }
+}
+
+fn take_lock(folder: &Path) -> Result<File> {
+    let path = folder.join("pintle.lock");
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.map_err(|error| unusable(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let who = match pid.trim() {
+                "" => "another host".to_owned(),
+                pid => format!("the host of process {pid}"),
+            };
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("the data folder {} is in use by {who}: stop that one or use another folder", folder.display()),
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
+    }
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(|error| unusable(&path, &error))?;
+    Ok(file)
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{} cannot be used: {error}", path.display()))
+}

@@ -1,0 +1,440 @@
+//! `Host` and `HostBuilder`: the composition root, the only file that knows every part.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::*},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    application::Application,
+    boundary::{Core, Message, Router},
+    error::{Error, ErrorKind, Result},
+    folder::DataFolder,
+    identity::Tenants,
+    lanes::{Lane, Pool, PoolOptions, Report},
+    plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
+    services::{
+        clock::{Clock, SystemClock},
+        events::{Draft, Emitted, Event, Events},
+        log::{Field, Level, Log, Options as LogOptions},
+        scheduler::Scheduler,
+    },
+    settings::Settings,
+};
+
+/// How many plugins are unloaded at once when a host stops.
+const STOPPERS: usize = 8;
+
+/// A host of plugins. Several can live in one process. All functions may be called from any thread.
+///
+/// Dropping it stops it.
+pub struct Host {
+    core: &'static Core,
+    plugins: Arc<Plugins>,
+    application: Application,
+    stop: Duration,
+    call: Duration,
+    stopped: AtomicBool,
+    /// Given back last of all.
+    folder: Mutex<Option<DataFolder>>,
+}
+
+/// Makes a [`Host`].
+#[derive(Debug, Default)]
+pub struct HostBuilder {
+    settings: Settings,
+    log: Option<LogOptions>,
+}
+
+/// What became of a start.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Started {
+    /// The ids of the plugins that are enabled now.
+    pub enabled: Vec<String>,
+    /// Why others are not: each names its plugin.
+    pub failed: Vec<Error>,
+    /// Files that are no plugins, or none that can be used here, and why.
+    pub skipped: Vec<(PathBuf, Error)>,
+    /// What the operator should know.
+    pub warnings: Vec<Error>,
+}
+
+/// What became of a stop.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// What did not end by the deadline: which plugin, in what. Its thread and library are left behind.
+    pub left: Vec<String>,
+    /// What plugins answered that failed on the way.
+    pub failed: Vec<Error>,
+}
+
+impl HostBuilder {
+    /// Takes all settings at once, in place of what was set before.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds a folder that plugins are looked for in, after those that are there.
+    #[must_use]
+    pub fn plugins(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.plugins.push(folder.into());
+        self
+    }
+
+    /// The folder for what lasts. One host at a time can have it. Without one the host keeps nothing.
+    #[must_use]
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.data = Some(folder.into());
+        self
+    }
+
+    /// Where log records go and how they look; the settings' `[log]` section otherwise.
+    #[must_use]
+    pub fn log(mut self, options: LogOptions) -> Self {
+        self.log = Some(options);
+        self
+    }
+
+    /// Makes the host. It runs nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if another host has the data folder, naming its process; UNAVAILABLE if a folder or the log's file
+    /// cannot be used.
+    pub fn build(self) -> Result<Host> {
+        let Self { settings, log } = self;
+        let log_options = log.unwrap_or_else(|| settings.log_options());
+        let folder = match &settings.data {
+            Some(path) => DataFolder::open(path)?,
+            None => DataFolder::temporary()?,
+        };
+        let log = Arc::new(Log::new(log_options)?);
+        for (id, plugin) in &settings.plugin {
+            if let Some(level) = plugin.log {
+                log.set_level(Some(id), level);
+            }
+        }
+        let pool_options = PoolOptions::default();
+        let pool_options = PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
+        let clock = Arc::new(SystemClock::new());
+        let wall = clock.clone();
+        let core: &'static Core = (Core {
+            pool: Pool::new(pool_options, Arc::new(LogReport(log.clone()))),
+            tenants: Tenants::new(),
+            events: Arc::new(Events::new(move || wall.now_ms())),
+            scheduler: Arc::new(Scheduler::new(clock)),
+            log,
+            router: OnceLock::new(),
+            kept: AtomicU64::new(0),
+            epoch: Instant::now(),
+            call_timeout: settings.deadlines.call,
+        })
+        .keep();
+        let options = PluginsOptions {
+            folders: settings.plugins.clone(),
+            trust: TrustPolicy { allow_foreign: settings.trust.allow_foreign, strict: settings.trust.strict },
+            staging: folder.staging().to_owned(),
+            load: settings.deadlines.load,
+            handler: settings.deadlines.handler,
+            stop: settings.deadlines.stop,
+            lane_capacity: settings.queues.lane,
+            plugins: settings.plugin.clone(),
+        };
+        let plugins = Plugins::new(core, options);
+        let _ = core.router.set(plugins.clone());
+        let application = Application::new(core, settings.queues.lane, settings.deadlines.handler);
+        Ok(Host {
+            core,
+            plugins,
+            application,
+            stop: settings.deadlines.stop,
+            call: settings.deadlines.call,
+            stopped: AtomicBool::new(false),
+            folder: Mutex::new(Some(folder)),
+        })
+    }
+}
+
+impl Host {
+    /// Begins to make a host.
+    #[must_use]
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Loads and enables every plugin in the folders that the settings do not disable. One that fails is reported,
+    /// and the others go on.
+    pub fn start(&self) -> Started {
+        let Discovery { found, skipped, warnings } = self.plugins.available();
+        let skipped: Vec<_> = skipped.into_iter().map(|skipped| (skipped.path, skipped.error)).collect();
+        let mut started = Started { skipped, warnings, ..Started::default() };
+        for (path, error) in &started.skipped {
+            let path = path.to_string_lossy();
+            self.core.log.host(Level::Warn, &error.to_string(), [Field::text("skipped", &path)]);
+        }
+        for warning in &started.warnings {
+            self.core.log.host(Level::Warn, &warning.to_string(), []);
+        }
+        for candidate in found.iter().filter(|candidate| self.plugins.is_wanted(&candidate.manifest.id)) {
+            let id = &candidate.manifest.id;
+            match self.plugins.load_found(candidate).and_then(|()| self.plugins.enable(id)) {
+                Ok(()) => started.enabled.push(id.clone()),
+                Err(error) => {
+                    self.core.log.host(Level::Error, &error.to_string(), []);
+                    started.failed.push(error);
+                }
+            }
+        }
+        started
+    }
+
+    /// Publishes an event of the application on behalf of a tenant; empty: the system scope. Waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT, TOO_LARGE: the event breaks a limit. DENIED: topics that start with `plugin.` or `pintle.` are
+    /// not the application's. UNAVAILABLE: the host has stopped.
+    pub fn emit(&self, tenant: &str, event: Draft) -> Result<Emitted> {
+        self.emit_and_wait(tenant, event, Duration::ZERO)
+    }
+
+    /// Publishes an event like `emit`, and waits up to `wait` for room in the queues of subscriptions that ask
+    /// publishers to wait.
+    ///
+    /// # Errors
+    ///
+    /// As `emit`.
+    pub fn emit_and_wait(&self, tenant: &str, event: Draft, wait: Duration) -> Result<Emitted> {
+        event.topic.check_application_topic()?;
+        self.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
+    }
+
+    /// Calls `handler` with every event whose topic matches `pattern`, of every tenant, one at a time and in order, on a
+    /// thread of the host, until the host stops. Up to 1,024 events wait for it; then the oldest are dropped.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT: the pattern. CONFLICT: the application has subscribed to it already. STOPPING: the host has
+    /// stopped.
+    pub fn subscribe(&self, pattern: &str, handler: impl Fn(&Event) + Send + Sync + 'static) -> Result<()> {
+        self.application.subscribe(pattern, Box::new(handler))
+    }
+
+    /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
+    /// `timeout`; none: as long as the settings say.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND: nobody provides the service in that major. UNSUPPORTED: the method. UNAVAILABLE: its plugin is not
+    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. Otherwise what the plugin answered.
+    pub fn call(
+        &self,
+        tenant: &str,
+        service: &str,
+        major: u32,
+        method: &str,
+        request: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<Vec<u8>> {
+        if request.len() > 1 << 20 {
+            let text = format!("the request has {} bytes, at most 1 MiB is taken", request.len());
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        self.plugins.call(Message {
+            caller: "application",
+            generation: 0,
+            tenant: self.core.tenants.named(tenant),
+            depth: 0,
+            service,
+            major,
+            method,
+            data: request.to_vec(),
+            deadline: Instant::now() + timeout.unwrap_or(self.call),
+        })
+    }
+
+    /// Looks through the plugin folders. Runs nothing of what it finds.
+    #[must_use]
+    pub fn available(&self) -> Discovery {
+        self.plugins.available()
+    }
+
+    /// What is known of each plugin that was loaded, or that was to be.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginInfo> {
+        self.plugins.infos()
+    }
+
+    /// Loads a plugin from the folders, without enabling it.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND, CONFLICT (it is loaded already), or why it cannot be loaded.
+    pub fn load(&self, id: &str) -> Result<()> {
+        self.running()?;
+        self.plugins.load(id)
+    }
+
+    /// Enables a plugin; loads it first if it is not loaded.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be loaded, or what its `enable` answered.
+    pub fn enable(&self, id: &str) -> Result<()> {
+        self.running()?;
+        self.plugins.enable(id)
+    }
+
+    /// Disables a plugin. It stays loaded.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND, TIMEOUT, or what its `disable` answered; it is disabled all the same.
+    pub fn disable(&self, id: &str) -> Result<()> {
+        self.plugins.disable(id)
+    }
+
+    /// Disables a plugin and unloads it. Its library is closed when no thread is left that ran it, which may be later.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND; TIMEOUT if a call of it does not return, and then it stays.
+    pub fn unload(&self, id: &str) -> Result<()> {
+        self.plugins.unload(id)
+    }
+
+    /// Offers a loaded plugin a new config, checked against its schema. It counts if the plugin takes it.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND; INVALID_ARGUMENT with all that is wrong; or what its `configure` answered.
+    pub fn configure(&self, id: &str, config: &serde_json::Value) -> Result<()> {
+        self.running()?;
+        self.plugins.configure(id, config)
+    }
+
+    /// Changes from which level on records of a plugin are wanted; none: of the host and of all plugins that have no
+    /// level of their own.
+    pub fn set_log_level(&self, plugin: Option<&str>, level: Level) {
+        self.core.log.set_level(plugin, level);
+    }
+
+    /// Waits until nothing is queued, runs or waits, or until the deadline; tells which it was.
+    #[must_use]
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.core.pool.wait_idle(Instant::now() + timeout)
+    }
+
+    /// Waits until the libraries of all unloaded plugins are closed, or until the deadline; tells which it was.
+    #[must_use]
+    pub fn wait_closed(&self, timeout: Duration) -> bool {
+        self.core.pool.settle(Instant::now() + timeout)
+    }
+
+    /// What the workers are doing.
+    #[must_use]
+    pub fn workers(&self) -> crate::lanes::PoolStats {
+        self.core.pool.stats()
+    }
+
+    /// Disables and unloads all plugins and ends all threads, within the stop deadline of the settings. What hangs is
+    /// left behind and named. The second call does nothing.
+    pub fn stop(&self) -> Stopped {
+        self.stop_within(self.stop)
+    }
+
+    /// Like `stop`, within another deadline.
+    pub fn stop_within(&self, timeout: Duration) -> Stopped {
+        if self.stopped.swap(true, AcqRel) {
+            return Stopped::default();
+        }
+        let started = Instant::now();
+        let until = |percent: u32| started + timeout * percent / 100;
+        self.core.scheduler.shutdown();
+        let failed = self.unload_all(until(75));
+        // What plugins emitted last still reaches the application.
+        self.core.pool.wait_idle(until(80));
+        self.core.events.shutdown();
+        self.application.close();
+        self.plugins.close_lanes();
+        let left = self.core.pool.shut_down(until(95));
+        for left in &left {
+            self.core.log.host(Level::Error, "a call did not end in time and is left behind", [Field::text("left", left)]);
+        }
+        self.core.log.shutdown(until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10)));
+        drop(self.folder.lock().take());
+        Stopped { left, failed }
+    }
+
+    /// Newest first. Some at once, so that one that hangs does not use up the others' time.
+    fn unload_all(&self, deadline: Instant) -> Vec<Error> {
+        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.loaded().into_iter().rev().collect());
+        let failed = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(id) = { ids.lock().pop_front() } {
+                if let Err(error) = self.plugins.unload_within(&id, deadline) {
+                    self.core.log.host(Level::Error, &error.to_string(), []);
+                    failed.lock().push(error);
+                }
+            }
+        };
+        thread::scope(|threads| {
+            for _ in 0..STOPPERS.min(ids.lock().len()) {
+                threads.spawn(work);
+            }
+        });
+        failed.into_inner()
+    }
+
+    fn running(&self) -> Result<()> {
+        if self.stopped.load(Acquire) {
+            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("plugins", &self.plugins.loaded()).finish_non_exhaustive()
+    }
+}
+
+/// What the pool tells, as log records.
+struct LogReport(Arc<Log>);
+
+impl Report for LogReport {
+    fn stuck(&self, lane: &Arc<Lane>, task: &str, after: Duration) {
+        let fields = [Field::text("of", lane.name()), Field::text("in", task), Field::unsigned("after_ms", after.as_millis() as u64)];
+        self.0.host(Level::Error, "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns", fields);
+    }
+
+    fn resumed(&self, lane: &Arc<Lane>, task: &str) {
+        let fields = [Field::text("of", lane.name()), Field::text("in", task)];
+        self.0.host(Level::Warn, "a plugin is no longer stuck: the call has returned", fields);
+    }
+
+    fn failed(&self, task: &str, panic: &str) {
+        let fields = [Field::text("in", task), Field::text("panic", panic)];
+        self.0.host(Level::Error, "the host panicked: please report it", fields);
+    }
+}
