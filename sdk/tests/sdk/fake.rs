@@ -442,7 +442,9 @@ unsafe fn register(
     seen.next += 1;
     let next = seen.next;
     seen.registrations.insert(next, registration);
-    unsafe { handle.write(next) };
+    if let Some(handle) = unsafe { handle.as_mut() } {
+        *handle = next;
+    }
     PINTLE_OK
 }
 
@@ -455,9 +457,11 @@ unsafe extern "C" fn subscribe(
     options: *const PintleSubscribeOptions,
     subscription: *mut PintleRegistration,
 ) -> PintleStatus {
-    let options = unsafe { options.read() };
-    let name = unsafe { text(options.name) };
-    let call = format!(" {} name={name} {} {}", unsafe { text(pattern) }, options.capacity, options.policy);
+    let options = unsafe { options.as_ref() }.map_or(String::new(), |options| {
+        assert_eq!(options.size as usize, size_of::<PintleSubscribeOptions>());
+        format!(" name={} {} {}", unsafe { text(options.name) }, options.capacity, options.policy)
+    });
+    let call = format!(" {}{options}", unsafe { text(pattern) });
     let registration = Registration { event: Some(handler), job: None, user: user as usize, release };
     on(ctx, "subscribe", call, |seen| unsafe { register(seen, registration, subscription) })
 }

@@ -1,8 +1,11 @@
 //! A plugin's life through its C entry, as a host drives it: the calls, their failures, and panics everywhere.
 
-use std::{ffi::c_void, panic, sync::Arc};
+use std::panic;
 
-use crate::fake::{self, Fake};
+use crate::{
+    driver::Driver,
+    fake::{self, Fake},
+};
 use pintle_abi::*;
 use pintle_plugin::{Context, Error, Held, Plugin, Request, Result, Status, plugin};
 use serde_json::{Value, json};
@@ -94,87 +97,8 @@ impl Plugin for Least {
 
 plugin!(Least, "tests/sdk/least.json", entry = least);
 
-/// A loaded plugin, driven as a host would.
-struct Driver {
-    plugin: &'static PintlePlugin,
-    state: *mut c_void,
-    fake: Arc<Fake>,
-}
-
-impl Driver {
-    fn load(
-        entry: extern "C" fn() -> *const PintlePlugin,
-        fake: Arc<Fake>,
-    ) -> Result<Self, (PintleStatus, Option<String>)> {
-        // SAFETY: the entry returns static data.
-        let plugin = unsafe { &*entry() };
-        let mut state = std::ptr::null_mut();
-        // SAFETY: as a host calls it.
-        let status = unsafe { plugin.load.expect("required")(fake.ctx, fake.host(), &raw mut state) };
-        if status == PINTLE_OK { Ok(Self { plugin, state, fake }) } else { Err((status, fake.error())) }
-    }
-
-    fn actor(config: Value) -> Self {
-        Self::load(actor, Fake::new().configured(config)).expect("it loads")
-    }
-
-    fn enable(&self) -> PintleStatus {
-        // SAFETY: as a host calls it; so below.
-        unsafe { self.plugin.enable.expect("given")(self.state, self.fake.ctx) }
-    }
-
-    fn disable(&self) -> PintleStatus {
-        // SAFETY: as above.
-        unsafe { self.plugin.disable.expect("given")(self.state, self.fake.ctx) }
-    }
-
-    fn configure(&self, config: &str) -> PintleStatus {
-        let config = PintleBytes::new(config.as_bytes());
-        // SAFETY: as above.
-        unsafe { self.plugin.configure.expect("given")(self.state, self.fake.ctx, config) }
-    }
-
-    fn save(&self) -> (PintleStatus, Vec<u8>) {
-        let mut out = Vec::new();
-        // SAFETY: as above.
-        let status =
-            unsafe { self.plugin.save.expect("given")(self.state, self.fake.ctx, fake::sink(&mut out)) };
-        (status, out)
-    }
-
-    fn restore(&self, saved: &[u8]) -> PintleStatus {
-        let saved = PintleBytes::new(saved);
-        // SAFETY: as above.
-        unsafe { self.plugin.restore.expect("given")(self.state, self.fake.ctx, 3, saved) }
-    }
-
-    fn call(&self, method: &str, data: &[u8]) -> (PintleStatus, String) {
-        let request = PintleRequest {
-            size: size_of::<PintleRequest>() as u32,
-            major: 4,
-            service: PintleStr::new("actor.act"),
-            method: PintleStr::new(method),
-            caller: PintleStr::new("other"),
-            data: PintleBytes::new(data),
-        };
-        self.call_raw(&raw const request)
-    }
-
-    fn call_raw(&self, request: *const PintleRequest) -> (PintleStatus, String) {
-        let mut out = Vec::new();
-        // SAFETY: as above.
-        let status = unsafe {
-            self.plugin.call.expect("given")(self.state, self.fake.ctx, request, fake::sink(&mut out))
-        };
-        (status, String::from_utf8(out).expect("the actor answers text"))
-    }
-
-    fn unload(self) -> Vec<String> {
-        self.fake.take();
-        // SAFETY: as above.
-        unsafe { self.plugin.unload.expect("given")(self.state, self.fake.ctx) };
-        self.fake.take()
-    }
+fn load_actor(config: Value) -> Driver {
+    Driver::load(actor(), Fake::new().configured(config)).expect("it loads")
 }
 
 #[test]
@@ -200,14 +124,14 @@ fn the_entry_describes_the_plugin_as_its_manifest_does() {
 
 #[test]
 fn a_life_runs_from_load_to_unload_and_frees_everything() {
-    let driver = Driver::actor(json!({}));
+    let driver = load_actor(json!({}));
     assert_eq!(driver.enable(), PINTLE_OK);
     assert_eq!(driver.configure(r#"{"a":1}"#), PINTLE_OK);
     assert!(driver.fake.take().contains(&r#"log.write 2 offered config="{\"a\":1}""#.to_owned()));
     assert_eq!(driver.call("echo", b"hello"), (PINTLE_OK, "hello".to_owned()));
     assert_eq!(driver.disable(), PINTLE_OK);
     assert_eq!(driver.save(), (PINTLE_OK, b"saved".to_vec()));
-    assert_eq!(driver.restore(b"saved"), PINTLE_OK);
+    assert_eq!(driver.restore(3, b"saved"), PINTLE_OK);
     assert!(driver.fake.take().contains(&"log.write 2 restoring schema=3 bytes=5".to_owned()));
     let calls = driver.unload();
     assert_eq!(calls.iter().filter(|call| *call == "release 1").count(), 1, "{calls:?}");
@@ -215,12 +139,12 @@ fn a_life_runs_from_load_to_unload_and_frees_everything() {
 
 #[test]
 fn what_a_plugin_does_not_implement_is_taken_save_for_calls() {
-    let driver = Driver::load(least, Fake::new()).expect("it loads");
+    let driver = Driver::load(least(), Fake::new()).expect("it loads");
     assert_eq!(
         (driver.enable(), driver.disable(), driver.configure("{}")),
         (PINTLE_OK, PINTLE_OK, PINTLE_OK)
     );
-    assert_eq!((driver.save(), driver.restore(b"x")), ((PINTLE_OK, Vec::new()), PINTLE_OK));
+    assert_eq!((driver.save(), driver.restore(3, b"x")), ((PINTLE_OK, Vec::new()), PINTLE_OK));
     assert_eq!(driver.call("any", b"").0, PINTLE_UNSUPPORTED);
     assert_eq!(driver.fake.error().as_deref(), Some("service `actor.act` 4 has no method `any`"));
     driver.unload();
@@ -234,7 +158,7 @@ fn every_function_may_fail_or_panic_and_says_why() {
         ("disable", Driver::disable),
         ("configure", |driver| driver.configure("{}")),
         ("save", |driver| driver.save().0),
-        ("restore", |driver| driver.restore(b"")),
+        ("restore", |driver| driver.restore(3, b"")),
         ("call", |driver| driver.call("echo", b"").0),
     ];
     for (what, step) in steps {
@@ -245,7 +169,7 @@ fn every_function_may_fail_or_panic_and_says_why() {
             ("io", PINTLE_NOT_FOUND, "No such file or directory (os error 2)".to_owned()),
         ];
         for (way, status, text) in ways {
-            let driver = Driver::actor(json!({ what: way }));
+            let driver = load_actor(json!({ what: way }));
             assert_eq!(step(&driver), status, "{what} {way}");
             assert_eq!(driver.fake.error().as_deref(), Some(text.as_str()));
             // It goes on: the same plugin takes the next call.
@@ -263,7 +187,7 @@ fn load_may_fail_or_panic_and_leaves_nothing() {
         ("panic", PINTLE_PANIC, "panicked: load went wrong"),
         ("grenade", PINTLE_PANIC, "panicked: with a value that is no text"),
     ] {
-        let refused = Driver::load(actor, Fake::new().configured(json!({ "load": way })));
+        let refused = Driver::load(actor(), Fake::new().configured(json!({ "load": way })));
         let (its_status, its_text) = refused.err().expect("it refuses");
         assert_eq!((its_status, its_text.as_deref()), (status, Some(text)));
     }
@@ -271,7 +195,7 @@ fn load_may_fail_or_panic_and_leaves_nothing() {
 
 #[test]
 fn a_panic_in_unload_is_logged() {
-    let driver = Driver::actor(json!({ "unload": "panic" }));
+    let driver = load_actor(json!({ "unload": "panic" }));
     let calls = driver.unload();
     assert_eq!(
         calls[1..],
@@ -281,7 +205,7 @@ fn a_panic_in_unload_is_logged() {
 
 #[test]
 fn calls_reach_the_plugin_with_what_the_caller_gave() {
-    let driver = Driver::actor(json!({}));
+    let driver = load_actor(json!({}));
     assert_eq!(driver.call("nothing", b""), (PINTLE_OK, String::new()));
     assert_eq!(driver.call("who", b""), (PINTLE_OK, "other 4 for nobody".to_owned()));
     assert_eq!(driver.call("double", b"21"), (PINTLE_OK, "42".to_owned()));
@@ -302,7 +226,7 @@ fn calls_reach_the_plugin_with_what_the_caller_gave() {
 
 #[test]
 fn an_offered_config_that_is_not_json_is_refused() {
-    let driver = Driver::actor(json!({}));
+    let driver = load_actor(json!({}));
     assert_eq!(driver.configure("{"), PINTLE_INVALID_ARGUMENT);
     assert!(driver.fake.error().is_some_and(|text| text.starts_with("the offered config: ")));
     driver.unload();
@@ -317,12 +241,12 @@ fn a_host_that_is_too_small_is_refused_without_touching_it() {
         (0, PINTLE_UNSUPPORTED, false),
     ];
     for (size, status, told) in cases {
-        let refused = Driver::load(least, Fake::with(|host| host.size = size)).err().expect("it refuses");
+        let refused = Driver::load(least(), Fake::with(|host| host.size = size)).err().expect("it refuses");
         let text = format!("the host's table has {size} bytes and this plugin needs 144: update the host");
         assert_eq!(refused, (status, told.then_some(text)));
     }
     for size in [144, 145, 4096, u32::MAX] {
-        Driver::load(least, Fake::with(|host| host.size = size)).expect("larger is fine").unload();
+        Driver::load(least(), Fake::with(|host| host.size = size)).expect("larger is fine").unload();
     }
 }
 

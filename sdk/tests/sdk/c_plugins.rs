@@ -1,0 +1,335 @@
+//! The C sample, and the C plugins of the host's tests, against the same tables: what they promise on their own,
+//! before a whole host is asked.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use libloading::Library;
+use pintle_abi::*;
+use serde_json::{Value, json};
+
+use crate::{
+    driver::Driver,
+    fake::{self, Fake},
+};
+
+const VARIANTS: [&str; 11] = [
+    "NORMAL",
+    "ENTRY_NULL",
+    "SIZE_ZERO",
+    "SIZE_HUGE",
+    "SIZE_SHORT",
+    "ID_DIFFERS",
+    "VERSION_DIFFERS",
+    "LOAD_NULL",
+    "ID_NULL",
+    "ID_BAD_UTF8",
+    "ENTRY_MISSING",
+];
+
+/// Compiles a plugin with every warning an error, and opens it. It stays open.
+fn open(source: &str, define: &str) -> &'static Library {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sdk/ is in the repository");
+    let name = format!("{}-{}.so", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let status = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
+        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-std=c99"])
+        .arg(define)
+        .arg("-I")
+        .arg(root.join("include"))
+        .arg(root.join(source))
+        .arg("-o")
+        .arg(&library)
+        .status()
+        .expect("a C compiler is there");
+    assert!(status.success(), "{source} {define} does not compile");
+    // SAFETY: these plugins have no constructors.
+    let opened = unsafe { Library::new(&library) }.expect("it opens");
+    std::fs::remove_file(&library).expect("it was just made");
+    Box::leak(Box::new(opened))
+}
+
+fn entry(library: &Library) -> Option<*const PintlePlugin> {
+    type Entry = unsafe extern "C" fn() -> *const PintlePlugin;
+    // SAFETY: the contract's type of the entry function.
+    let entry = unsafe { library.get::<Entry>(b"pintle_plugin_entry_v1\0") }.ok()?;
+    // SAFETY: it does no work and may be called by anybody.
+    Some(unsafe { entry() })
+}
+
+fn load(source: &str, define: &str, config: Value) -> Driver {
+    let plugin = entry(open(source, define)).expect("it has an entry");
+    Driver::load(plugin, Fake::new().configured(config)).expect("it loads")
+}
+
+fn threshold() -> Driver {
+    let config = json!({ "cpu_above": 80, "memory_above": 90.5, "load_above": 4e0 });
+    load("sample-plugins/c/threshold/threshold.c", "-DX", config)
+}
+
+/// What it emitted.
+fn alarms(driver: &Driver) -> Vec<String> {
+    driver
+        .fake
+        .take()
+        .into_iter()
+        .filter_map(|call| Some(call.strip_prefix("emit alarm ")?.to_owned()))
+        .collect()
+}
+
+fn alarm(topic: &str, field: &str, value: &str, limit: &str, state: &str) -> String {
+    format!(
+        r#"{{"topic":"plugin.sysmon.{topic}","field":"{field}","value":{value},"limit":{limit},"state":"{state}"}}"#
+    )
+}
+
+#[test]
+fn threshold_raises_and_clears_once_each() {
+    let driver = threshold();
+    assert!(driver.fake.take().contains(&"subscribe plugin.sysmon.>".to_owned()));
+    let samples = [
+        ("cpu", r#"{"busy":80}"#, None),
+        (
+            "cpu",
+            r#"{"user":99,"busy" : 80.01, "idle":1}"#,
+            Some(alarm("cpu", "busy", "80.01", "80", "raised")),
+        ),
+        ("cpu", r#"{"busy":9.9e1}"#, None),
+        ("load", r#"{"load1":4.5,"load5":1}"#, Some(alarm("load", "load1", "4.5", "4.0", "raised"))),
+        (
+            "cpu",
+            r#"{"note":"busy","x":{"busy":99},"busy":-1}"#,
+            Some(alarm("cpu", "busy", "-1", "80", "cleared")),
+        ),
+        ("memory", r#"{"used":90.5}"#, None),
+        ("memory", r#"{"used":905e-1,"total_bytes":1}"#, None),
+        ("memory", r#"{"a":"\"used\":1","used":91}"#, Some(alarm("memory", "used", "91", "90.5", "raised"))),
+        ("other", r#"{"busy":100}"#, None),
+    ];
+    for (topic, data, expected) in samples {
+        let outcome = driver.fake.deliver(1, &format!("plugin.sysmon.{topic}"), data.as_bytes());
+        assert_eq!(outcome, (PINTLE_OK, None, Vec::new()), "{data}");
+        assert_eq!(alarms(&driver), Vec::from_iter(expected), "{data}");
+    }
+    driver.unload();
+}
+
+#[test]
+fn threshold_logs_what_it_does_with_fields() {
+    let driver = threshold();
+    driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":81}"#);
+    let record = r#"log.write 3 alarm raised topic="plugin.sysmon.cpu" field="busy" value=81.0 limit=80.0"#;
+    assert_eq!(driver.fake.take().last().map(String::as_str), Some(record));
+    driver.unload();
+}
+
+#[test]
+fn threshold_refuses_samples_that_it_cannot_read() {
+    let driver = threshold();
+    let cases = [
+        "",
+        "{",
+        "{}",
+        "null",
+        "\"busy\"",
+        r#"{"busy":}"#,
+        r#"{"busy":"99"}"#,
+        r#"{"busy":null}"#,
+        r#"{"busy":-}"#,
+        r#"{"busy":1.}"#,
+        r#"{"busy":.5}"#,
+        r#"{"busy":1e}"#,
+        r#"{"busy":1e5.2}"#,
+        r#"{"busy":--1}"#,
+        r#"{"busy""#,
+        r#"{"busy"#,
+        r#"{"busy\":1"#,
+        r#"{"x":{"busy":1}}"#,
+        r#"[{"busy":1}]"#,
+        r#"}}{"busy":99}"#,
+        "{\"busy\":\0",
+        r#"{"busy":1111111111111111111111111111111111111111}"#,
+    ];
+    for data in cases {
+        let (status, text, _) = driver.fake.deliver(1, "plugin.sysmon.cpu", data.as_bytes());
+        assert_eq!(status, PINTLE_INVALID_ARGUMENT, "{data}");
+        assert_eq!(text.as_deref(), Some("the sample has no number called busy"), "{data}");
+    }
+    assert_eq!(alarms(&driver), Vec::<String>::new());
+    driver.unload();
+}
+
+#[test]
+fn threshold_takes_new_limits_and_refuses_bad_ones() {
+    let driver = threshold();
+    assert_eq!(driver.configure(r#"{"load_above":1,"memory_above":50,"cpu_above":10}"#), PINTLE_OK);
+    driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":11}"#);
+    assert_eq!(alarms(&driver), [alarm("cpu", "busy", "11", "10", "raised")]);
+    assert_eq!(driver.configure(r#"{"load_above":1,"memory_above":50}"#), PINTLE_INVALID_ARGUMENT);
+    assert_eq!(driver.fake.error().as_deref(), Some("the config has no number called cpu_above"));
+    driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":9}"#);
+    assert_eq!(alarms(&driver), [alarm("cpu", "busy", "9", "10", "cleared")], "the old limits stay");
+    driver.unload();
+}
+
+#[test]
+fn threshold_knows_after_a_reload_what_is_raised() {
+    let old = threshold();
+    old.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":5}"#);
+    let (status, saved) = old.save();
+    assert_eq!((status, saved.as_slice()), (PINTLE_OK, [0, 0, 1].as_slice()));
+    old.unload();
+    let new = threshold();
+    assert_eq!(new.restore(1, &saved), PINTLE_OK);
+    new.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":6}"#);
+    assert_eq!(alarms(&new), Vec::<String>::new(), "it is raised already");
+    new.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":3}"#);
+    assert_eq!(alarms(&new), [alarm("load", "load1", "3", "4.0", "cleared")]);
+    assert_eq!(
+        (new.restore(2, &saved), new.restore(1, b"toolong")),
+        (PINTLE_UNSUPPORTED, PINTLE_UNSUPPORTED)
+    );
+    new.unload();
+}
+
+#[test]
+fn threshold_tries_again_where_an_alarm_could_not_be_emitted() {
+    let driver = threshold();
+    driver.fake.refuse("emit", PINTLE_BUSY, "no room");
+    let (status, text, _) = driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":99}"#);
+    assert_eq!((status, text.as_deref()), (PINTLE_BUSY, Some("no room")));
+    driver.fake.take();
+    assert_eq!(driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":98}"#).0, PINTLE_OK);
+    assert_eq!(alarms(&driver), [alarm("cpu", "busy", "98", "80", "raised")]);
+    driver.unload();
+}
+
+#[test]
+fn threshold_does_not_load_where_it_may_not_listen_or_has_no_limits() {
+    let plugin = entry(open("sample-plugins/c/threshold/threshold.c", "-DX")).expect("it has an entry");
+    let config = json!({ "cpu_above": 1, "memory_above": 1, "load_above": 1 });
+    let fake = Fake::new().configured(config);
+    fake.refuse("subscribe", PINTLE_DENIED, "not granted");
+    let refused = Driver::load(plugin, fake).err();
+    assert_eq!(refused, Some((PINTLE_DENIED, Some("not granted".to_owned()))));
+    let refused = Driver::load(plugin, Fake::new().configured(json!({ "cpu_above": 1 }))).err();
+    assert_eq!(refused, Some((PINTLE_NOT_FOUND, Some("config has no \"/memory_above\"".to_owned()))));
+}
+
+#[test]
+fn hello_greets() {
+    let driver = load("tests/plugins/hello.c", "-DX", json!({}));
+    assert_eq!(driver.fake.deliver(1, "greet.anna", b"{}").0, PINTLE_OK);
+    let calls = driver.fake.take();
+    assert_eq!(calls, ["subscribe greet.>", "log.write 2 greeting topic=\"greet.anna\"", "emit greeted {}"]);
+    driver.unload();
+}
+
+#[test]
+fn relay_forwards_along_its_route() {
+    let driver = load("tests/plugins/relay.c", "-DNAME=b", json!({}));
+    assert_eq!(driver.call("ping", b""), (PINTLE_OK, "pong".to_owned()));
+    // The host of these tests answers with the request.
+    assert_eq!(driver.call("forward", b"a.ping c.ping d.ping"), (PINTLE_OK, "b>c.ping d.ping".to_owned()));
+    assert_eq!(driver.call("forward", b"a.ping"), (PINTLE_OK, "b>".to_owned()));
+    let calls = driver.fake.take();
+    let calls: Vec<_> = calls.iter().filter(|call| call.starts_with("call ")).collect();
+    assert_eq!(calls, ["call a.ping 1 forward c.ping d.ping 0", "call a.ping 1 ping  0"]);
+    driver.fake.refuse("call", PINTLE_REENTRANT, "a waits for b");
+    assert_eq!(driver.call("forward", b"a.ping").0, PINTLE_REENTRANT);
+    assert_eq!(driver.fake.error().as_deref(), Some("b calling a.ping: a waits for b"));
+    assert_eq!(driver.call("remaining", b""), (PINTLE_OK, i64::MAX.to_string()));
+
+    let here = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("relay-{}", std::process::id()));
+    std::fs::create_dir_all(&here).expect("the folder can be made");
+    std::fs::write(here.join("a.here"), "").expect("the folder can be written");
+    let route = format!("{} a.ping", here.display());
+    assert_eq!(driver.call("hold_then_forward", route.as_bytes()), (PINTLE_OK, "b>".to_owned()));
+    assert!(here.join("b.here").exists());
+    std::fs::remove_dir_all(&here).expect("it was just made");
+    driver.unload();
+}
+
+#[test]
+fn misbehave_is_wrong_in_just_what_its_variant_says() {
+    for variant in VARIANTS {
+        let library = open("tests/plugins/misbehave.c", &format!("-DVARIANT={variant}"));
+        let Some(plugin) = entry(library) else {
+            assert_eq!(variant, "ENTRY_MISSING");
+            continue;
+        };
+        // SAFETY: null or static data.
+        let Some(plugin) = (unsafe { plugin.as_ref() }) else {
+            assert_eq!(variant, "ENTRY_NULL");
+            continue;
+        };
+        let size = match variant {
+            "SIZE_ZERO" => 0,
+            "SIZE_HUGE" => u32::MAX,
+            "SIZE_SHORT" => 56,
+            _ => size_of::<PintlePlugin>() as u32,
+        };
+        assert_eq!(plugin.size, size, "{variant}");
+        assert_eq!(plugin.load.is_none(), variant == "LOAD_NULL");
+        assert_eq!(plugin.id.ptr.is_null(), variant == "ID_NULL");
+        // SAFETY: static data, where it is not null.
+        let text =
+            |text: PintleStr| unsafe { fake::bytes(PintleBytes { ptr: text.ptr.cast(), len: text.len }) };
+        assert_eq!(text(plugin.version) == b"0.1.0", variant != "VERSION_DIFFERS");
+        if variant != "ID_NULL" {
+            let odd = ["ID_DIFFERS", "ID_BAD_UTF8"].contains(&variant);
+            assert_eq!(text(plugin.id) == b"misbehave", !odd, "{variant}");
+        }
+    }
+}
+
+#[test]
+fn misbehave_fails_where_its_config_says() {
+    let plugin = entry(open("tests/plugins/misbehave.c", "-DVARIANT=NORMAL")).expect("it has an entry");
+    let refused = Driver::load(plugin, Fake::new().configured(json!({ "load": "fail" }))).err();
+    assert_eq!(refused, Some((PINTLE_CONFLICT, Some("misbehave was told to fail in load".to_owned()))));
+    let config = json!({ "enable": "garbage", "status": -7, "save": "silent", "call": "ok" });
+    let driver = Driver::load(plugin, Fake::new().configured(config)).expect("it loads");
+    assert_eq!(driver.enable(), -7);
+    assert_eq!((driver.save().0, driver.fake.error()), (PINTLE_CONFLICT, None));
+    assert_eq!(driver.call("run", b"x"), (PINTLE_OK, "x".to_owned()));
+    driver.unload();
+}
+
+#[test]
+fn misbehave_hangs_until_it_is_let_go() {
+    let until = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("until-{}", std::process::id()));
+    std::fs::write(&until, "").expect("the folder can be written");
+    let config = json!({ "call": "hang", "until": until.to_str().expect("UTF-8") });
+    let driver = load("tests/plugins/misbehave.c", "-DVARIANT=NORMAL", config);
+    assert_eq!(driver.call("run", b"x"), (PINTLE_OK, "x".to_owned()));
+    let mark = until.with_extension("hanging");
+    assert!(mark.exists(), "it says that it hangs");
+    std::fs::remove_file(mark).expect("it is there");
+    std::fs::remove_file(until).expect("it is there");
+    driver.unload();
+}
+
+#[test]
+fn probe_tells_json() {
+    let driver = load("tests/plugins/probe.c", "-DNAME=probe2", json!({ "word": "w", "n": 5 }));
+    let (status, tables) = driver.call("tables", b"");
+    let tables: Value = serde_json::from_str(&tables).expect("JSON");
+    assert_eq!((status, &tables["host"], &tables["cache"]), (PINTLE_OK, &json!(144), &json!(0)));
+    assert_eq!(driver.call("own", b""), (PINTLE_OK, driver.fake.ctx.to_string()));
+    assert_eq!(driver.call("fail", b"4711").0, 4711);
+    assert_eq!(driver.fake.error().as_deref(), Some("probe was told to fail"));
+    assert_eq!(driver.call("stash", b""), (PINTLE_OK, "{}".to_owned()));
+    assert_eq!(driver.call("nonsense", b"").0, PINTLE_UNSUPPORTED);
+    // A context of nobody, also on another thread.
+    let (status, used) = driver.call("use", b"4294967295");
+    let used: Value = serde_json::from_str(&used).expect("JSON");
+    let stale = json!({ "status": PINTLE_STALE_HANDLE, "text": "" });
+    assert_eq!((status, used.as_object().map(|cases| cases.len())), (PINTLE_OK, Some(22)));
+    assert!(used.as_object().is_some_and(|cases| cases.values().all(|case| *case == stale)), "{used}");
+    driver.unload();
+}
