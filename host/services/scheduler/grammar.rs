@@ -62,8 +62,9 @@ pub(super) fn every(written: Written<'_>) -> Option<Result<i64>> {
     let span = span.trim_start();
     let at = written.skipped + written.body[..written.body.len() - span.len()].chars().count();
     Some(read_span(span).map_err(|reason| {
-        Error::argument("rule", format!("`@every`, character {}: {reason}", at + 1))
-            .mend("write a span of hours, minutes, seconds and milliseconds such as `90s`, `1h30m` or `500ms`")
+        Error::argument("rule", format!("`@every`, character {}: {reason}", at + 1)).mend(
+            "write a span of hours, minutes, seconds and milliseconds such as `90s`, `1h30m` or `500ms`",
+        )
     }))
 }
 
@@ -258,10 +259,14 @@ impl Kind {
                 let day = upper.strip_suffix('W')?;
                 Some(match number(day) {
                     Some(_) => self.value(day).map(|day| format!("{day}W")),
-                    None => Err(format!("`{item}` has no day before its `W`: write one such as `15W`, or `LW`")),
+                    None => {
+                        Err(format!("`{item}` has no day before its `W`: write one such as `15W`, or `LW`"))
+                    }
                 })
             }
-            Day::OfWeek if upper == "L" => Some(Err("`L` has no weekday before it: write one such as `5L`".into())),
+            Day::OfWeek if upper == "L" => {
+                Some(Err("`L` has no weekday before it: write one such as `5L`".into()))
+            }
             Day::OfWeek => {
                 if let Some((day, nth)) = upper.split_once('#') {
                     return Some(match number(nth) {
@@ -325,7 +330,8 @@ fn read_span(mut text: &str) -> Result<i64, String> {
             "" => return Err(format!("`{amount}` has no unit")),
             _ => return Err(format!("`{unit}` is not a unit: use h, m, s or ms")),
         };
-        let part = amount_of(amount, unit_micros).ok_or_else(|| format!("`{amount}{unit}` cannot be read"))?;
+        let part =
+            amount_of(amount, unit_micros).ok_or_else(|| format!("`{amount}{unit}` cannot be read"))?;
         micros = micros.checked_add(part).ok_or("the span is too long")?;
         text = rest;
     }
@@ -428,36 +434,72 @@ mod tests {
             ("0 0 1,2,32 * *", "field 3 (day of month), character 9: `32` is outside of 1 to 31"),
             ("0  0  *  13 *", "field 4 (month), character 10: `13` is outside of 1 to 12"),
             ("0 0 * * 8", "field 5 (day of week), character 9: `8` is outside of 0 to 7"),
-            (
-                "TZ=Europe/Vienna 0 24 * * *",
-                "field 2 (hour), character 20: `24` is outside of 0 to 23",
-            ),
+            ("TZ=Europe/Vienna 0 24 * * *", "field 2 (hour), character 20: `24` is outside of 0 to 23"),
             ("MON * * * *", "field 1 (minute), character 1: `MON` is not a number from 0 to 59"),
-            ("0 0 * JANUARY *", "field 4 (month), character 7: `JANUARY` is not a number from 1 to 12 or a name from JAN to DEC"),
-            ("0 0 * * MO", "field 5 (day of week), character 9: `MO` is not a number from 0 to 7 or a name from SUN to SAT"),
+            (
+                "0 0 * JANUARY *",
+                "field 4 (month), character 7: `JANUARY` is not a number from 1 to 12 or a name from JAN to DEC",
+            ),
+            (
+                "0 0 * * MO",
+                "field 5 (day of week), character 9: `MO` is not a number from 0 to 7 or a name from SUN to SAT",
+            ),
             ("1,,2 * * * *", "field 1 (minute), character 3: a list item is empty"),
             (", * * * *", "field 1 (minute), character 1: a list item is empty"),
             ("5- * * * *", "field 1 (minute), character 1: a number is missing"),
             ("-5 * * * *", "field 1 (minute), character 1: a number is missing"),
-            ("0 22-2 * * *", "field 2 (hour), character 3: the range `22-2` runs backwards: write it as two ranges"),
-            ("0 0 * * fri-mon", "field 5 (day of week), character 9: the range `fri-mon` runs backwards: write it as two ranges"),
+            (
+                "0 22-2 * * *",
+                "field 2 (hour), character 3: the range `22-2` runs backwards: write it as two ranges",
+            ),
+            (
+                "0 0 * * fri-mon",
+                "field 5 (day of week), character 9: the range `fri-mon` runs backwards: write it as two ranges",
+            ),
             ("*/0 * * * *", "field 1 (minute), character 1: the step of `*/0` is 0"),
             ("*/ * * * *", "field 1 (minute), character 1: `` is not a step: write a number from 1 to 9999"),
-            ("5/10 * * * *", "field 1 (minute), character 1: `5/10` has no range to step through: write `*/10` or `a-b/10`"),
-            ("/10 * * * *", "field 1 (minute), character 1: `/10` has no range to step through: write `*/10` or `a-b/10`"),
-            ("*/1/2 * * * *", "field 1 (minute), character 1: `1/2` is not a step: write a number from 1 to 9999"),
+            (
+                "5/10 * * * *",
+                "field 1 (minute), character 1: `5/10` has no range to step through: write `*/10` or `a-b/10`",
+            ),
+            (
+                "/10 * * * *",
+                "field 1 (minute), character 1: `/10` has no range to step through: write `*/10` or `a-b/10`",
+            ),
+            (
+                "*/1/2 * * * *",
+                "field 1 (minute), character 1: `1/2` is not a step: write a number from 1 to 9999",
+            ),
             ("** * * * *", "field 1 (minute), character 1: `**` is not a number from 0 to 59"),
             ("+5 * * * *", "field 1 (minute), character 1: `+5` is not a number from 0 to 59"),
             ("L * * * *", "field 1 (minute), character 1: `L` is not a number from 0 to 59"),
             ("0 0 ? * *", "field 3 (day of month), character 5: `?` is not known: write `*`"),
-            ("0 0 W * *", "field 3 (day of month), character 5: `W` has no day before its `W`: write one such as `15W`, or `LW`"),
+            (
+                "0 0 W * *",
+                "field 3 (day of month), character 5: `W` has no day before its `W`: write one such as `15W`, or `LW`",
+            ),
             ("0 0 32W * *", "field 3 (day of month), character 5: `32` is outside of 1 to 31"),
             ("0 0 L-3 * *", "field 3 (day of month), character 5: `L` is not a number from 1 to 31"),
-            ("0 0 L,LW * *", "field 3 (day of month), character 7: `L` and `LW` cannot stand in one list: make two jobs of it"),
-            ("0 0 * * L", "field 5 (day of week), character 9: `L` has no weekday before it: write one such as `5L`"),
-            ("0 0 * * 1#6", "field 5 (day of week), character 9: `1#6`: after `#` stands a number from 1 to 5"),
-            ("0 0 * * 1#0", "field 5 (day of week), character 9: `1#0`: after `#` stands a number from 1 to 5"),
-            ("0 0 * * 1-3#2", "field 5 (day of week), character 9: `1-3` is not a number from 0 to 7 or a name from SUN to SAT"),
+            (
+                "0 0 L,LW * *",
+                "field 3 (day of month), character 7: `L` and `LW` cannot stand in one list: make two jobs of it",
+            ),
+            (
+                "0 0 * * L",
+                "field 5 (day of week), character 9: `L` has no weekday before it: write one such as `5L`",
+            ),
+            (
+                "0 0 * * 1#6",
+                "field 5 (day of week), character 9: `1#6`: after `#` stands a number from 1 to 5",
+            ),
+            (
+                "0 0 * * 1#0",
+                "field 5 (day of week), character 9: `1#0`: after `#` stands a number from 1 to 5",
+            ),
+            (
+                "0 0 * * 1-3#2",
+                "field 5 (day of week), character 9: `1-3` is not a number from 0 to 7 or a name from SUN to SAT",
+            ),
             ("0 0 * * #2", "field 5 (day of week), character 9: a number is missing"),
             ("0 0 1#2 * *", "field 3 (day of month), character 5: `1#2` is not a number from 1 to 31"),
             ("ö 0 x * *", "field 1 (minute), character 1: `ö` is not a number from 0 to 59"),
@@ -497,7 +539,10 @@ mod tests {
             ("@every 1.2.3s", Err("character 8: `1.2.3s` cannot be read")),
             ("@every .s", Err("character 8: `.s` cannot be read")),
             ("@every 0.5ms", Err("character 8: the span is not a whole number of milliseconds")),
-            ("TZ=UTC @every 99999999999999999999h", Err("character 15: `99999999999999999999h` cannot be read")),
+            (
+                "TZ=UTC @every 99999999999999999999h",
+                Err("character 15: `99999999999999999999h` cannot be read"),
+            ),
         ];
         for (rule, expected) in cases {
             let got = every(split(rule).expect(rule)).expect(rule);

@@ -19,11 +19,11 @@ mod timer;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use self::{job::Plan, timer::Timer};
 pub use self::{
     job::{Job, JobInfo, Overlap, Run},
     rule::{CalendarRule, Rule, Rules},
 };
-use self::{job::Plan, timer::Timer};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::Clock,

@@ -95,7 +95,9 @@ impl CalendarRule {
         let rule = Self { text: text.into(), zone, cron, follows_real_time: fields.follows_real_time };
         if rule.next_on_calendar(0).is_none() {
             let problem = format!("`{text}` never happens: no such day is in the calendar");
-            return Err(Error::argument("rule", problem).mend("look at day of month, month and day of week together"));
+            return Err(
+                Error::argument("rule", problem).mend("look at day of month, month and day of week together")
+            );
         }
         Ok(rule)
     }
