@@ -1,1 +1,585 @@
-//! x
+//! What the engine promises, with a clock that the tests move and a target that notes what it is told.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::services::clock::ManualClock;
+
+/// 2026-11-21 10:00:00 UTC.
+const TEN: i64 = 1_795_255_200_000;
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Notes each run as (job, due, when it was told); ends it at once unless told to hold it.
+#[derive(Default)]
+struct Notes {
+    clock: Option<Arc<ManualClock>>,
+    runs: Mutex<Vec<(String, i64, i64)>>,
+    over: Mutex<Vec<String>>,
+    hold: Mutex<bool>,
+    held: Mutex<Vec<Arc<Job>>>,
+    /// What `due` answers next; nothing: it takes the run.
+    answers: Mutex<VecDeque<Answer>>,
+}
+
+enum Answer {
+    Refuse(ErrorKind),
+    Panic,
+    Fail,
+}
+
+impl Run for Notes {
+    fn due(&self, job: &Arc<Job>, due_ms: i64) -> Result<()> {
+        let now = self.clock.as_ref().expect("made by `stage`").now_ms();
+        self.runs.lock().push((job.name().to_string(), due_ms, now));
+        let answer = self.answers.lock().pop_front();
+        match answer {
+            Some(Answer::Refuse(kind)) => return Err(Error::new(kind, "no")),
+            Some(Answer::Panic) => panic!("a target that panics, on purpose"),
+            Some(Answer::Fail) => job.finished(Err(Error::new(ErrorKind::Internal, "it failed"))),
+            None if *self.hold.lock() => self.held.lock().push(Arc::clone(job)),
+            None => job.finished(Ok(())),
+        }
+        Ok(())
+    }
+
+    fn over(&self, job: &Arc<Job>) {
+        assert!(job.is_over());
+        self.over.lock().push(job.name().to_string());
+    }
+}
+
+struct Stage {
+    clock: Arc<ManualClock>,
+    scheduler: Scheduler,
+    notes: Arc<Notes>,
+}
+
+fn stage() -> Stage {
+    stage_at(TEN)
+}
+
+fn stage_at(wall_ms: i64) -> Stage {
+    let clock = ManualClock::at(wall_ms);
+    let notes = Arc::new(Notes { clock: Some(Arc::clone(&clock)), ..Notes::default() });
+    Stage { scheduler: Scheduler::new(clock.clone()), clock, notes }
+}
+
+fn request(name: &str) -> JobRequest {
+    JobRequest { owner: 7, tenant: None, name: name.into(), overlap: Overlap::Skip, live: true }
+}
+
+impl Stage {
+    fn cron(&self, name: &str, rule: &str) -> Arc<Job> {
+        self.scheduler.cron(request(name), rule, None, self.notes.clone()).expect("a good rule").0
+    }
+
+    fn interval(&self, request: JobRequest, every_ms: i64) -> Arc<Job> {
+        self.scheduler.interval(request, every_ms, self.notes.clone()).expect("a good span").0
+    }
+
+    fn once(&self, request: JobRequest, delay_ms: i64) -> Arc<Job> {
+        self.scheduler.once(request, delay_ms, self.notes.clone()).expect("a good delay").0
+    }
+
+    fn advance(&self, ms: i64) {
+        self.clock.advance(Duration::from_millis(u64::try_from(ms).expect("forward")));
+    }
+
+    fn set_wall(&self, to: i64) {
+        self.clock.set_wall(to);
+        // The thread looks at the wall clock at least once a minute.
+        for _ in 0..60 {
+            self.advance(1000);
+        }
+    }
+
+    /// The due times since the last call, counted from `TEN`.
+    fn due(&self) -> Vec<i64> {
+        let runs = std::mem::take(&mut *self.notes.runs.lock());
+        for (name, due, told) in &runs {
+            assert!(told >= due, "{name} was told {told}, before {due}");
+        }
+        runs.into_iter().map(|(_, due, _)| due - TEN).collect()
+    }
+
+    fn info(&self, name: &str) -> JobInfo {
+        let list = self.scheduler.list();
+        list.into_iter().find(|job| &*job.name == name).expect("the job is listed")
+    }
+
+    fn over(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.over.lock())
+    }
+
+    fn end_held(&self) {
+        let held = std::mem::take(&mut *self.notes.held.lock());
+        for job in held {
+            job.finished(Ok(()));
+        }
+        self.clock.settle();
+    }
+}
+
+#[test]
+fn a_cron_job_runs_when_due_and_never_early() {
+    let stage = stage_at(TEN - 1);
+    stage.cron("tick", "*/5 * * * *");
+    stage.advance(0);
+    assert_eq!(stage.due(), [0; 0]);
+    assert_eq!(stage.info("tick").next_ms, Some(TEN));
+    stage.advance(1);
+    assert_eq!(stage.due(), [0]);
+    stage.advance(5 * MINUTE - 1);
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(1);
+    assert_eq!(stage.due(), [5 * MINUTE]);
+    let info = stage.info("tick");
+    assert_eq!((info.runs, info.failed, info.skipped), (2, 0, 0));
+    assert_eq!((info.last_ms, info.next_ms), (Some(TEN + 5 * MINUTE), Some(TEN + 10 * MINUTE)));
+    assert_eq!(info.when, "*/5 * * * * (UTC)");
+}
+
+#[test]
+fn a_job_scheduled_on_its_due_time_waits_for_the_next() {
+    let stage = stage();
+    stage.cron("tick", "* * * * *");
+    stage.advance(0);
+    assert_eq!(stage.due(), [0; 0]);
+    assert_eq!(stage.info("tick").next_ms, Some(TEN + MINUTE));
+}
+
+#[test]
+fn jobs_due_together_run_in_the_order_of_their_due_times() {
+    let stage = stage();
+    stage.once(request("c"), 3);
+    stage.once(request("a"), 1);
+    stage.cron("d", "1 0 10 * * *");
+    stage.once(request("b"), 2);
+    stage.advance(1000);
+    let names: Vec<_> = stage.notes.runs.lock().iter().map(|(name, ..)| name.clone()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn an_interval_keeps_its_beat() {
+    let stage = stage();
+    stage.interval(request("beat"), 100);
+    stage.advance(99);
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(1);
+    stage.advance(100);
+    assert_eq!(stage.due(), [100, 200]);
+    // The thread gets to it late: the late one runs, those that passed are skipped, the beat stays.
+    stage.advance(350);
+    assert_eq!(stage.due(), [300]);
+    assert_eq!(stage.info("beat").skipped, 2);
+    stage.advance(49);
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(1);
+    assert_eq!(stage.due(), [600]);
+    // One that is due at this very moment has not passed.
+    stage.advance(200);
+    assert_eq!(stage.due(), [700, 800]);
+}
+
+#[test]
+fn an_interval_does_not_care_for_the_wall_clock() {
+    let stage = stage();
+    stage.interval(request("beat"), 1000);
+    stage.clock.set_wall(TEN - 24 * HOUR);
+    stage.advance(999);
+    assert_eq!(stage.notes.runs.lock().len(), 0);
+    stage.advance(1);
+    assert_eq!(stage.due(), [1000 - 24 * HOUR]);
+    stage.clock.set_wall(TEN + 24 * HOUR);
+    stage.advance(1);
+    assert_eq!(stage.due(), [0; 0]);
+}
+
+#[test]
+fn every_in_a_rule_is_an_interval() {
+    let stage = stage();
+    stage.cron("beat", "@every 90s");
+    stage.advance(90_000);
+    stage.advance(90_000);
+    assert_eq!(stage.due(), [90_000, 180_000]);
+}
+
+#[test]
+fn once_runs_once_and_is_gone() {
+    let stage = stage();
+    let job = stage.once(request("bell"), 500);
+    stage.advance(499);
+    assert_eq!(stage.due(), [0; 0]);
+    assert!(!job.is_over());
+    stage.advance(1);
+    assert_eq!((stage.due(), stage.over()), (vec![500], vec!["bell".to_owned()]));
+    assert!(job.is_over());
+    assert!(stage.scheduler.list().is_empty());
+    assert_eq!(stage.scheduler.remove(&job).expect_err("over").kind(), ErrorKind::StaleHandle);
+    stage.advance(HOUR);
+    assert_eq!(stage.due(), [0; 0]);
+    stage.once(request("now"), 0);
+    stage.clock.settle();
+    assert_eq!(stage.due(), [500 + HOUR]);
+}
+
+#[test]
+fn a_once_job_is_there_until_its_run_has_ended() {
+    let stage = stage();
+    *stage.notes.hold.lock() = true;
+    let job = stage.once(request("bell"), 500);
+    stage.advance(500);
+    assert!(stage.info("bell").running && !job.is_over());
+    stage.end_held();
+    assert!(job.is_over());
+    assert_eq!(stage.over(), ["bell"]);
+}
+
+#[test]
+fn a_once_job_survives_a_busy_target_but_no_other_refusal() {
+    let stage = stage();
+    stage.notes.answers.lock().push_back(Answer::Refuse(ErrorKind::Busy));
+    let job = stage.once(request("bell"), 500);
+    stage.advance(500);
+    assert!(!job.is_over());
+    stage.advance(999);
+    assert_eq!(stage.due(), [500]);
+    stage.advance(1);
+    assert_eq!(stage.due(), [1500]);
+    assert!(job.is_over());
+    stage.notes.answers.lock().push_back(Answer::Refuse(ErrorKind::Stopping));
+    let job = stage.once(request("other"), 500);
+    stage.advance(500);
+    assert!(job.is_over());
+    assert_eq!(stage.over(), ["bell", "other"]);
+}
+
+#[test]
+fn a_run_due_while_the_last_one_is_under_way_is_skipped() {
+    let stage = stage();
+    *stage.notes.hold.lock() = true;
+    stage.interval(request("slow"), 100);
+    for _ in 0..3 {
+        stage.advance(100);
+    }
+    assert_eq!(stage.due(), [100]);
+    let info = stage.info("slow");
+    assert_eq!((info.runs, info.skipped, info.running), (1, 2, true));
+    stage.end_held();
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(100);
+    assert_eq!(stage.due(), [400]);
+}
+
+#[test]
+fn at_most_one_run_is_queued_behind_the_one_under_way() {
+    let stage = stage();
+    *stage.notes.hold.lock() = true;
+    stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
+    for _ in 0..4 {
+        stage.advance(100);
+    }
+    assert_eq!(stage.due(), [100]);
+    assert_eq!(stage.info("slow").skipped, 2);
+    stage.end_held();
+    assert_eq!(stage.due(), [200], "the queued one follows at once, and says when it was due");
+    stage.end_held();
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(100);
+    assert_eq!(stage.due(), [500]);
+    assert_eq!(stage.info("slow").runs, 3);
+}
+
+#[test]
+fn a_job_that_fails_panics_or_is_refused_keeps_its_schedule() {
+    let stage = stage();
+    stage.interval(request("beat"), 100);
+    let answers =
+        [Answer::Fail, Answer::Panic, Answer::Refuse(ErrorKind::Busy), Answer::Refuse(ErrorKind::Stopping)];
+    stage.notes.answers.lock().extend(answers);
+    let mut errors = Vec::new();
+    for _ in 0..5 {
+        stage.advance(100);
+        errors.push(stage.info("beat").last_error.expect("there was one").to_string());
+    }
+    assert_eq!(stage.due(), [100, 200, 300, 400, 500]);
+    assert_eq!(errors, ["it failed", "job \"beat\": handing over a run panicked", "no", "no", "no"]);
+    let info = stage.info("beat");
+    assert_eq!((info.runs, info.failed, info.skipped), (2, 2, 2));
+}
+
+#[test]
+fn a_name_scheduled_again_replaces_the_job() {
+    let stage = stage();
+    let old = stage.interval(request("beat"), 100);
+    let (new, replaced) =
+        stage.scheduler.interval(request("beat"), 250, stage.notes.clone()).expect("a good span");
+    assert!(replaced.is_some_and(|replaced| Arc::ptr_eq(&replaced, &old)));
+    assert!(old.is_over() && !new.is_over());
+    assert_eq!(stage.over(), ["beat"]);
+    assert_eq!(
+        stage.scheduler.remove(&old).expect_err("stale").to_string(),
+        "job \"beat\" is over or was replaced"
+    );
+    stage.advance(250);
+    assert_eq!(stage.due(), [250]);
+    assert_eq!(stage.scheduler.list().len(), 1);
+}
+
+#[test]
+fn owners_and_tenants_keep_their_own_names() {
+    let stage = stage();
+    let tenants = [None, Some("a"), Some("b")];
+    for (owner, tenant) in [1, 2].into_iter().flat_map(|owner| tenants.map(|tenant| (owner, tenant))) {
+        stage.interval(JobRequest { owner, tenant: tenant.map(Arc::from), ..request("beat") }, 100);
+    }
+    let list = stage.scheduler.list();
+    let found: Vec<_> = list.iter().map(|job| (job.owner, job.tenant.as_deref())).collect();
+    assert_eq!(found, [(1, None), (1, Some("a")), (1, Some("b")), (2, None), (2, Some("a")), (2, Some("b"))]);
+    assert!(stage.over().is_empty());
+}
+
+#[test]
+fn a_removed_job_finishes_its_run_and_is_then_over() {
+    let stage = stage();
+    *stage.notes.hold.lock() = true;
+    let job = stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
+    stage.advance(100);
+    stage.advance(100);
+    stage.scheduler.remove(&job).expect("it is there");
+    assert!(job.is_over());
+    assert!(stage.over().is_empty(), "its run is still under way");
+    stage.end_held();
+    assert_eq!(stage.over(), ["slow"]);
+    stage.advance(1000);
+    assert_eq!(stage.due(), [100], "neither the queued run nor a later one");
+    job.finished(Ok(()));
+    assert!(stage.over().is_empty(), "told once");
+}
+
+#[test]
+fn a_removed_job_leaves_nothing_behind() {
+    let stage = stage();
+    let target = Arc::new(Notes { clock: Some(stage.clock.clone()), ..Notes::default() });
+    for n in 0..2000 {
+        let (job, _) = stage
+            .scheduler
+            .cron(request(&format!("job {n}")), "0 0 1 1 *", None, target.clone())
+            .expect("a good rule");
+        stage.scheduler.remove(&job).expect("it is there");
+    }
+    assert_eq!(Arc::strong_count(&target), 1);
+    assert_eq!(target.over.lock().len(), 2000);
+}
+
+#[test]
+fn a_job_that_is_not_live_does_not_run_and_counts_from_when_it_is() {
+    let stage = stage();
+    let still = |name| JobRequest { live: false, ..request(name) };
+    let beat = stage.interval(still("beat"), 100);
+    let bell = stage.once(still("bell"), 150);
+    let (tick, _) =
+        stage.scheduler.cron(still("tick"), "* * * * *", None, stage.notes.clone()).expect("good");
+    stage.advance(10 * MINUTE);
+    assert_eq!(stage.due(), [0; 0]);
+    assert!(stage.scheduler.list().iter().all(|job| !job.live && job.next_ms.is_none()));
+    for job in [&beat, &bell, &tick] {
+        stage.scheduler.set_live(job, true);
+    }
+    stage.advance(99);
+    assert_eq!(stage.due(), [0; 0]);
+    stage.advance(51);
+    assert_eq!(stage.due(), [10 * MINUTE + 100, 10 * MINUTE + 150]);
+    stage.scheduler.set_live(&beat, false);
+    stage.advance(MINUTE - 150);
+    assert_eq!(stage.due(), [11 * MINUTE]);
+    stage.advance(30);
+    stage.scheduler.set_live(&beat, true);
+    stage.scheduler.set_live(&bell, true);
+    stage.advance(100);
+    assert_eq!(stage.due(), [11 * MINUTE + 130]);
+}
+
+#[test]
+fn a_wall_clock_set_back_runs_nothing_twice() {
+    let stage = stage();
+    stage.cron("hourly", "0 * * * *");
+    stage.advance(HOUR);
+    assert_eq!(stage.due(), [HOUR]);
+    stage.set_wall(TEN - 2 * HOUR);
+    stage.advance(3 * HOUR - MINUTE - 1);
+    assert_eq!(stage.due(), [0; 0], "8, 9, 10 and 11 o'clock: 11 was run before");
+    assert_eq!(stage.info("hourly").next_ms, Some(TEN + 2 * HOUR));
+    stage.advance(HOUR + 1);
+    assert_eq!(stage.due(), [2 * HOUR]);
+}
+
+#[test]
+fn a_wall_clock_set_forward_makes_one_run_of_those_it_jumped_over() {
+    let stage = stage();
+    stage.cron("hourly", "0 * * * *");
+    stage.clock.settle();
+    stage.set_wall(TEN + 5 * HOUR + MINUTE);
+    assert_eq!(stage.due(), [HOUR]);
+    assert_eq!(stage.info("hourly").next_ms, Some(TEN + 6 * HOUR));
+}
+
+#[test]
+fn a_wrong_clock_that_was_corrected_delays_nothing() {
+    let stage = stage();
+    stage.cron("hourly", "0 * * * *");
+    stage.clock.settle();
+    // Ten years ahead for two minutes; what runs meanwhile was due before.
+    stage.set_wall(TEN + 87_600 * HOUR + MINUTE);
+    assert_eq!(stage.due(), [HOUR]);
+    stage.set_wall(TEN + 90 * MINUTE);
+    assert_eq!(stage.info("hourly").next_ms, Some(TEN + 2 * HOUR));
+    // A job scheduled under a wrong clock.
+    let other = stage_at(TEN + 87_600 * HOUR);
+    other.cron("hourly", "0 * * * *");
+    other.advance(MINUTE);
+    other.set_wall(TEN);
+    assert_eq!(other.info("hourly").next_ms, Some(TEN + HOUR));
+}
+
+#[test]
+fn names_and_spans_are_checked() {
+    let stage = stage();
+    let names = [
+        ("", "argument `name`: is empty: a job's name has 1 to 128 bytes"),
+        ("a\0b", "argument `name`: contains NUL"),
+        (&"ä".repeat(65), "argument `name`: has 130 bytes, the limit is 128"),
+    ];
+    for (name, expected) in names {
+        let error = stage.scheduler.interval(request(name), 100, stage.notes.clone()).expect_err(name);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::InvalidArgument, expected.to_owned()));
+    }
+    stage.interval(request(&"ä".repeat(64)), 100);
+    for (every, good) in [
+        (i64::MIN, false),
+        (0, false),
+        (1, true),
+        (LONGEST_MS, true),
+        (LONGEST_MS + 1, false),
+        (i64::MAX, false),
+    ] {
+        let got = stage.scheduler.interval(request("span"), every, stage.notes.clone());
+        assert_eq!(got.map_err(|e| e.kind()).err(), (!good).then_some(ErrorKind::OutOfRange), "{every}");
+    }
+    for (delay, good) in [(-1, false), (0, true), (LONGEST_MS, true), (LONGEST_MS + 1, false)] {
+        let got = stage.scheduler.once(request("delay"), delay, stage.notes.clone());
+        assert_eq!(got.map_err(|e| e.kind()).err(), (!good).then_some(ErrorKind::OutOfRange), "{delay}");
+    }
+    let error = stage.scheduler.cron(request("rule"), "@every 0s", None, stage.notes.clone()).expect_err("0");
+    assert_eq!(error.to_string(), "argument `rule`: 0 ms is outside of 1 to 31622400000 ms (366 days)");
+    let error =
+        stage.scheduler.cron(request("rule"), "99 * * * *", None, stage.notes.clone()).expect_err("99");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_refused_request_leaves_the_old_job_in_place() {
+    let stage = stage();
+    let job = stage.interval(request("beat"), 100);
+    stage.scheduler.cron(request("beat"), "bad", None, stage.notes.clone()).expect_err("a bad rule");
+    assert!(!job.is_over());
+    stage.advance(100);
+    assert_eq!(stage.due(), [100]);
+}
+
+#[test]
+fn shutdown_ends_every_job_and_takes_no_more() {
+    let stage = stage();
+    *stage.notes.hold.lock() = true;
+    let idle = stage.interval(request("idle"), MINUTE);
+    let busy = stage.interval(JobRequest { overlap: Overlap::Queue, ..request("busy") }, 100);
+    stage.advance(100);
+    stage.advance(100);
+    stage.scheduler.shutdown();
+    stage.scheduler.shutdown();
+    assert!(idle.is_over() && busy.is_over());
+    assert_eq!(stage.over(), ["idle"]);
+    let held = std::mem::take(&mut *stage.notes.held.lock());
+    held[0].finished(Ok(()));
+    assert_eq!(stage.over(), ["busy"]);
+    assert!(stage.scheduler.list().is_empty());
+    let error = stage.scheduler.once(request("late"), 0, stage.notes.clone()).expect_err("stopped");
+    assert_eq!(error.kind(), ErrorKind::Stopping);
+    assert_eq!(stage.due(), [100]);
+}
+
+/// A target that ends everything from within, on the timer's own thread.
+struct Ender(Mutex<Option<Arc<Scheduler>>>, std::sync::mpsc::Sender<()>);
+
+impl Run for Ender {
+    fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
+        let scheduler = self.0.lock().take().expect("due once");
+        scheduler.shutdown();
+        drop(scheduler);
+        job.finished(Ok(()));
+        Ok(())
+    }
+
+    fn over(&self, _: &Arc<Job>) {
+        self.1.send(()).expect("the test waits");
+    }
+}
+
+#[test]
+fn a_target_may_shut_the_scheduler_down() {
+    let (sender, over) = std::sync::mpsc::channel();
+    let scheduler = Arc::new(Scheduler::new(Arc::new(crate::services::clock::SystemClock::new())));
+    let target = Arc::new(Ender(Mutex::new(Some(scheduler.clone())), sender));
+    scheduler.once(request("end"), 1, target).expect("good");
+    drop(scheduler);
+    over.recv_timeout(Duration::from_secs(20)).expect("told that it is over");
+}
+
+#[test]
+fn many_threads_schedule_replace_and_remove_and_every_job_ends_once() {
+    let clock = Arc::new(crate::services::clock::SystemClock::new());
+    let scheduler = Scheduler::new(clock);
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    struct Count(std::sync::atomic::AtomicUsize, std::sync::atomic::AtomicUsize);
+    impl Run for Count {
+        fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            job.finished(Ok(()));
+            Ok(())
+        }
+        fn over(&self, _: &Arc<Job>) {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count(0.into(), 0.into()));
+    std::thread::scope(|threads| {
+        for thread in 0..4 {
+            let (scheduler, made, count) = (&scheduler, &made, &count);
+            threads.spawn(move || {
+                for n in 0..500 {
+                    let request = JobRequest { overlap: Overlap::Queue, ..request(&format!("{}", n % 7)) };
+                    let job = match (n + thread) % 3 {
+                        0 => scheduler.once(request, n % 2, count.clone()),
+                        1 => scheduler.interval(request, 1, count.clone()),
+                        _ => scheduler.cron(request, "* * * * * *", None, count.clone()),
+                    };
+                    made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let (job, _) = job.expect("a good request");
+                    scheduler.set_live(&job, n % 5 != 0);
+                    if n % 4 == 0 {
+                        // Stale if another thread replaced it meanwhile.
+                        let _ = scheduler.remove(&job);
+                    }
+                }
+            });
+        }
+    });
+    scheduler.shutdown();
+    let over = count.1.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(over, made.into_inner());
+    assert_eq!(Arc::strong_count(&count), 1, "nothing holds the target any more");
+}
