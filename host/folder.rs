@@ -38,7 +38,8 @@ impl DataFolder {
     /// A folder for a host that keeps nothing: below the system's folder for such, removed at the end.
     pub(crate) fn temporary() -> Result<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let unique = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), LAST.fetch_add(1, Relaxed));
+        let unique =
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), LAST.fetch_add(1, Relaxed));
         let path = std::env::temp_dir().join(format!("pintle-{}-{unique:016x}", std::process::id()));
         create_private_folder(&path)?;
         Ok(Self { staging: path.clone(), path, lock: None })
@@ -80,12 +81,16 @@ fn take_lock(folder: &Path) -> Result<File> {
             };
             return Err(Error::new(
                 ErrorKind::Conflict,
-                format!("the data folder {} is in use by {who}: stop that one or use another folder", folder.display()),
+                format!(
+                    "the data folder {} is in use by {who}: stop that one or use another folder",
+                    folder.display()
+                ),
             ));
         }
         Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
     }
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|error| unusable(&path, &error))?;
     Ok(file)
 }

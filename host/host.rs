@@ -25,10 +25,10 @@ use crate::{
     services::{
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events},
-        log::{Field, Level, Log, Options as LogOptions},
+        log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::Scheduler,
     },
-    settings::Settings,
+    settings::{LogSettings, Settings},
 };
 
 /// How many plugins are unloaded at once when a host stops.
@@ -116,7 +116,7 @@ impl HostBuilder {
     /// cannot be used.
     pub fn build(self) -> Result<Host> {
         let Self { settings, log } = self;
-        let log_options = log.unwrap_or_else(|| settings.log_options());
+        let log_options = log.unwrap_or_else(|| log_options(&settings.log));
         let folder = match &settings.data {
             Some(path) => DataFolder::open(path)?,
             None => DataFolder::temporary()?,
@@ -128,7 +128,8 @@ impl HostBuilder {
             }
         }
         let pool_options = PoolOptions::default();
-        let pool_options = PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
+        let pool_options =
+            PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
         let clock = Arc::new(SystemClock::new());
         let wall = clock.clone();
         let core: &'static Core = (Core {
@@ -372,9 +373,15 @@ impl Host {
         self.plugins.close_lanes();
         let left = self.core.pool.shut_down(until(95));
         for left in &left {
-            self.core.log.host(Level::Error, "a call did not end in time and is left behind", [Field::text("left", left)]);
+            self.core.log.host(
+                Level::Error,
+                "a call did not end in time and is left behind",
+                [Field::text("left", left)],
+            );
         }
-        self.core.log.shutdown(until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10)));
+        self.core
+            .log
+            .shutdown(until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10)));
         drop(self.folder.lock().take());
         Stopped { left, failed }
     }
@@ -419,13 +426,31 @@ impl fmt::Debug for Host {
     }
 }
 
+fn log_options(settings: &LogSettings) -> LogOptions {
+    LogOptions {
+        target: settings.file.clone().map_or(Target::Stderr, Target::File),
+        format: settings.format,
+        level: settings.level,
+        buffer: settings.buffer,
+        ..LogOptions::default()
+    }
+}
+
 /// What the pool tells, as log records.
 struct LogReport(Arc<Log>);
 
 impl Report for LogReport {
     fn stuck(&self, lane: &Arc<Lane>, task: &str, after: Duration) {
-        let fields = [Field::text("of", lane.name()), Field::text("in", task), Field::unsigned("after_ms", after.as_millis() as u64)];
-        self.0.host(Level::Error, "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns", fields);
+        let fields = [
+            Field::text("of", lane.name()),
+            Field::text("in", task),
+            Field::unsigned("after_ms", after.as_millis() as u64),
+        ];
+        self.0.host(
+            Level::Error,
+            "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns",
+            fields,
+        );
     }
 
     fn resumed(&self, lane: &Arc<Lane>, task: &str) {

@@ -1,10 +1,34 @@
 //! Pintle: a host for native plugins.
+//!
+//! An application makes a [`Host`], points it at folders of plugins, and starts it:
+//!
+//! ```no_run
+//! use pintle::{Host, events::{Draft, Topic}};
+//!
+//! # fn main() -> pintle::Result<()> {
+//! let host = Host::builder().plugins("plugins").data("data").build()?;
+//! let started = host.start();
+//! for error in &started.failed {
+//!     eprintln!("{error}");
+//! }
+//! host.emit("", Draft::new(Topic::parse("greet.world")?, "/my/application", *b"{}"))?;
+//! host.stop();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to read on: `host.rs` puts everything together; `plugin/` goes from a file to a running plugin; `boundary/`
+//! has the tables that plugins call; `lanes/` runs plugins; `services/` are the engines behind the tables.
+//! ARCHITECTURE.md has the map.
 
 #![deny(unsafe_code)]
 
+mod application;
 #[allow(unsafe_code, reason = "raw pointers become values here")]
 mod boundary;
 mod error;
+mod folder;
+mod host;
 mod identity;
 mod lanes;
 mod plugin;
@@ -12,6 +36,32 @@ mod services;
 mod settings;
 
 pub use error::{Error, ErrorKind, Result};
+pub use host::{Host, HostBuilder, Started, Stopped};
+pub use lanes::PoolStats as WorkerStats;
+pub use plugin::{PluginCounters, PluginInfo, PluginState};
+pub use settings::Settings;
+
+/// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.
+pub mod events {
+    pub use crate::services::events::{
+        Draft, Emitted, Event, Extension, Pattern, Topic,
+        cloud::{from_json, to_json},
+    };
+}
+
+/// Looking at plugins without running anything of them.
+pub mod inspect {
+    pub use crate::plugin::{
+        discover::{Candidate, Discovery, Skipped},
+        inspect::{Endian, Format, Inspection, inspect},
+        manifest::{Manifest, Problem},
+    };
+}
+
+/// The log: levels, and where records go.
+pub mod log {
+    pub use crate::services::log::{Format, Level, Options, Target};
+}
 
 /// Parts that the benches measure on their own. No promise is made about them.
 #[doc(hidden)]

@@ -20,6 +20,7 @@ mod worker;
 
 pub(crate) use lane::{Lane, LaneOptions, Task};
 pub(crate) use pending::Pending;
+pub use pool::PoolStats;
 pub(crate) use pool::{Pool, PoolOptions, Report, Retired, panic_text};
 pub(crate) use register::{Entry, Register};
 pub(crate) use worker::{About, Run};

@@ -56,17 +56,17 @@ pub(crate) trait Report: Send + Sync {
 
 /// What a pool is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PoolStats {
+pub struct PoolStats {
     /// Threads.
-    pub(crate) workers: usize,
+    pub workers: usize,
     /// Threads without work.
-    pub(crate) idle: usize,
+    pub idle: usize,
     /// Threads whose call waits inside the host.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Threads whose call is past its deadline.
-    pub(crate) stuck: usize,
+    pub stuck: usize,
     /// Generations whose library is not closed yet, because a thread that ran it has not ended.
-    pub(crate) retired: usize,
+    pub retired: usize,
 }
 
 /// A generation that is over and whose library is to be closed when no thread is left that ran it.

@@ -23,16 +23,18 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
 
 use self::{
     discover::{Candidate, Discovery, discover},
     generation::{Generation, Parts},
+    inspect::Inspection,
     manifest::Manifest,
     ownership::TrustPolicy,
     stage::stage,
@@ -42,7 +44,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Method, Permits},
     lanes::{Lane, LaneOptions},
-    services::config::{Configs, PluginConfig, Problem, Schema},
+    services::{
+        config::{Configs, PluginConfig, Problem, Schema},
+        events::Pattern,
+        log::{Field, Level, Log},
+    },
     settings::{GrantSettings, PluginSettings},
 };
 
@@ -245,6 +251,7 @@ impl Plugins {
             .of(entry.id.clone()));
         }
         let manifest = staged.manifest.clone();
+        take_thread_key(&staged.inspection, &self.core.log).map_err(|error| error.of(entry.id.clone()))?;
         self.claim_services(entry, &manifest)?;
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
         let config = self.config_of(number, &manifest, &settings)?;
@@ -328,7 +335,7 @@ impl Plugins {
     }
 
     /// Offers a plugin a new config; it counts from its OK on.
-    pub(crate) fn configure(&self, id: &str, config: &serde_json::Value) -> Result<()> {
+    pub(crate) fn configure(&self, id: &str, config: &Value) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let generation = entry.loaded()?;
@@ -424,10 +431,12 @@ impl Plugins {
                 .map_err(|problems| config_error(id, "the config schema in its manifest", &problems))?,
             None => Schema::none(),
         };
-        self.configs.install(id, generation, Arc::new(schema), &settings.config).map_err(|problems| {
-            config_error(id, "its config", &problems)
-                .mend(format!("correct [plugin.{id}] in the host's settings"))
-        })
+        self.configs
+            .install(id, generation, Arc::new(schema), &Value::Object(settings.config.clone()))
+            .map_err(|problems| {
+                config_error(id, "its config", &problems)
+                    .mend(format!("correct [plugin.{id}] in the host's settings"))
+            })
     }
 
     fn entry(&self, id: &str, path: &Path) -> Arc<Entry> {
@@ -463,7 +472,8 @@ impl Plugins {
     /// The record of this version of a plugin, with a lane as wide as its manifest and the settings say.
     fn record(&self, entry: &Entry, manifest: &Manifest, settings: &PluginSettings) -> &'static PluginRecord {
         let version = manifest.version.to_string();
-        let concurrency = manifest.concurrency.min(settings.concurrency.unwrap_or(u32::MAX)).max(1);
+        let allowed = settings.concurrency.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
+        let concurrency = manifest.concurrency.min(allowed).max(1);
         let mut state = entry.state.lock();
         let EntryState { lane, records, .. } = &mut *state;
         let lane = match lane {
@@ -566,30 +576,78 @@ impl Entry {
 /// What the manifest asks for, narrowed by the settings.
 fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits {
     let services = &manifest.services;
+    let listed = |list: &Option<Vec<String>>, name: &str| {
+        list.as_ref().is_none_or(|list| list.iter().any(|one| one == name))
+    };
     let mut methods = Vec::new();
     let mut grant = |service: &str, asked: Option<&Option<Vec<String>>>| {
-        let Some(listed) = asked else { return };
-        if !settings.allows_service(service) {
-            return;
+        if let Some(asked) = asked
+            && listed(&settings.services, service)
+        {
+            methods.extend(
+                Method::of_service(service)
+                    .filter(|(_, name)| {
+                        listed(asked, name) && listed(&settings.methods, &format!("{service}.{name}"))
+                    })
+                    .map(|(method, _)| method),
+            );
         }
-        methods.extend(
-            Method::of_service(service)
-                .filter(|(_, name)| {
-                    listed.as_ref().is_none_or(|listed| listed.iter().any(|listed| listed == name))
-                })
-                .filter(|(_, name)| settings.allows_method(service, name))
-                .map(|(method, _)| method),
-        );
     };
     grant("events", services.events.as_ref().map(|asked| &asked.methods));
     grant("scheduler", services.scheduler.as_ref().map(|asked| &asked.methods));
     let events = services.events.as_ref();
     Permits {
         methods,
-        subscribe: events.map_or_else(Vec::new, |asked| asked.subscribe.clone()),
-        publish: events.map_or_else(Vec::new, |asked| asked.publish.clone()),
-        call: services.call.clone(),
+        subscribe: narrowed(events.map_or(&[], |asked| &asked.subscribe), settings.subscribe.as_deref()),
+        publish: narrowed(events.map_or(&[], |asked| &asked.publish), settings.publish.as_deref()),
+        call: services.call.iter().filter(|service| listed(&settings.call, service)).cloned().collect(),
     }
+}
+
+/// The patterns that lie within both what is asked for and what is allowed.
+fn narrowed(asked: &[String], allowed: Option<&[String]>) -> Vec<String> {
+    let Some(allowed) = allowed else { return asked.to_vec() };
+    let within = |inner: &str, outer: &str| match (Pattern::parse(inner), Pattern::parse(outer)) {
+        (Ok(inner), Ok(outer)) => inner.within(&outer),
+        _ => false,
+    };
+    let mut both = Vec::new();
+    for asked in asked {
+        for allowed in allowed {
+            if within(asked, allowed) {
+                both.push(asked.clone());
+            } else if within(allowed, asked) {
+                both.push(allowed.clone());
+            }
+        }
+    }
+    both
+}
+
+/// A process has 1,024 thread-local keys, and a Rust library takes one for good at each load: the host warns early and
+/// stops before the process would abort.
+fn take_thread_key(inspection: &Inspection, log: &Log) -> Result<()> {
+    const WARN: u32 = 800;
+    const MOST: u32 = 1000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    if !inspection.thread_keys {
+        return Ok(());
+    }
+    let taken = TAKEN.fetch_update(Relaxed, Relaxed, |taken| (taken < MOST).then_some(taken + 1)).map_err(|taken| {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("this process has loaded {taken} libraries that take a thread-local key for good, of which it has 1,024: restart it"),
+        )
+    })?;
+    if taken >= WARN && taken % 50 == 0 {
+        let fields = [Field::unsigned("loaded", u64::from(taken)), Field::unsigned("most", u64::from(MOST))];
+        log.host(
+            Level::Warn,
+            "libraries that take a thread-local key for good are running out: plan a restart",
+            fields,
+        );
+    }
+    Ok(())
 }
 
 fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {
