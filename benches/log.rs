@@ -11,10 +11,12 @@ use std::{
 use pintle::bench_parts::log::{Field, Format, Level, Log, Options, Record, Target, Value};
 
 const RECORDS: u32 = 100_000;
-const ROUNDS: usize = 9;
 const BAR: f64 = 0.4;
 
 fn main() {
+    // Built and run as a test it only shows that it works: an unoptimised build meets no bar.
+    let measuring = std::env::args().any(|argument| argument == "--bench");
+    let rounds = if measuring { 9 } else { 1 };
     let folder = tempfile::tempdir().expect("a folder for the log files");
     let ours = folder.path().join("pintle.log");
     let log = Log::new(Options {
@@ -35,7 +37,7 @@ fn main() {
 
     let mut own = Vec::new();
     let mut other = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         own.push(per_record(|at| {
             let fields = [
                 Field { name: "path", value: Value::Text(b"/index.html") },
@@ -67,12 +69,12 @@ fn main() {
 
     assert_eq!(log.counts().lost, 0, "every record was written");
     let (own, other) = (median(own), median(other));
-    println!("a record with five fields to a file, median of {ROUNDS} rounds of {RECORDS}");
+    println!("a record with five fields to a file, median of {rounds} rounds of {RECORDS}");
     println!("  pintle log           {own:7.0} ns");
     println!("  tracing + appender   {other:7.0} ns");
     println!("  ratio                {:7.2}    (bar: {BAR})", own / other);
     println!("  a disabled level     {disabled:7.1} ns");
-    if own / other > BAR {
+    if measuring && own / other > BAR {
         println!("  OVER THE BAR");
         std::process::exit(1);
     }

@@ -33,7 +33,7 @@ mod identity;
 mod lanes;
 mod plugin;
 mod services;
-mod settings;
+pub mod settings;
 
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostBuilder, Started, Stopped};

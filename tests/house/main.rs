@@ -14,15 +14,17 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
     ("services", &["identity", "error"]),
     ("boundary", &["error", "identity", "lanes", "services"]),
-    ("plugin", &["error", "identity", "lanes", "boundary", "services::ledger"]),
+    ("plugin", &["error", "identity", "lanes", "services", "settings", "boundary"]),
+    ("application", &["error", "lanes", "services", "boundary"]),
+    ("folder", &["error", "plugin::stage"]),
     ("embed", &["host", "error"]),
-    ("settings", &["error", "services::log"]),
+    ("settings", &["error", "services::log", "services::config"]),
 ];
 
 /// The composition root and the front page: they may know every part, and only `embed` may know them.

@@ -5,6 +5,7 @@
 //! life, and only then committed, so that a refused one was never seen by anybody.
 
 mod document;
+mod keywords;
 mod nearest;
 mod pointer;
 mod schema;

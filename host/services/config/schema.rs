@@ -8,7 +8,8 @@ use jsonschema::{
 use serde_json::{Map, Value};
 
 use super::{
-    document::{self, Document, Endless},
+    document::{Document, Endless},
+    keywords::{references, walk},
     nearest::nearest,
     pointer,
 };
@@ -233,7 +234,11 @@ fn compile(schema: &Value) -> Result<Validator, Vec<Problem>> {
         }
         Err(error) => return Err(vec![say(&error)]),
     }
-    let options = jsonschema::options().offline().with_pattern_options(PatternOptions::regex());
+    // Whoever writes a format into a schema wants it checked, also in the drafts that do not ask for it.
+    let options = jsonschema::options()
+        .offline()
+        .should_validate_formats(true)
+        .with_pattern_options(PatternOptions::regex());
     options.build(schema).map_err(|error| vec![say(&error)])
 }
 
@@ -251,12 +256,12 @@ fn draft_problems(schema: &Value) -> Vec<Problem> {
 /// References out of the document, to nothing in it, and in circles that consume nothing.
 fn reference_problems(document: &Document) -> Vec<Problem> {
     let mut problems = Vec::new();
-    document::walk(document.root(), &mut |path, schema| {
+    walk(document.root(), &mut |path, schema| {
         if !path.is_empty() && schema.get("$id").is_some_and(Value::is_string) {
             problems
                 .push(Problem::new(pointer::join(path, "$id"), "only the whole schema may have an `$id`"));
         }
-        for (key, reference) in document::references(schema) {
+        for (key, reference) in references(schema) {
             let path = pointer::join(path, key);
             match reference.as_str() {
                 Some(text) if !text.starts_with('#') => {

@@ -72,9 +72,12 @@ struct State {
 
 impl Buffer {
     pub(super) fn start(target: Target, limit: usize, notice: Notice, alarm: Alarm) -> io::Result<Self> {
+        // The whole size at once: growing would copy under the lock, and pages cost nothing until touched.
+        let [mut filling, mut batch] = [Vec::new(), Vec::new()];
+        filling.try_reserve_exact(limit)?;
+        batch.try_reserve_exact(limit)?;
         let shared = Arc::new(Shared {
-            // The whole size at once: growing would copy under the lock, and pages cost nothing until touched.
-            state: Mutex::new(State { filling: Vec::with_capacity(limit), ..State::default() }),
+            state: Mutex::new(State { filling, ..State::default() }),
             work: Condvar::new(),
             done: Condvar::new(),
             limit,
@@ -82,7 +85,7 @@ impl Buffer {
             notice,
             alarm,
         });
-        let writer = Writer { shared: Arc::clone(&shared), batch: Vec::with_capacity(limit), target };
+        let writer = Writer { shared: Arc::clone(&shared), batch, target };
         let thread = thread::Builder::new().name("pintle-log".into()).spawn(|| writer.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }

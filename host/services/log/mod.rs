@@ -73,7 +73,7 @@ impl Log {
             }
         });
         let buffer = Buffer::start(target, options.buffer, notice, alarm).map_err(|error| {
-            Error::new(ErrorKind::Unavailable, format!("the log's thread cannot be started: {error}"))
+            Error::new(ErrorKind::Unavailable, format!("the log's buffer and thread cannot be made: {error}"))
         })?;
         Ok(Self { form, levels, host, buffer, file })
     }

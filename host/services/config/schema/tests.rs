@@ -161,6 +161,17 @@ fn a_pattern_that_could_run_for_ever_is_refused_or_runs_in_linear_time() {
 }
 
 #[test]
+fn a_format_is_checked_if_it_is_known() {
+    let schema =
+        compiled(json!({ "properties": { "a": { "format": "ipv4" }, "b": { "format": "shoe-size" } } }));
+    assert_eq!(
+        refused(&schema, json!({ "a": "1.2.3", "b": "x" })),
+        ["/a: \"1.2.3\" is not of the format ipv4"]
+    );
+    schema.check(&json!({ "a": "1.2.3.4", "b": "x" })).expect("valid");
+}
+
+#[test]
 fn references_inside_of_the_document_are_followed_also_to_themselves() {
     let tree = compiled(json!({
         "$id": "https://example.com/tree",

@@ -1,0 +1,301 @@
+//! `pintle.toml`: what an operator sets. Plain data, checked as a whole: every mistake is told at once, with its
+//! line and what was probably meant. What it means is up to whoever gets it.
+//!
+//! Every key stands in `KEYS`; `docs/settings.md` explains each, and tests hold the three together.
+
+mod read;
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Error, ErrorKind,
+    services::log::{Format, Level},
+};
+
+/// Everything that can be set, with the defaults of what was not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The folder for all that lasts; None: the host keeps nothing.
+    pub data: Option<PathBuf>,
+    /// Folders with plugins; of two with one id the one in the first folder wins.
+    pub plugins: Vec<PathBuf>,
+    /// How many plugin calls may run at once; None: as many as there are processors.
+    pub workers: Option<usize>,
+    /// The log.
+    pub log: LogSettings,
+    /// Which files are trusted enough to be loaded.
+    pub trust: Trust,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// How much may wait.
+    pub queues: Queues,
+    /// What is set for single plugins, by id, loaded or not.
+    pub plugin: BTreeMap<String, PluginSettings>,
+}
+
+/// The log: `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// From which level on records are written.
+    pub level: Level,
+    /// How they look.
+    pub format: Format,
+    /// The file that they go to; None: stderr.
+    pub file: Option<PathBuf>,
+    /// How many bytes may wait to be written before records are dropped.
+    pub buffer: usize,
+}
+
+/// Which files are trusted: `[trust]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Load, with a warning, what belongs to other users or can be written by everybody.
+    pub allow_foreign: bool,
+    /// Refuse also what a group may write.
+    pub strict: bool,
+}
+
+/// How long things may take: `[deadlines]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// A plugin's `load`, and its `enable`.
+    pub load: Duration,
+    /// One call of a handler.
+    pub handler: Duration,
+    /// A plugin's `disable` and `unload`, and the whole host's stop.
+    pub stop: Duration,
+    /// A call to a plugin whose caller names no deadline.
+    pub call: Duration,
+}
+
+/// How much may wait: `[queues]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// Calls in one plugin's lane.
+    pub lane: usize,
+}
+
+/// What is set for one plugin: `[plugin.<id>]`. Its `Debug` shows no value of `config`: which of them are secret
+/// only the plugin's schema knows.
+#[derive(Clone, PartialEq)]
+pub struct PluginSettings {
+    /// Whether it is loaded at all.
+    pub enabled: bool,
+    /// Its own log level.
+    pub log: Option<Level>,
+    /// Its settings, to be checked against its schema.
+    pub config: Map<String, Value>,
+    /// At most this many of its calls at once; it can only lower what the manifest asks for.
+    pub concurrency: Option<usize>,
+    /// What of the manifest's wishes is granted.
+    pub grants: GrantSettings,
+}
+
+/// What of a manifest's wishes is granted: `[plugin.<id>.grants]`. Each list narrows, none widens; None narrows
+/// nothing, an empty one leaves nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantSettings {
+    /// Services, by name.
+    pub services: Option<Vec<String>>,
+    /// Methods, as `service.method`.
+    pub methods: Option<Vec<String>>,
+    /// Topics that it may subscribe to.
+    pub subscribe: Option<Vec<String>>,
+    /// Topics that it may publish.
+    pub publish: Option<Vec<String>>,
+    /// Services of other plugins that it may call.
+    pub call: Option<Vec<String>>,
+    /// Cache namespaces.
+    pub namespaces: Option<Vec<String>>,
+}
+
+impl Settings {
+    /// Reads a file. Relative paths in it are relative to its folder.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Problems> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = format!("the settings cannot be read: {error}");
+            Problems {
+                file: Some(path.to_owned()),
+                list: vec![Problem { place: None, key: String::new(), message }],
+            }
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::from_text(&text, folder)
+            .map_err(|problems| Problems { file: Some(path.to_owned()), ..problems })
+    }
+
+    /// Reads a text. Relative paths in it are relative to `folder`.
+    pub fn from_text(text: &str, folder: impl AsRef<Path>) -> Result<Self, Problems> {
+        read::read(text, folder.as_ref()).map_err(|list| Problems { file: None, list })
+    }
+
+    /// What is set for a plugin, or the defaults.
+    #[must_use]
+    pub fn of(&self, plugin: &str) -> PluginSettings {
+        self.plugin.get(plugin).cloned().unwrap_or_default()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: None,
+            plugins: Vec::new(),
+            workers: None,
+            log: LogSettings::default(),
+            trust: Trust::default(),
+            deadlines: Deadlines::default(),
+            queues: Queues::default(),
+            plugin: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: Level::Info, format: Format::Auto, file: None, buffer: 4 << 20 }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            load: Duration::from_secs(10),
+            handler: Duration::from_secs(30),
+            stop: Duration::from_secs(10),
+            call: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self { lane: 4_096 }
+    }
+}
+
+impl Default for PluginSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            log: None,
+            config: Map::new(),
+            concurrency: None,
+            grants: GrantSettings::default(),
+        }
+    }
+}
+
+impl fmt::Debug for PluginSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginSettings")
+            .field("enabled", &self.enabled)
+            .field("log", &self.log)
+            .field("config", &self.config.keys().collect::<Vec<_>>())
+            .field("concurrency", &self.concurrency)
+            .field("grants", &self.grants)
+            .finish()
+    }
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    /// The file, if they come from one.
+    pub file: Option<PathBuf>,
+    /// In the order of the text.
+    pub list: Vec<Problem>,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, from 1; None if it is about the file.
+    pub place: Option<(usize, usize)>,
+    /// The key, as `log.level`; empty if it is about the text.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problems {
+    /// One line a problem, as compilers write them: `pintle.toml:3:5: log.level: …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.list.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            match &self.file {
+                Some(file) => write!(f, "{}", file.display())?,
+                None => f.write_str("settings")?,
+            }
+            if let Some((line, column)) = problem.place {
+                write!(f, ":{line}:{column}")?;
+            }
+            write!(f, ": ")?;
+            if !problem.key.is_empty() {
+                write!(f, "{}: ", problem.key)?;
+            }
+            f.write_str(&problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Error::new(ErrorKind::InvalidArgument, problems.to_string())
+    }
+}
+
+/// A key of the settings; `<id>` stands for any plugin's id.
+pub struct Key {
+    /// Its full name.
+    pub name: &'static str,
+    /// What it takes, in words for an error's text.
+    pub takes: &'static str,
+}
+
+/// Every key there is.
+pub const KEYS: [Key; 24] = [
+    Key { name: "data", takes: "the path of a folder" },
+    Key { name: "plugins", takes: "a list of folders" },
+    Key { name: "workers", takes: "a number from 1 to 1024" },
+    Key { name: "log.level", takes: LEVELS },
+    Key { name: "log.format", takes: r#""auto", "json" or "text""# },
+    Key { name: "log.file", takes: "the path of a file" },
+    Key { name: "log.buffer", takes: "a number of bytes from 65536 to 1073741824" },
+    Key { name: "trust.allow_foreign", takes: "true or false" },
+    Key { name: "trust.strict", takes: "true or false" },
+    Key { name: "deadlines.load_ms", takes: MILLISECONDS },
+    Key { name: "deadlines.handler_ms", takes: MILLISECONDS },
+    Key { name: "deadlines.stop_ms", takes: MILLISECONDS },
+    Key { name: "deadlines.call_ms", takes: MILLISECONDS },
+    Key { name: "queues.lane", takes: "a number from 1 to 1048576" },
+    Key { name: "plugin.<id>.enabled", takes: "true or false" },
+    Key { name: "plugin.<id>.log", takes: LEVELS },
+    Key { name: "plugin.<id>.concurrency", takes: "a number from 1 to 1024" },
+    Key { name: "plugin.<id>.config", takes: "a table" },
+    Key { name: "plugin.<id>.grants.services", takes: "a list of the host's services" },
+    Key { name: "plugin.<id>.grants.methods", takes: r#"a list of methods, as in ["cache.get"]"# },
+    Key { name: "plugin.<id>.grants.subscribe", takes: "a list of topics" },
+    Key { name: "plugin.<id>.grants.publish", takes: "a list of topics" },
+    Key { name: "plugin.<id>.grants.call", takes: "a list of plugins' services" },
+    Key { name: "plugin.<id>.grants.namespaces", takes: "a list of namespaces" },
+];
+
+const LEVELS: &str = r#""trace", "debug", "info", "warn", "error" or "fatal""#;
+const MILLISECONDS: &str = "a number of milliseconds from 1 to 86400000";
+
+#[cfg(test)]
+mod tests;

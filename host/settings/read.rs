@@ -1,0 +1,345 @@
+//! From the text of `pintle.toml` to settings, or to all its mistakes.
+//!
+//! The table of keys says what there is; here each is fetched once, with its type. serde would stop at the first
+//! mistake, and its texts quote values, which may be passwords.
+
+use std::{collections::BTreeMap, path::Path, path::PathBuf, str::FromStr, time::Duration};
+
+use serde_json::{Map, Value};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{Deadlines, GrantSettings, KEYS, LogSettings, PluginSettings, Problem, Queues, Settings, Trust};
+use crate::services::config::nearest;
+
+const DAY_MS: usize = 86_400_000;
+const SERVICES: [&str; 10] =
+    ["log", "config", "cache", "storage", "database", "events", "scheduler", "idempotency", "files", "call"];
+
+pub(super) fn read(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut report = Report { text, problems: Vec::new() };
+    for error in errors {
+        let at = error.span().map_or(0, |span| span.start);
+        report.add(at, "", format!("this is not TOML: {}", error.message()));
+    }
+    if !report.problems.is_empty() {
+        // What could be saved of a broken text is guesswork; its "unknown keys" would be noise.
+        return Err(report.problems);
+    }
+    let settings = settings(&mut Section::new(table.get_ref(), "", &mut report), folder);
+    if report.problems.is_empty() {
+        return Ok(settings);
+    }
+    report.problems.sort_by_key(|problem| problem.place);
+    Err(report.problems)
+}
+
+fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
+    let defaults = Settings::default();
+    top.refuse_unknown();
+    Settings {
+        data: top.path("data", folder),
+        plugins: top.paths("plugins", folder).unwrap_or_default(),
+        workers: top.number("workers", 1, 1_024),
+        log: top.section("log", |log| {
+            let defaults = LogSettings::default();
+            LogSettings {
+                level: log.parsed("level").unwrap_or(defaults.level),
+                format: log.parsed("format").unwrap_or(defaults.format),
+                file: log.path("file", folder),
+                buffer: log.number("buffer", 64 << 10, 1 << 30).unwrap_or(defaults.buffer),
+            }
+        }),
+        trust: top.section("trust", |trust| Trust {
+            allow_foreign: trust.boolean("allow_foreign").unwrap_or_default(),
+            strict: trust.boolean("strict").unwrap_or_default(),
+        }),
+        deadlines: top.section("deadlines", |deadlines| {
+            let defaults = Deadlines::default();
+            let mut milliseconds = |name, default| {
+                deadlines.number(name, 1, DAY_MS).map_or(default, |ms| Duration::from_millis(ms as u64))
+            };
+            Deadlines {
+                load: milliseconds("load_ms", defaults.load),
+                handler: milliseconds("handler_ms", defaults.handler),
+                stop: milliseconds("stop_ms", defaults.stop),
+                call: milliseconds("call_ms", defaults.call),
+            }
+        }),
+        queues: top.section("queues", |queues| Queues {
+            lane: queues.number("lane", 1, 1 << 20).unwrap_or(Queues::default().lane),
+        }),
+        plugin: plugins(top),
+    }
+}
+
+fn plugins(top: &mut Section<'_, '_>) -> BTreeMap<String, PluginSettings> {
+    let Some((_, DeValue::Table(table))) =
+        top.value("plugin", "a table for each plugin, as in [plugin.my-id]", |value| {
+            matches!(value, DeValue::Table(_))
+        })
+    else {
+        return BTreeMap::new();
+    };
+    let mut plugins = BTreeMap::new();
+    for (id, value) in table {
+        let name = format!("plugin.{}", id.get_ref());
+        if !is_id(id.get_ref()) {
+            top.report.add(
+                id.span().start,
+                &name,
+                "is no plugin id: 1 to 63 of a-z, 0-9 and `-`, a letter first".into(),
+            );
+            continue;
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            top.report.add(value.span().start, &name, "must be a table".into());
+            continue;
+        };
+        let mut section = Section::new(table, &name, top.report);
+        section.refuse_unknown();
+        plugins.insert(id.get_ref().to_string(), plugin(&mut section));
+    }
+    plugins
+}
+
+fn plugin(section: &mut Section<'_, '_>) -> PluginSettings {
+    PluginSettings {
+        enabled: section.boolean("enabled").unwrap_or(true),
+        log: section.parsed("log"),
+        config: section.json("config").unwrap_or_default(),
+        concurrency: section.number("concurrency", 1, 1_024),
+        grants: section.section("grants", |grants| GrantSettings {
+            services: grants.names("services", |name| SERVICES.contains(&name)),
+            methods: grants.names("methods", |name| {
+                name.split_once('.')
+                    .is_some_and(|(service, method)| SERVICES.contains(&service) && !method.is_empty())
+            }),
+            subscribe: grants.names("subscribe", |_| true),
+            publish: grants.names("publish", |_| true),
+            call: grants.names("call", |_| true),
+            namespaces: grants.names("namespaces", |_| true),
+        }),
+    }
+}
+
+/// Collects problems, with the places that offsets stand for.
+struct Report<'t> {
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, at: usize, key: &str, message: String) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        self.problems.push(Problem { place: Some((line, column)), key: key.to_owned(), message });
+    }
+}
+
+/// One table of the text.
+struct Section<'s, 't> {
+    table: &'s DeTable<'s>,
+    /// Its full name, with the plugin's id.
+    name: String,
+    report: &'s mut Report<'t>,
+}
+
+impl<'s, 't> Section<'s, 't> {
+    fn new(table: &'s DeTable<'s>, name: &str, report: &'s mut Report<'t>) -> Self {
+        Self { table, name: name.to_owned(), report }
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// The name of this section in the table of keys.
+    fn pattern(&self) -> String {
+        let mut parts: Vec<_> = self.name.split('.').filter(|part| !part.is_empty()).collect();
+        if parts.first() == Some(&"plugin") && parts.len() > 1 {
+            parts[1] = "<id>";
+        }
+        parts.iter().map(|part| format!("{part}.")).collect()
+    }
+
+    fn known(&self) -> Vec<&'static str> {
+        let pattern = self.pattern();
+        let below = KEYS.iter().filter_map(|key| key.name.strip_prefix(&pattern));
+        let mut known: Vec<_> = below.map(|rest| rest.split('.').next().unwrap_or(rest)).collect();
+        known.dedup();
+        known
+    }
+
+    fn refuse_unknown(&mut self) {
+        let known = self.known();
+        for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            let name: &str = key.get_ref();
+            let elsewhere = KEYS.iter().find(|known| known.name.rsplit('.').next() == Some(name));
+            let message = match (nearest(name, known.iter().copied()), elsewhere) {
+                (Some(near), _) => format!("there is no such key: did you mean `{}`", self.full(near)),
+                (None, Some(other)) => format!("there is no such key here: did you mean `{}`", other.name),
+                (None, None) => format!("there is no such key: there are `{}`", known.join("`, `")),
+            };
+            let full = self.full(name);
+            self.report.add(key.span().start, &full, message);
+        }
+    }
+
+    /// The value of `key`, if it is there and `fits`; else, if it is there, a problem.
+    fn value(
+        &mut self,
+        key: &str,
+        takes: &str,
+        fits: impl FnOnce(&DeValue<'_>) -> bool,
+    ) -> Option<(usize, &'s DeValue<'s>)> {
+        let value: &Spanned<DeValue<'_>> = self.table.get(key)?;
+        let at = value.span().start;
+        if fits(value.get_ref()) {
+            return Some((at, value.get_ref()));
+        }
+        self.refuse(at, key, takes);
+        None
+    }
+
+    fn refuse(&mut self, at: usize, key: &str, takes: &str) {
+        let full = self.full(key);
+        self.report.add(at, &full, format!("must be {takes}"));
+    }
+
+    /// What the table of keys says that `key` takes.
+    fn takes(&self, key: &str) -> &'static str {
+        let name = self.pattern() + key;
+        KEYS.iter().find(|key| key.name == name).expect("every key that is read stands in the table").takes
+    }
+
+    fn section<T>(&mut self, key: &str, read: impl FnOnce(&mut Section<'_, 't>) -> T) -> T {
+        let empty = DeTable::new();
+        let table = match self.value(key, "a table", |value| matches!(value, DeValue::Table(_))) {
+            Some((_, DeValue::Table(table))) => table,
+            _ => &empty,
+        };
+        let name = self.full(key);
+        let mut section = Section::new(table, &name, self.report);
+        section.refuse_unknown();
+        read(&mut section)
+    }
+
+    fn text(&mut self, key: &str) -> Option<(usize, &'s str)> {
+        let takes = self.takes(key);
+        let fits = |value: &DeValue<'_>| value.as_str().is_some_and(|text| !text.is_empty());
+        self.value(key, takes, fits).and_then(|(at, value)| Some((at, value.as_str()?)))
+    }
+
+    fn path(&mut self, key: &str, folder: &Path) -> Option<PathBuf> {
+        self.text(key).map(|(_, path)| folder.join(path))
+    }
+
+    fn parsed<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        let (at, text) = self.text(key)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.refuse(at, key, self.takes(key));
+        }
+        parsed
+    }
+
+    fn boolean(&mut self, key: &str) -> Option<bool> {
+        let takes = self.takes(key);
+        self.value(key, takes, |value| value.as_bool().is_some())?.1.as_bool()
+    }
+
+    fn number(&mut self, key: &str, least: usize, most: usize) -> Option<usize> {
+        let takes = self.takes(key);
+        let read = |value: &DeValue<'_>| {
+            let number = usize::try_from(integer(value)?).ok()?;
+            (least..=most).contains(&number).then_some(number)
+        };
+        self.value(key, takes, |value| read(value).is_some()).and_then(|(_, value)| read(value))
+    }
+
+    fn list(&mut self, key: &str, fits: impl Fn(&str) -> bool) -> Option<Vec<&'s str>> {
+        let takes = self.takes(key);
+        let (_, value) = self.value(key, takes, |value| matches!(value, DeValue::Array(_)))?;
+        let mut list = Vec::new();
+        for element in value.as_array().into_iter().flatten() {
+            match element.get_ref().as_str() {
+                Some(text) if !text.is_empty() && fits(text) => list.push(text),
+                _ => self.refuse(element.span().start, key, takes),
+            }
+        }
+        Some(list)
+    }
+
+    fn paths(&mut self, key: &str, folder: &Path) -> Option<Vec<PathBuf>> {
+        Some(self.list(key, |_| true)?.into_iter().map(|path| folder.join(path)).collect())
+    }
+
+    fn names(&mut self, key: &str, fits: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+        Some(self.list(key, fits)?.into_iter().map(str::to_owned).collect())
+    }
+
+    fn json(&mut self, key: &str) -> Option<Map<String, Value>> {
+        let takes = self.takes(key);
+        let (_, value) = self.value(key, takes, |value| matches!(value, DeValue::Table(_)))?;
+        let full = self.full(key);
+        match value {
+            DeValue::Table(table) => Some(object(table, &full, self.report)),
+            _ => None,
+        }
+    }
+}
+
+fn object(table: &DeTable<'_>, name: &str, report: &mut Report<'_>) -> Map<String, Value> {
+    let member = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+        let key: &str = AsRef::as_ref(key.get_ref() as &std::borrow::Cow<'_, str>);
+        (key.to_owned(), json(value, &format!("{name}.{key}"), report))
+    };
+    table.iter().map(member).collect()
+}
+
+/// A value of TOML in JSON. Dates and times, which JSON does not have, become text as RFC 3339 writes them.
+fn json(value: &Spanned<DeValue<'_>>, name: &str, report: &mut Report<'_>) -> Value {
+    let mut refuse = |message: &str| {
+        report.add(value.span().start, name, message.to_owned());
+        Value::Null
+    };
+    match value.get_ref() {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Integer(_) => match integer(value.get_ref()) {
+            Some(number) => number.into(),
+            None => refuse("does not fit into 64 bits with a sign"),
+        },
+        DeValue::Float(number) => {
+            let finite = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+            finite.map_or_else(
+                || refuse("cannot be said in JSON, which knows neither nan nor inf"),
+                Value::Number,
+            )
+        }
+        DeValue::Datetime(time) => Value::String(time.to_string()),
+        DeValue::Array(list) => {
+            list.iter().enumerate().map(|(at, value)| json(value, &format!("{name}.{at}"), report)).collect()
+        }
+        DeValue::Table(table) => Value::Object(object(table, name, report)),
+    }
+}
+
+fn integer(value: &DeValue<'_>) -> Option<i64> {
+    match value {
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+        _ => None,
+    }
+}
+
+/// `[a-z][a-z0-9-]{0,62}`, as for a manifest.
+fn is_id(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
