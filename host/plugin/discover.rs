@@ -49,7 +49,7 @@ pub struct Skipped {
 
 /// Looks for plugins in `folders`; where two have the same id, the one in the earlier folder wins.
 #[must_use]
-pub fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
+pub(crate) fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
     let mut search = Search { policy: *policy, ..Search::default() };
     for folder in folders {
         search.folder(folder, Level::Top);
@@ -62,7 +62,7 @@ pub fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
 /// # Errors
 ///
 /// Why it cannot be loaded.
-pub fn examine(path: &Path, policy: &TrustPolicy) -> Result<(Candidate, Vec<Error>)> {
+pub(crate) fn examine(path: &Path, policy: &TrustPolicy) -> Result<(Candidate, Vec<Error>)> {
     let mut warnings = Vec::new();
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -22,10 +22,10 @@ use super::manifest::{MAX_TEXT, Manifest, refusal};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The one function that a plugin exports.
-pub const ENTRY: &str = "pintle_plugin_entry_v1";
+pub(crate) const ENTRY: &str = "pintle_plugin_entry_v1";
 
 /// A library larger than this is refused.
-pub const MAX_FILE: u64 = 512 << 20;
+pub(crate) const MAX_FILE: u64 = 512 << 20;
 
 /// What a library's file says.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
 /// # Errors
 ///
 /// As [`inspect`].
-pub fn inspect_open(file: &File, path: &Path) -> Result<Inspection> {
+pub(crate) fn inspect_open(file: &File, path: &Path) -> Result<Inspection> {
     let size = regular(file, path)?;
     let source = Source::new(file, 0, size).map_err(|flaw| flaw.of(path))?;
     let mut inspection = inspect_source(&source, path)?;

@@ -17,10 +17,10 @@ use crate::error::{Error, ErrorKind, Result};
 pub use problem::Problem;
 
 /// The most bytes that the text of a manifest may have.
-pub const MAX_TEXT: usize = 64 * 1024;
+pub(crate) const MAX_TEXT: usize = 64 * 1024;
 
 /// How deep objects and lists may be nested in it.
-pub const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// More problems than this are not listed: nobody reads them.
 const MAX_PROBLEMS: usize = 100;
@@ -183,7 +183,7 @@ impl Manifest {
 
 /// The problems of one manifest as one error; `from` is the file that it was read from.
 #[must_use]
-pub fn refusal(from: &Path, problems: &[Problem]) -> Error {
+pub(crate) fn refusal(from: &Path, problems: &[Problem]) -> Error {
     let list = problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ");
     let what = match problems.len() {
         1 => format!("the manifest of {} has a problem: {list}", from.display()),
@@ -248,7 +248,7 @@ impl<'de> Deserialize<'de> for Abi {
 }
 
 /// The text of the JSON Schema, for whoever wants to show it.
-pub const SCHEMA: &str = include_str!("../../docs/manifest.schema.json");
+pub(crate) const SCHEMA: &str = include_str!("../../docs/manifest.schema.json");
 
 fn schema() -> &'static Value {
     static SCHEMA_VALUE: OnceLock<Value> = OnceLock::new();

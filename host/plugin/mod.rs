@@ -7,16 +7,16 @@
 //! Knows `abi`, `identity`, `lanes` and the finished tables of `boundary`.
 
 mod calls;
-pub mod discover;
+pub(crate) mod discover;
 #[cfg(test)]
 mod fixtures;
 mod generation;
-pub mod inspect;
+pub(crate) mod inspect;
 #[allow(unsafe_code, reason = "a library is opened and called by pointer")]
 mod library;
-pub mod manifest;
-pub mod ownership;
-pub mod stage;
+pub(crate) mod manifest;
+pub(crate) mod ownership;
+pub(crate) mod stage;
 
 use std::{
     collections::{BTreeMap, HashMap},

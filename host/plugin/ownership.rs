@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How strict the host is about who may write a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrustPolicy {
+pub(crate) struct TrustPolicy {
     /// Files that strangers own or may write are loaded with a warning, instead of refused.
     pub allow_foreign: bool,
     /// Files that their group may write are refused, instead of warned of (a umask of 002 is common).
@@ -28,7 +28,7 @@ impl TrustPolicy {
     ///
     /// DENIED, with the path, its mode or owner, and the mend.
     #[cfg(unix)]
-    pub fn check(self, path: &Path, metadata: &Metadata) -> Result<Option<Error>> {
+    pub(crate) fn check(self, path: &Path, metadata: &Metadata) -> Result<Option<Error>> {
         use std::os::unix::fs::MetadataExt;
         self.judge(path, metadata.mode(), metadata.uid(), super::stage::effective_user())
     }

@@ -29,11 +29,11 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most bytes that all the resources of one plugin may have together.
-pub const MAX_RESOURCES: u64 = 256 << 20;
+pub(crate) const MAX_RESOURCES: u64 = 256 << 20;
 
 /// A copy that is ready to be opened. Its folder is removed when this is dropped; what is mapped stays mapped.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     /// The copy of the library.
     pub library: PathBuf,
     /// The SHA-256 of the copy.
@@ -50,7 +50,7 @@ pub struct Staged {
 impl Staged {
     /// The folder of this generation: the library and its resources.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder.path
     }
 
@@ -59,7 +59,7 @@ impl Staged {
     /// # Errors
     ///
     /// UNAVAILABLE, with the system's reason.
-    pub fn remove(mut self) -> Result<()> {
+    pub(crate) fn remove(mut self) -> Result<()> {
         self.folder.remove()
     }
 }
@@ -72,7 +72,7 @@ impl Staged {
 ///
 /// Why the plugin cannot be loaded; nothing of it is left behind then. UNAVAILABLE if the file is being written:
 /// try again.
-pub fn stage(
+pub(crate) fn stage(
     path: &Path,
     known: Option<&Candidate>,
     private: &Path,
@@ -112,7 +112,7 @@ pub fn stage(
 /// # Errors
 ///
 /// DENIED if it is open to others or somebody else's, with the mend; UNAVAILABLE if it cannot be made.
-pub fn create_private_folder(path: &Path) -> Result<()> {
+pub(crate) fn create_private_folder(path: &Path) -> Result<()> {
     match private_builder().create(path) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == Io::AlreadyExists => {}
@@ -145,7 +145,7 @@ pub fn create_private_folder(path: &Path) -> Result<()> {
 #[cfg(unix)]
 #[must_use]
 #[allow(unsafe_code, reason = "the standard library does not tell the user")]
-pub fn effective_user() -> u32 {
+pub(crate) fn effective_user() -> u32 {
     // SAFETY: geteuid takes nothing, touches no memory of ours and cannot fail (POSIX).
     unsafe { libc::geteuid() }
 }

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 /// Two times and a way to sleep.
-pub trait Clock: Send + Sync {
+pub(crate) trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC, rounded down. May step in both directions.
     fn now_ms(&self) -> i64;
 
@@ -28,7 +28,7 @@ pub trait Clock: Send + Sync {
 
 /// What a thread sleeps on and others ring. Made by [`Clock::alarm`], slept on with [`Clock::wait`].
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub(crate) struct Alarm {
     state: Mutex<AlarmState>,
     changed: Condvar,
 }
@@ -52,7 +52,7 @@ enum Sleeper {
 
 impl Alarm {
     /// Wakes the thread that sleeps on it, or the next one that would.
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.state.lock().rung = true;
         self.changed.notify_all();
     }
@@ -60,14 +60,14 @@ impl Alarm {
 
 /// The clocks of the operating system.
 #[derive(Debug)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     started: Instant,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time begins now.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now() }
     }
 }

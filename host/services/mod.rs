@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod clock;
-pub mod config;
-pub mod events;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod events;
 pub mod log;
-pub mod scheduler;
+pub(crate) mod scheduler;

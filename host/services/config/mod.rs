@@ -13,30 +13,30 @@ mod snapshot;
 
 use std::{collections::BTreeMap, fmt, mem, sync::Arc};
 
-pub use nearest::nearest;
+pub(crate) use nearest::nearest;
 use parking_lot::RwLock;
-pub use schema::{Problem, Schema};
+pub(crate) use schema::{Problem, Schema};
 use serde_json::Value;
-pub use snapshot::Snapshot;
+pub(crate) use snapshot::Snapshot;
 
 use crate::{Error, ErrorKind, Result};
 
 /// The configs of one host's plugins.
 #[derive(Debug, Default)]
-pub struct Configs {
+pub(crate) struct Configs {
     installed: RwLock<BTreeMap<Arc<str>, Vec<Arc<PluginConfig>>>>,
 }
 
 impl Configs {
     /// None yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Checks what the operator set for a plugin and installs it for one generation. During a reload the older
     /// generation keeps its own, made for its own schema.
-    pub fn install(
+    pub(crate) fn install(
         &self,
         plugin: &str,
         generation: u64,
@@ -59,21 +59,21 @@ impl Configs {
 
     /// The config of the plugin's newest generation.
     #[must_use]
-    pub fn of(&self, plugin: &str) -> Option<Arc<PluginConfig>> {
+    pub(crate) fn of(&self, plugin: &str) -> Option<Arc<PluginConfig>> {
         let installed = self.installed.read();
         installed.get(plugin)?.iter().max_by_key(|config| config.generation).cloned()
     }
 
     /// Every plugin's newest config with its secrets hidden.
     #[must_use]
-    pub fn list(&self) -> BTreeMap<Arc<str>, Value> {
+    pub(crate) fn list(&self) -> BTreeMap<Arc<str>, Value> {
         let plugins: Vec<_> = self.installed.read().keys().cloned().collect();
         let shown = |plugin: Arc<str>| Some((Arc::clone(&plugin), self.of(&plugin)?.snapshot().redacted()));
         plugins.into_iter().filter_map(shown).collect()
     }
 
     /// Forgets the config of a generation that is gone. Who still holds it can still read it.
-    pub fn remove(&self, plugin: &str, generation: u64) {
+    pub(crate) fn remove(&self, plugin: &str, generation: u64) {
         let mut installed = self.installed.write();
         if let Some(configs) = installed.get_mut(plugin) {
             configs.retain(|config| config.generation != generation);
@@ -85,7 +85,7 @@ impl Configs {
 }
 
 /// The config of one generation of a plugin, kept with it. Its `Debug` hides secrets.
-pub struct PluginConfig {
+pub(crate) struct PluginConfig {
     plugin: Arc<str>,
     generation: u64,
     schema: Arc<Schema>,
@@ -95,24 +95,24 @@ pub struct PluginConfig {
 impl PluginConfig {
     /// Whose it is.
     #[must_use]
-    pub fn plugin(&self) -> &str {
+    pub(crate) fn plugin(&self) -> &str {
         &self.plugin
     }
 
     /// Of which generation.
     #[must_use]
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
     /// The config as it is now. The lock is held for the copy of one pointer, never while anybody reads.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.read())
     }
 
     /// Checks a new config. Nobody sees it before it is committed.
-    pub fn propose(&self, settings: &Value) -> Result<Proposal, Vec<Problem>> {
+    pub(crate) fn propose(&self, settings: &Value) -> Result<Proposal, Vec<Problem>> {
         let value = self.schema.check(settings)?;
         let current = self.snapshot();
         let changes = changes(&current.value, &value);
@@ -126,7 +126,7 @@ impl PluginConfig {
     }
 
     /// Makes a proposal the config. CONFLICT if another was committed since it was made.
-    pub fn commit(&self, proposal: Proposal) -> Result<()> {
+    pub(crate) fn commit(&self, proposal: Proposal) -> Result<()> {
         let mut current = self.current.write();
         if !Arc::ptr_eq(&current, &proposal.replaces) {
             return Err(Error::new(
@@ -152,7 +152,7 @@ impl fmt::Debug for PluginConfig {
 
 /// A config that was checked and waits for the plugin's answer. Dropped, nothing has happened.
 #[derive(Debug)]
-pub struct Proposal {
+pub(crate) struct Proposal {
     snapshot: Arc<Snapshot>,
     replaces: Arc<Snapshot>,
     changes: Vec<String>,
@@ -161,19 +161,19 @@ pub struct Proposal {
 impl Proposal {
     /// What the plugin is offered: the whole as JSON text, secrets included.
     #[must_use]
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         self.snapshot.value.to_string()
     }
 
     /// What it will be read as.
     #[must_use]
-    pub fn snapshot(&self) -> &Snapshot {
+    pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
     /// Pointers to what differs from now; empty if nothing does, and then there is nothing to offer.
     #[must_use]
-    pub fn changes(&self) -> &[String] {
+    pub(crate) fn changes(&self) -> &[String] {
         &self.changes
     }
 }

@@ -1,7 +1,7 @@
 //! The name that somebody probably meant.
 
 /// Of `known`, the one nearest to `given`, if it is near enough to be a slip of the fingers.
-pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let allowed = (given.chars().count() / 3).clamp(1, 3);
     let distances = known.into_iter().map(|name| (distance(given, name), name));
     distances.filter(|&(distance, _)| distance <= allowed).min().map(|(_, name)| name)

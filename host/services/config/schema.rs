@@ -16,7 +16,7 @@ use super::{
 
 /// One thing that is wrong with a config or a schema. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// A JSON pointer to what it is about; empty for the whole.
     pub path: String,
     /// What is wrong with it.
@@ -42,7 +42,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// A plugin's schema, ready to check configs. Nothing is ever fetched for one.
-pub struct Schema {
+pub(crate) struct Schema {
     document: Document,
     /// None: the plugin takes no settings.
     validator: Option<Validator>,
@@ -50,7 +50,7 @@ pub struct Schema {
 
 impl Schema {
     /// Compiles the `config` of a manifest, or tells everything that is wrong with it.
-    pub fn compile(schema: &Value) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn compile(schema: &Value) -> Result<Self, Vec<Problem>> {
         let Value::Object(_) = schema else {
             return Err(vec![Problem::new(
                 "",
@@ -74,12 +74,12 @@ impl Schema {
     /// The schema of a plugin whose manifest has none: it takes no settings, and whoever gives it some has
     /// written them for another plugin or for another version.
     #[must_use]
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { document: Document::default(), validator: None }
     }
 
     /// The config with defaults filled in, or everything that is wrong with it.
-    pub fn check(&self, config: &Value) -> Result<Value, Vec<Problem>> {
+    pub(crate) fn check(&self, config: &Value) -> Result<Value, Vec<Problem>> {
         let Value::Object(members) = config else {
             return Err(vec![Problem::new("", "a config is an object")]);
         };
@@ -102,7 +102,7 @@ impl Schema {
     /// The same value with `"***"` in place of everything that the schema marks as `"writeOnly": true` or
     /// `"x-secret": true`.
     #[must_use]
-    pub fn redacted(&self, config: &Value) -> Value {
+    pub(crate) fn redacted(&self, config: &Value) -> Value {
         self.document.redacted(config)
     }
 

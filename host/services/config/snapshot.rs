@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// One state of a plugin's config: it never changes, so whoever reads several values from it reads values that
 /// belong together. Its `Debug` and `Display` hide secrets; the functions that read do not.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub(super) plugin: Arc<str>,
     pub(super) value: Value,
     pub(super) revision: u64,
@@ -19,23 +19,23 @@ pub struct Snapshot {
 impl Snapshot {
     /// Counts the changes: 1 for what was installed.
     #[must_use]
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
 
     /// The value as JSON text.
-    pub fn json(&self, pointer: &str) -> Result<String> {
+    pub(crate) fn json(&self, pointer: &str) -> Result<String> {
         self.find(pointer).map(Value::to_string)
     }
 
     /// A string, without quotes and escapes.
-    pub fn text(&self, pointer: &str) -> Result<&str> {
+    pub(crate) fn text(&self, pointer: &str) -> Result<&str> {
         let value = self.find(pointer)?;
         value.as_str().ok_or_else(|| self.wrong_type(pointer, value, "a string"))
     }
 
     /// An integer; a number with a zero fraction is one.
-    pub fn integer(&self, pointer: &str) -> Result<i64> {
+    pub(crate) fn integer(&self, pointer: &str) -> Result<i64> {
         /// 2^63 can be written as an f64, 2^63 - 1 cannot.
         const END: f64 = 9_223_372_036_854_775_808.0;
         let value = self.find(pointer)?;
@@ -53,20 +53,20 @@ impl Snapshot {
     }
 
     /// A number; integers are converted.
-    pub fn number(&self, pointer: &str) -> Result<f64> {
+    pub(crate) fn number(&self, pointer: &str) -> Result<f64> {
         let value = self.find(pointer)?;
         value.as_f64().ok_or_else(|| self.wrong_type(pointer, value, "a number"))
     }
 
     /// A boolean.
-    pub fn boolean(&self, pointer: &str) -> Result<bool> {
+    pub(crate) fn boolean(&self, pointer: &str) -> Result<bool> {
         let value = self.find(pointer)?;
         value.as_bool().ok_or_else(|| self.wrong_type(pointer, value, "a boolean"))
     }
 
     /// The whole with `"***"` in place of secrets: for logs, listings and whoever else is not the plugin.
     #[must_use]
-    pub fn redacted(&self) -> Value {
+    pub(crate) fn redacted(&self) -> Value {
         self.schema.redacted(&self.value)
     }
 

@@ -26,7 +26,7 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest line that is read.
-pub const MAX_LINE_BYTES: usize = 2 << 20;
+pub(crate) const MAX_LINE_BYTES: usize = 2 << 20;
 
 /// How deep JSON data may be nested: what common parsers take by default.
 const MAX_NESTING: usize = 128;

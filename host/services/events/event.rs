@@ -6,13 +6,13 @@ use super::topic::Topic;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most bytes of payload.
-pub const MAX_DATA_BYTES: usize = 1 << 20;
+pub(crate) const MAX_DATA_BYTES: usize = 1 << 20;
 
 /// How long a chain of events that lead to one another may be.
-pub const MAX_DEPTH: u32 = 64;
+pub(crate) const MAX_DEPTH: u32 = 64;
 
 /// The content type of a publisher that says nothing else.
-pub const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 pub(super) const MAX_ID_BYTES: usize = 256;
 pub(super) const MAX_SOURCE_BYTES: usize = 512;

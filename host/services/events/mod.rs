@@ -8,14 +8,14 @@
 //! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals or a waiter. None
 //! is held while [`Deliver`] is called.
 
-pub mod cloud;
+pub(crate) mod cloud;
 mod counters;
 mod event;
 mod routes;
 mod subscription;
 #[cfg(test)]
 mod tests;
-pub mod topic;
+pub(crate) mod topic;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -30,10 +30,14 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 pub use self::{
-    counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
-    event::{Draft, Event, Extension, JSON, MAX_DATA_BYTES, MAX_DEPTH},
+    counters::Emitted,
+    event::{Draft, Event, Extension},
+    topic::{Pattern, Topic},
+};
+pub(crate) use self::{
+    counters::{Counters, SubscriptionReport, Totals},
     subscription::{Deliver, Policy, Subscription},
-    topic::{Pattern, PatternToken, Topic},
+    topic::PatternToken,
 };
 use self::{
     routes::Routes,
@@ -42,18 +46,18 @@ use self::{
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many events may wait in a subscription that does not say.
-pub const DEFAULT_CAPACITY: usize = 1_024;
+pub(crate) const DEFAULT_CAPACITY: usize = 1_024;
 
 /// The most events that may wait in one subscription.
-pub const MAX_CAPACITY: usize = 65_536;
+pub(crate) const MAX_CAPACITY: usize = 65_536;
 
 /// The longest that a publisher may wait for room.
-pub const MAX_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 
 const MAX_NAME_BYTES: usize = 128;
 
 /// Tells the time of day; any closure that does is one.
-pub trait Clock: Send + Sync {
+pub(crate) trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC.
     fn unix_ms(&self) -> i64;
 }
@@ -65,7 +69,7 @@ impl<F: Fn() -> i64 + Send + Sync> Clock for F {
 }
 
 /// The event engine of one host.
-pub struct Events {
+pub(crate) struct Events {
     clock: Box<dyn Clock>,
     register: RwLock<Register>,
     /// Of subscriptions that are over; what counts publishers is beside it.
@@ -91,7 +95,7 @@ type Name = (u64, Option<Arc<str>>, Arc<str>);
 
 /// What a subscriber asks for.
 #[derive(Clone, Debug)]
-pub struct SubscribeRequest {
+pub(crate) struct SubscribeRequest {
     /// Who asks: a number that means nothing here.
     pub owner: u64,
     /// Whose events it is to see; None: the system scope, which sees those of every tenant.
@@ -111,7 +115,7 @@ pub struct SubscribeRequest {
 impl SubscribeRequest {
     /// With all defaults, live at once.
     #[must_use]
-    pub fn new(owner: u64, tenant: Option<Arc<str>>, pattern: Pattern) -> Self {
+    pub(crate) fn new(owner: u64, tenant: Option<Arc<str>>, pattern: Pattern) -> Self {
         Self {
             owner,
             tenant,
@@ -126,7 +130,7 @@ impl SubscribeRequest {
 
 impl Events {
     /// An engine that nobody has subscribed to yet.
-    pub fn new(clock: impl Clock + 'static) -> Self {
+    pub(crate) fn new(clock: impl Clock + 'static) -> Self {
         // Each `RandomState` has keys of its own, drawn from the system; time and process are mixed in for platforms
         // where those are poor.
         let id_prefix =
@@ -146,7 +150,7 @@ impl Events {
     ///
     /// CONFLICT if the owner has a subscription of that name under that tenant; STOPPING after
     /// [`shutdown`](Self::shutdown).
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         request: SubscribeRequest,
         deliver: Arc<dyn Deliver>,
@@ -205,7 +209,7 @@ impl Events {
     ///
     /// A full queue is no error. REENTRANT if too many events led to this one; TOO_LARGE; INVALID_ARGUMENT;
     /// UNAVAILABLE after [`shutdown`](Self::shutdown). That the publisher may use the topic was checked before.
-    pub fn emit(&self, draft: Draft, wait: Duration) -> Result<Emitted> {
+    pub(crate) fn emit(&self, draft: Draft, wait: Duration) -> Result<Emitted> {
         draft.check()?;
         if wait > MAX_WAIT {
             let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
@@ -246,7 +250,7 @@ impl Events {
 
     /// Ends a subscription: what waits in its queue is dropped, publishers that wait for it go on, and its name is
     /// free. A handler that runs is not waited for. Ending it twice does nothing.
-    pub fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+    pub(crate) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
         let mut register = self.register.write();
         // Numbers are each engine's own: a subscription of another one must not end its namesake here.
         let ours = register.by_number.get(&subscription.number);
@@ -266,7 +270,7 @@ impl Events {
 
     /// Takes no more events and no more subscriptions, and lets publishers that wait go on. What is queued stays, for
     /// the lanes to finish.
-    pub fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         let mut register = self.register.write();
         register.shut_down = true;
         for subscription in register.by_number.values() {
@@ -276,7 +280,7 @@ impl Events {
 
     /// All subscriptions, in the order in which they were made.
     #[must_use]
-    pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
+    pub(crate) fn subscriptions(&self) -> Vec<SubscriptionReport> {
         let register = self.register.read();
         let report = |s: &Arc<Subscription>| SubscriptionReport {
             owner: s.owner,
@@ -292,7 +296,7 @@ impl Events {
 
     /// The counts since the engine was made.
     #[must_use]
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let register = self.register.read();
         let mut totals = *self.ended.lock();
         totals.emitted = self.emitted.load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ use crate::error::Result;
 /// What the engine needs of the outside: somebody who runs the handler of a subscription.
 ///
 /// Called without any lock of the engine, on the publisher's thread.
-pub trait Deliver: Send + Sync {
+pub(crate) trait Deliver: Send + Sync {
     /// An event was put into the queue of `subscription`: see to it that [`Subscription::take`] is called once more.
     /// May run host code, never a plugin's. Must not panic.
     ///
@@ -40,7 +40,7 @@ pub trait Deliver: Send + Sync {
 
 /// What happens to a new event when the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
+pub(crate) enum Policy {
     /// It takes the place of the oldest one.
     #[default]
     DropOldest,
@@ -51,7 +51,7 @@ pub enum Policy {
 }
 
 /// One subscriber's standing order, made by [`Events::subscribe`](super::Events::subscribe).
-pub struct Subscription {
+pub(crate) struct Subscription {
     pub(super) number: u64,
     pub(super) owner: u64,
     pub(super) tenant: Option<Arc<str>>,
@@ -118,7 +118,7 @@ pub(super) struct Waiting<'a> {
 impl Subscription {
     /// The next event to run, in the order in which they were queued. Answer it with
     /// [`delivered`](Self::delivered). None if the token that led here has outlived its event.
-    pub fn take(&self) -> Option<Arc<Event>> {
+    pub(crate) fn take(&self) -> Option<Arc<Event>> {
         let mut queue = self.queue.lock();
         let event = queue.events.pop_front()?;
         queue.counters.waiting -= 1;
@@ -128,7 +128,7 @@ impl Subscription {
     }
 
     /// An event that was taken has been handled: whether the handler answered OK.
-    pub fn delivered(&self, ok: bool) {
+    pub(crate) fn delivered(&self, ok: bool) {
         let mut queue = self.queue.lock();
         // An answer without a question is a fault of the caller; the counts still must not wrap round.
         debug_assert!(queue.counters.running > 0, "more events delivered than taken");
@@ -149,7 +149,7 @@ impl Subscription {
 
     /// Whether events are taken at all. While they are not (the owner is not enabled yet, or disabled), every event
     /// that matches is dropped and counted, those that wait when it ends are too, and nobody waits for room.
-    pub fn set_live(&self, live: bool) {
+    pub(crate) fn set_live(&self, live: bool) {
         let mut queue = self.queue.lock();
         match (queue.phase, live) {
             (Phase::Asleep, true) => queue.phase = Phase::Live,
@@ -164,31 +164,31 @@ impl Subscription {
 
     /// Who subscribed: the opaque number that was given.
     #[must_use]
-    pub fn owner(&self) -> u64 {
+    pub(crate) fn owner(&self) -> u64 {
         self.owner
     }
 
     /// The name, unique among those of its owner and tenant.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Which topics it is for.
     #[must_use]
-    pub fn pattern(&self) -> &Pattern {
+    pub(crate) fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
     /// Whose events it sees: one tenant's, or those of all.
     #[must_use]
-    pub fn tenant(&self) -> Option<&Arc<str>> {
+    pub(crate) fn tenant(&self) -> Option<&Arc<str>> {
         self.tenant.as_ref()
     }
 
     /// Its counts, all of one moment.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.queue.lock().counters
     }
 

@@ -8,10 +8,10 @@ use std::{fmt, sync::Arc};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most tokens that a topic or a pattern may have.
-pub const MAX_TOKENS: usize = 16;
+pub(crate) const MAX_TOKENS: usize = 16;
 
 /// The most bytes that a topic or a pattern may have.
-pub const MAX_TOPIC_BYTES: usize = 256;
+pub(crate) const MAX_TOPIC_BYTES: usize = 256;
 
 /// The token that topics of plugins begin with.
 const PLUGIN: &str = "plugin";

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 const KNOCK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a job's runs are given to. `plugin` implements it with the plugin's lane.
-pub trait Run: Send + Sync {
+pub(crate) trait Run: Send + Sync {
     /// A run is due: see that it happens soon, and call [`Job::finished`] when it has ended, whatever became of it.
     ///
     /// Called on the timer's thread, with no lock held; it must not wait. `due_ms` is when it was due, never later
@@ -42,7 +42,7 @@ pub trait Run: Send + Sync {
 
 /// What happens when a run is due while the last one has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overlap {
+pub(crate) enum Overlap {
     /// It is skipped and counted.
     #[default]
     Skip,
@@ -51,7 +51,7 @@ pub enum Overlap {
 }
 
 /// A job of the scheduler; the handle that its owner keeps.
-pub struct Job {
+pub(crate) struct Job {
     owner: u64,
     tenant: Option<Arc<str>>,
     name: Arc<str>,
@@ -109,7 +109,7 @@ pub(super) struct Now {
 
 /// What is known of a job at one moment.
 #[derive(Debug, Clone)]
-pub struct JobInfo {
+pub(crate) struct JobInfo {
     /// Whose it is.
     pub owner: u64,
     /// On whose behalf it runs.
@@ -151,31 +151,31 @@ impl Job {
 
     /// Whose it is, as given in the request.
     #[must_use]
-    pub fn owner(&self) -> u64 {
+    pub(crate) fn owner(&self) -> u64 {
         self.owner
     }
 
     /// On whose behalf it runs.
     #[must_use]
-    pub fn tenant(&self) -> Option<&Arc<str>> {
+    pub(crate) fn tenant(&self) -> Option<&Arc<str>> {
         self.tenant.as_ref()
     }
 
     /// Its name, unique in (owner, tenant).
     #[must_use]
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// Whether it was removed or replaced, or its only run has ended: its handle is stale. A run that was handed
     /// over before and has not started need not start.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.state.lock().over
     }
 
     /// The run that [`Run::due`] was told of has ended, with a failure or without, or will not take place.
-    pub fn finished(self: &Arc<Self>, result: Result<()>) {
+    pub(crate) fn finished(self: &Arc<Self>, result: Result<()>) {
         let mut state = self.state.lock();
         if !state.busy {
             return;

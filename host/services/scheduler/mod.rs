@@ -20,7 +20,7 @@ mod timer;
 use std::{fmt, sync::Arc, time::Duration};
 
 use self::{job::Plan, timer::Timer};
-pub use self::{
+pub(crate) use self::{
     job::{Job, JobInfo, Overlap, Run},
     rule::{CalendarRule, Rule, Rules},
 };
@@ -30,12 +30,12 @@ use crate::{
 };
 
 /// 366 days: the longest interval and the longest delay.
-pub const LONGEST_MS: i64 = 31_622_400_000;
+pub(crate) const LONGEST_MS: i64 = 31_622_400_000;
 const NAME_BYTES: usize = 128;
 
 /// Whose job it is and how it is kept.
 #[derive(Debug, Clone)]
-pub struct JobRequest {
+pub(crate) struct JobRequest {
     /// Whose: a number that the caller chooses, such as a generation's.
     pub owner: u64,
     /// On whose behalf it runs; none: the system scope.
@@ -49,7 +49,7 @@ pub struct JobRequest {
 }
 
 /// The engine. Its thread starts with the first job and ends with [`Scheduler::shutdown`] or the last reference.
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     timer: Arc<Timer>,
     rules: Rules,
 }
@@ -57,7 +57,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// A scheduler without jobs.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { timer: Timer::new(clock), rules: Rules::default() }
     }
 
@@ -68,7 +68,7 @@ impl Scheduler {
     ///
     /// INVALID_ARGUMENT: name, rule (with field, position and reason), zone. OUT_OF_RANGE: the span of `@every`.
     /// STOPPING: after [`Scheduler::shutdown`]. UNAVAILABLE: no thread. Nothing is changed.
-    pub fn cron(
+    pub(crate) fn cron(
         &self,
         request: JobRequest,
         rule: &str,
@@ -89,7 +89,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// OUT_OF_RANGE: `every_ms` is not 1 to [`LONGEST_MS`]; otherwise as [`Scheduler::cron`].
-    pub fn interval(
+    pub(crate) fn interval(
         &self,
         request: JobRequest,
         every_ms: i64,
@@ -105,7 +105,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// OUT_OF_RANGE: `delay_ms` is not 0 to [`LONGEST_MS`]; otherwise as [`Scheduler::cron`].
-    pub fn once(
+    pub(crate) fn once(
         &self,
         request: JobRequest,
         delay_ms: i64,
@@ -118,7 +118,7 @@ impl Scheduler {
 
     /// Makes a job live or not. While it is not, no run of it falls due; spans count from when it becomes live.
     /// No effect on a job that is over.
-    pub fn set_live(&self, job: &Arc<Job>, live: bool) {
+    pub(crate) fn set_live(&self, job: &Arc<Job>, live: bool) {
         self.timer.set_live(job, live);
     }
 
@@ -127,7 +127,7 @@ impl Scheduler {
     /// # Errors
     ///
     /// STALE_HANDLE: it is over already.
-    pub fn remove(&self, job: &Arc<Job>) -> Result<()> {
+    pub(crate) fn remove(&self, job: &Arc<Job>) -> Result<()> {
         if self.timer.remove(job) {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl Scheduler {
 
     /// All jobs with their next and last runs, in the order of owner, tenant and name.
     #[must_use]
-    pub fn list(&self) -> Vec<JobInfo> {
+    pub(crate) fn list(&self) -> Vec<JobInfo> {
         let now = self.timer.now();
         let mut jobs: Vec<_> = self.timer.jobs().iter().map(|job| job.info(now)).collect();
         jobs.sort_by(|a, b| (a.owner, &a.tenant, &a.name).cmp(&(b.owner, &b.tenant, &b.name)));
@@ -146,7 +146,7 @@ impl Scheduler {
     }
 
     /// Ends all jobs and the thread. Runs under way may still call [`Job::finished`]. Safe to call again.
-    pub fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         self.timer.stop();
     }
 

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 
 /// What a rule's text asks for.
 #[derive(Debug, Clone)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// Times of the calendar.
     Calendar(Arc<CalendarRule>),
     /// `@every`: a beat of so many milliseconds, kept by the monotonic clock.
@@ -39,13 +39,13 @@ impl Rule {
     /// # Errors
     ///
     /// INVALID_ARGUMENT, with field, position and reason; also for a rule that never happens (30 February).
-    pub fn parse(text: &str, zone: Option<&str>) -> Result<Self> {
+    pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<Self> {
         Rules::default().rule(text, zone)
     }
 }
 
 /// A cron rule in its time zone. Costs about 6 KiB, so it is shared: see [`Rules`].
-pub struct CalendarRule {
+pub(crate) struct CalendarRule {
     text: Box<str>,
     zone: Tz,
     cron: Cron,
@@ -56,7 +56,7 @@ impl CalendarRule {
     /// The first time strictly after `after_ms` at which the rule is due, both in milliseconds since 1970-01-01
     /// UTC. None only beyond the year 4999.
     #[must_use]
-    pub fn next(&self, after_ms: i64) -> Option<i64> {
+    pub(crate) fn next(&self, after_ms: i64) -> Option<i64> {
         // Rules are whole seconds; nobody schedules before 1970.
         let after = after_ms.div_euclid(1000).max(-1);
         let next = if self.zone == Tz::UTC {
@@ -71,13 +71,13 @@ impl CalendarRule {
 
     /// The rule as its author wrote it, without the time zone.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The time zone's IANA name.
     #[must_use]
-    pub fn zone(&self) -> &'static str {
+    pub(crate) fn zone(&self) -> &'static str {
         self.zone.name()
     }
 
@@ -221,7 +221,7 @@ fn naive(seconds: i64) -> Option<NaiveDateTime> {
 
 /// The parsed rules that are in use: the same text in the same zone is parsed and kept once.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     shelf: Mutex<Shelf>,
 }
 
@@ -238,7 +238,7 @@ impl Rules {
     /// # Errors
     ///
     /// As [`Rule::parse`].
-    pub fn rule(&self, text: &str, zone: Option<&str>) -> Result<Rule> {
+    pub(crate) fn rule(&self, text: &str, zone: Option<&str>) -> Result<Rule> {
         let written = grammar::split(text)?;
         let zone = zone_of(written.zone, zone.filter(|zone| !zone.is_empty()))?;
         if let Some(every) = grammar::every(written) {
