@@ -329,6 +329,7 @@ fn regular(file: &File, path: &Path) -> Result<u64> {
 pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {
     let (kind, what) = match error.kind() {
         Io::NotFound => (ErrorKind::NotFound, "is not there".into()),
+        Io::InvalidFilename => (ErrorKind::NotFound, "is not there: its name is too long".into()),
         Io::PermissionDenied => (ErrorKind::Denied, "may not be read by this user".into()),
         // A socket, or a device without a driver.
         _ if error.raw_os_error() == Some(libc::ENXIO) => {
