@@ -361,6 +361,6 @@ impl fmt::Display for Format {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[path = "inspect/tests.rs"]
 mod tests;

@@ -6,5 +6,5 @@ pub mod manifest;
 pub mod ownership;
 pub mod stage;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod fixtures;

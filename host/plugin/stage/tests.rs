@@ -1,13 +1,13 @@
 use std::{
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, symlink},
     time::Instant,
 };
 
 use super::*;
 use crate::plugin::{
     discover::{discover, examine},
-    fixtures::{self, compile, manifest, plugin, record},
+    fixtures::{self, compile, folder, manifest, mode, plugin, record},
 };
 
 /// A folder of plugins and a private folder.
@@ -18,8 +18,9 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let make = || tempfile::tempdir().expect("a folder can be made");
-        Self { plugins: make(), private: make() }
+        let (plugins, private) = (folder(), folder());
+        mode(private.path(), 0o700);
+        Self { plugins, private }
     }
 
     fn at(&self) -> &Path {
@@ -39,10 +40,6 @@ impl Place {
     fn left_behind(&self) -> usize {
         fs::read_dir(self.private.path()).expect("is there").count()
     }
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 
 #[test]
@@ -259,7 +256,7 @@ fn what_is_open_to_strangers_is_refused_and_the_setting_makes_it_a_warning() {
 #[test]
 fn a_link_to_a_plugin_is_followed_and_judged_by_its_target() {
     let place = Place::new();
-    let elsewhere = tempfile::tempdir().expect("a folder can be made");
+    let elsewhere = folder();
     let real = plugin(elsewhere.path(), "real.so", "a");
     let link = place.at().join("link.so");
     symlink(&real, &link).expect("can be made");
