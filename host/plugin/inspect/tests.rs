@@ -267,6 +267,21 @@ fn libraries_of_windows_and_macos_are_read_too() {
 }
 
 #[test]
+fn what_the_linkers_of_windows_and_macos_write_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (name, format, os) in
+        [("foreign.dll", Format::Pe, "windows"), ("foreign.dylib", Format::MachO, "macos")]
+    {
+        let found = inspect(&fixtures.join(name)).expect("can be inspected");
+        assert_eq!((found.format, found.os, &*found.arch, found.bits), (format, Some(os), "x86_64", 64));
+        assert!(found.shared_object && found.entry, "{found:?}");
+        assert_eq!(found.parse_manifest().expect("is valid").id, "foreign");
+        let error = found.check_loadable().expect_err("is for another system").to_string();
+        assert!(error.contains(&format!("is for x86_64 {os} ({format})")), "{error}");
+    }
+}
+
+#[test]
 fn a_truncated_library_is_refused_at_every_percent() {
     let folder = folder();
     let at = folder.path();
