@@ -332,7 +332,7 @@ pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {
         Io::InvalidFilename => (ErrorKind::NotFound, "is not there: its name is too long".into()),
         Io::PermissionDenied => (ErrorKind::Denied, "may not be read by this user".into()),
         // A socket, or a device without a driver.
-        _ if error.raw_os_error() == Some(libc::ENXIO) => {
+        _ if cfg!(unix) && error.raw_os_error() == Some(libc::ENXIO) => {
             (ErrorKind::InvalidArgument, "is not a regular file".into())
         }
         _ => (ErrorKind::Unavailable, format!("cannot be read: {error}")),
