@@ -103,12 +103,12 @@ fn what_is_no_plugin_for_this_host_is_refused_with_the_mend() {
             "does not export pintle_plugin_entry_v1",
         ),
         (
-            file(at, "x.dll", &fixtures::pe("{}", &[ENTRY])),
+            file(at, "x.dll", fixtures::pe("{}", &[ENTRY])),
             ErrorKind::Unsupported,
             "is for x86_64 windows (PE), this host is x86_64 linux",
         ),
         (
-            file(at, "x.dylib", &fixtures::macho("{}", 0x0100_000c, false)),
+            file(at, "x.dylib", fixtures::macho("{}", 0x0100_000c, false)),
             ErrorKind::Unsupported,
             "is for aarch64 macos (Mach-O)",
         ),
@@ -239,13 +239,13 @@ fn libraries_of_windows_and_macos_are_read_too() {
     let at = folder.path();
     let names = ["aaa", ENTRY, "zzz", "zzzz"];
     for exports in [&names[1..2], &names[..2], &names[..], &names[1..]] {
-        let found = inspect(&file(at, "x.dll", &fixtures::pe(&manifest("w"), exports))).expect("is PE");
+        let found = inspect(&file(at, "x.dll", fixtures::pe(&manifest("w"), exports))).expect("is PE");
         assert_eq!((found.format, &*found.arch, found.bits), (Format::Pe, "x86_64", 64));
         assert!(found.entry && found.shared_object);
         assert_eq!(found.needed, ["KERNEL32.dll"]);
         assert_eq!(text(&found), manifest("w"));
     }
-    let found = inspect(&file(at, "x.dll", &fixtures::pe(&manifest("w"), &["aaa", "zzz"]))).expect("is PE");
+    let found = inspect(&file(at, "x.dll", fixtures::pe(&manifest("w"), &["aaa", "zzz"]))).expect("is PE");
     assert!(!found.entry);
 
     for (cpu, arch, in_trie) in [(0x0100_000c, "aarch64", false), (0x0100_0007, "x86_64", true)] {
@@ -261,7 +261,7 @@ fn libraries_of_windows_and_macos_are_read_too() {
         (0x0100_000c, fixtures::macho(&manifest("arm"), 0x0100_000c, true)),
         (0x0100_0007, fixtures::macho(&manifest("intel"), 0x0100_0007, false)),
     ];
-    let found = inspect(&file(at, "both.dylib", &fixtures::universal(&parts))).expect("is universal");
+    let found = inspect(&file(at, "both.dylib", fixtures::universal(&parts))).expect("is universal");
     assert_eq!(found.arch, std::env::consts::ARCH);
     assert!(found.entry && found.manifest.is_some());
 }
