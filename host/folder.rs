@@ -30,7 +30,7 @@ impl DataFolder {
         // What a host that crashed has left behind; the lock says that nobody uses it.
         let left = fs::read_dir(&staging).map_err(|error| unusable(&staging, &error))?;
         for entry in left.flatten() {
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
         }
         Ok(Self { path: path.to_owned(), staging, lock: Some(lock) })
     }

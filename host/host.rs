@@ -1,7 +1,7 @@
 //! `Host` and `HostBuilder`: the composition root, the only file that knows every part.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     path::PathBuf,
     sync::{
@@ -24,9 +24,9 @@ use crate::{
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
         clock::{Clock, SystemClock},
-        events::{Draft, Emitted, Event, Events},
+        events::{Draft, Emitted, Event, Events, SubscriptionReport, Totals},
         log::{Field, Level, Log, Options as LogOptions, Target},
-        scheduler::Scheduler,
+        scheduler::{JobInfo, Scheduler},
     },
     settings::{LogSettings, Settings},
 };
@@ -277,6 +277,30 @@ impl Host {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.plugins.infos()
+    }
+
+    /// All subscriptions, of plugins and of the application, with their counts.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
+        self.core.events.subscriptions()
+    }
+
+    /// What became of all events so far.
+    #[must_use]
+    pub fn event_totals(&self) -> Totals {
+        self.core.events.totals()
+    }
+
+    /// All jobs, with their next and last runs.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobInfo> {
+        self.core.scheduler.list()
+    }
+
+    /// The configs of the loaded plugins, by id, with `"***"` in place of secrets.
+    #[must_use]
+    pub fn configs(&self) -> BTreeMap<Arc<str>, serde_json::Value> {
+        self.plugins.configs()
     }
 
     /// Loads a plugin from the folders, without enabling it.

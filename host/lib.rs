@@ -44,9 +44,14 @@ pub use settings::Settings;
 /// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.
 pub mod events {
     pub use crate::services::events::{
-        Draft, Emitted, Event, Extension, Pattern, Topic,
+        Counters, Draft, Drops, Emitted, Event, Extension, Pattern, SubscriptionReport, Topic, Totals,
         cloud::{from_json, to_json},
     };
+}
+
+/// Jobs, as an application sees them.
+pub mod scheduler {
+    pub use crate::services::scheduler::JobInfo;
 }
 
 /// Looking at plugins without running anything of them.

@@ -3,9 +3,38 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// A temporary folder; the modes of what the fixtures make do not depend on the umask.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    mode(folder.path(), 0o755);
+    folder
+}
+
+/// A folder in another.
+pub(crate) fn folder_in(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir(&path).expect("can be made");
+    mode(&path, 0o755);
+    path
+}
+
+/// A file that is not compiled.
+pub(crate) fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, bytes).expect("the folder can be written");
+    mode(&path, 0o644);
+    path
+}
+
+/// Sets the mode of a file or folder of ours.
+pub(crate) fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
 
 /// The least manifest of a plugin.
 pub(crate) fn manifest(id: &str) -> String {
@@ -40,6 +69,7 @@ pub(crate) fn compile(folder: &Path, name: &str, code: &str, flags: &[&str]) -> 
         .expect("there is a C compiler");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     fs::remove_file(&source).expect("it was written above");
+    mode(&library, 0o755);
     library
 }
 

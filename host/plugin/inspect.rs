@@ -329,9 +329,10 @@ fn regular(file: &File, path: &Path) -> Result<u64> {
 pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {
     let (kind, what) = match error.kind() {
         Io::NotFound => (ErrorKind::NotFound, "is not there".into()),
+        Io::InvalidFilename => (ErrorKind::NotFound, "is not there: its name is too long".into()),
         Io::PermissionDenied => (ErrorKind::Denied, "may not be read by this user".into()),
         // A socket, or a device without a driver.
-        _ if error.raw_os_error() == Some(libc::ENXIO) => {
+        _ if cfg!(unix) && error.raw_os_error() == Some(libc::ENXIO) => {
             (ErrorKind::InvalidArgument, "is not a regular file".into())
         }
         _ => (ErrorKind::Unavailable, format!("cannot be read: {error}")),
@@ -360,6 +361,6 @@ impl fmt::Display for Format {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[path = "inspect/tests.rs"]
 mod tests;

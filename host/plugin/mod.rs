@@ -8,7 +8,7 @@
 
 mod calls;
 pub(crate) mod discover;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod fixtures;
 mod generation;
 pub(crate) mod inspect;
@@ -97,6 +97,8 @@ pub struct PluginInfo {
     pub built_in: bool,
     /// The file that it was loaded from.
     pub path: PathBuf,
+    /// The SHA-256 of the bytes that were loaded last.
+    pub sha256: Option<[u8; 32]>,
     /// When it was loaded.
     pub loaded_at: Option<SystemTime>,
     /// Which copy: grows with every load in this process.
@@ -161,6 +163,7 @@ struct EntryState {
     state: PluginState,
     manifest: Option<Arc<Manifest>>,
     path: PathBuf,
+    sha256: Option<[u8; 32]>,
     loaded_at: Option<SystemTime>,
     error: Option<Error>,
 }
@@ -253,6 +256,7 @@ impl Plugins {
         let manifest = staged.manifest.clone();
         take_thread_key(&staged.inspection, &self.core.log).map_err(|error| error.of(entry.id.clone()))?;
         self.claim_services(entry, &manifest)?;
+        entry.state.lock().sha256 = Some(staged.sha256);
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
         let config = self.config_of(number, &manifest, &settings)?;
         let grants =
@@ -364,6 +368,11 @@ impl Plugins {
         loaded.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// The configs of the newest generations, without their secrets.
+    pub(crate) fn configs(&self) -> BTreeMap<Arc<str>, Value> {
+        self.configs.list()
+    }
+
     pub(crate) fn infos(&self) -> Vec<PluginInfo> {
         self.entries.read().values().map(|entry| entry.info()).collect()
     }
@@ -457,6 +466,7 @@ impl Plugins {
                     state: PluginState::Unloaded,
                     manifest: None,
                     path: path.to_owned(),
+                    sha256: None,
                     loaded_at: None,
                     error: None,
                 }),
@@ -556,6 +566,7 @@ impl Entry {
             state: state.state,
             built_in: false,
             path: state.path.clone(),
+            sha256: state.sha256,
             loaded_at: state.loaded_at,
             generation: state.generation.as_ref().map(|generation| generation.number()),
             error: state.error.clone(),

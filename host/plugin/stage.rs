@@ -1,5 +1,5 @@
-//! From a plugin's file to a private copy that is safe to open: a folder of our own, a name that no other
-//! generation has, and all checks made on the copy, so that the bytes that were checked are the bytes that are
+//! From a plugin's file to a private copy that is safe to open: in a folder of our own, under a name that no other
+//! generation has, with all checks made on the copy, so that the bytes that were checked are the bytes that are
 //! loaded. The original is never opened by dlopen, because a file that is written over while it is mapped takes
 //! the process with it. Uses [`inspect`](super::inspect), [`manifest`](super::manifest) and
 //! [`ownership`](super::ownership); opening the copy is `library`'s business.
@@ -8,6 +8,7 @@ mod neighbours;
 mod original;
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File},
     io::{ErrorKind as Io, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -31,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most bytes that all the resources of one plugin may have together.
 pub(crate) const MAX_RESOURCES: u64 = 256 << 20;
 
-/// A copy that is ready to be opened. Its folder is removed when this is dropped; what is mapped stays mapped.
+/// A copy that is ready to be opened. What was staged is removed when this is dropped; what is mapped stays mapped.
 #[derive(Debug)]
 pub(crate) struct Staged {
     /// The copy of the library.
@@ -44,27 +45,27 @@ pub(crate) struct Staged {
     pub manifest: Arc<Manifest>,
     /// What the operator should know although it did not keep the plugin from being staged.
     pub warnings: Vec<Error>,
-    folder: Folder,
+    copies: Copies,
 }
 
 impl Staged {
-    /// The folder of this generation: the library and its resources.
+    /// Where the resource that the manifest calls `name` lies; `None` if it names no such one.
     #[must_use]
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder.path
+    pub(crate) fn resource(&self, name: &str) -> Option<PathBuf> {
+        self.manifest.files.iter().any(|file| file == name).then(|| self.copies.resources().join(name))
     }
 
-    /// Removes the folder, and tells if that failed.
+    /// Removes what was staged, and tells if that failed.
     ///
     /// # Errors
     ///
     /// UNAVAILABLE, with the system's reason.
     pub(crate) fn remove(mut self) -> Result<()> {
-        self.folder.remove()
+        self.copies.remove()
     }
 }
 
-/// Copies the plugin at `path` into a new sub-folder of `private` (see [`create_private_folder`]), checks the copy,
+/// Copies the plugin at `path` into `private` (see [`create_private_folder`]), checks the copy,
 /// and stages its resources along. `known` spares reading the manifest again if discovery saw the same text. Whether
 /// the id is still the one that was asked for is the caller's question.
 ///
@@ -85,14 +86,14 @@ pub(crate) fn stage(
     warnings.extend(policy.check(home, &metadata)?);
     let original = Original::open(open_regular(path)?, path, policy, &mut warnings)?;
 
-    let folder = Folder::create(private.join(generation.to_string()))?;
-    let name = path.file_name().ok_or_else(|| Error::argument("path", "names no file"))?;
-    let library = folder.path.join(name);
+    let mut copies = Copies::new(private, generation);
+    let library = copies.file(path);
     let copy = original.copy_to(&library, MAX_FILE)?;
+    copies.made.push(library.clone());
     let source = Source::new(&copy, 0, original.size()).map_err(|flaw| flaw.of(path))?;
     let sha256 = hash(&copy, &source).map_err(|error| io(&library, &error))?;
     let mut inspection = inspect_source(&source, path)?;
-    inspection.add_beside(stage_beside(path, &folder, policy, &mut warnings)?)?;
+    inspection.add_beside(stage_beside(path, &mut copies, policy, &mut warnings)?)?;
     inspection.check_loadable()?;
     neighbours::check(&inspection, home)?;
 
@@ -101,10 +102,10 @@ pub(crate) fn stage(
         None => Arc::new(inspection.parse_manifest()?),
     };
     manifest.check_abi()?;
-    stage_resources(&manifest, home, &folder, policy, &mut warnings)
+    stage_resources(&manifest, home, &mut copies, policy, &mut warnings)
         .map_err(|error| error.of(manifest.id.as_str()))?;
     let warnings = warnings.into_iter().map(|warning| warning.of(manifest.id.as_str())).collect();
-    Ok(Staged { library, sha256, inspection, manifest, warnings, folder })
+    Ok(Staged { library, sha256, inspection, manifest, warnings, copies })
 }
 
 /// Makes the folder that staged copies are put in, for this user only; one that is there already must be just that.
@@ -150,38 +151,69 @@ pub(crate) fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// A sub-folder of one generation, removed when dropped.
+/// The copies of one generation, removed when dropped. They lie side by side in the private folder, told apart by
+/// the generation in front of their names; a folder is made only for resources, because making one can cost as
+/// much as all the rest.
 #[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    removed: bool,
+struct Copies {
+    private: PathBuf,
+    generation: u64,
+    made: Vec<PathBuf>,
+    has_resources: bool,
 }
 
-impl Folder {
-    fn create(path: PathBuf) -> Result<Self> {
-        match private_builder().create(&path) {
-            Ok(()) => Ok(Self { path, removed: false }),
-            Err(error) if error.kind() == Io::AlreadyExists => {
-                let what = format!("{} is there already, from another generation", path.display());
-                Err(Error::new(ErrorKind::Conflict, what).mend("give each host a private folder of its own"))
-            }
-            Err(error) => Err(cannot_make(&path, &error)),
+impl Copies {
+    fn new(private: &Path, generation: u64) -> Self {
+        Self { private: private.to_owned(), generation, made: Vec::new(), has_resources: false }
+    }
+
+    /// The place for a copy of this file. It keeps the name, which debuggers and profilers show, if that fits.
+    fn file(&self, original: &Path) -> PathBuf {
+        let mut name = OsString::from(format!("{}-", self.generation));
+        let kept = original.file_name().unwrap_or_default();
+        if kept.len() <= 200 {
+            name.push(kept);
+        } else {
+            name.push(self.made.len().to_string());
         }
+        self.private.join(name)
+    }
+
+    fn resources(&self) -> PathBuf {
+        self.private.join(format!("{}.files", self.generation))
+    }
+
+    /// Makes the folder for resources, once.
+    fn make_resources(&mut self) -> Result<PathBuf> {
+        let path = self.resources();
+        if !self.has_resources {
+            private_builder().create(&path).map_err(|error| cannot_make(&path, &error))?;
+            self.has_resources = true;
+        }
+        Ok(path)
     }
 
     fn remove(&mut self) -> Result<()> {
-        if self.removed {
-            return Ok(());
+        let mut failed = None;
+        for path in self.made.drain(..) {
+            if let Err(error) = fs::remove_file(&path) {
+                failed = Some((path, error));
+            }
         }
-        self.removed = true;
-        fs::remove_dir_all(&self.path).map_err(|error| {
-            let what = format!("{} cannot be removed: {error}", self.path.display());
-            Error::new(ErrorKind::Unavailable, what)
+        if std::mem::take(&mut self.has_resources) {
+            let path = self.resources();
+            if let Err(error) = fs::remove_dir_all(&path) {
+                failed = Some((path, error));
+            }
+        }
+        failed.map_or(Ok(()), |(path, error)| {
+            let what = format!("{} cannot be removed: {error}", path.display());
+            Err(Error::new(ErrorKind::Unavailable, what))
         })
     }
 }
 
-impl Drop for Folder {
+impl Drop for Copies {
     fn drop(&mut self) {
         // Nobody is there to be told; `Staged::remove` tells.
         let _ = self.remove();
@@ -231,15 +263,15 @@ fn hash(copy: &File, source: &Source<'_>) -> std::io::Result<[u8; 32]> {
 /// Copies the manifest's file beside the library, if there is one, and reads the copy.
 fn stage_beside(
     library: &Path,
-    folder: &Folder,
+    copies: &mut Copies,
     policy: &TrustPolicy,
     warnings: &mut Vec<Error>,
 ) -> Result<Option<ManifestText>> {
     let Some((path, file)) = open_beside(library)? else { return Ok(None) };
-    let name = path.file_name().expect("it was made from a file's name");
-    let to = folder.path.join(name);
+    let to = copies.file(&path);
     let original = Original::open(file, &path, policy, warnings)?;
     let copy = original.copy_to(&to, MAX_TEXT as u64)?;
+    copies.made.push(to);
     let bytes = read_beside(&copy, &path)?;
     Ok(Some(ManifestText { bytes, beside: Some(path) }))
 }
@@ -248,13 +280,14 @@ fn stage_beside(
 fn stage_resources(
     manifest: &Manifest,
     home: &Path,
-    folder: &Folder,
+    copies: &mut Copies,
     policy: &TrustPolicy,
     warnings: &mut Vec<Error>,
 ) -> Result<()> {
     let mut left = MAX_RESOURCES;
     for name in &manifest.files {
-        let (from, to) = (home.join(name), folder.path.join(name));
+        let folder = copies.make_resources()?;
+        let (from, to) = (home.join(name), folder.join(name));
         let parents = Path::new(name).ancestors().skip(1).filter(|parent| *parent != Path::new(""));
         for parent in parents.collect::<Vec<_>>().into_iter().rev() {
             let parent_path = home.join(parent);
@@ -264,7 +297,7 @@ fn stage_resources(
                 return Err(linked(name, &parent_path));
             }
             warnings.extend(policy.check(&parent_path, &metadata)?);
-            match private_builder().create(folder.path.join(parent)) {
+            match private_builder().create(folder.join(parent)) {
                 Err(error) if error.kind() != Io::AlreadyExists => return Err(cannot_make(&to, &error)),
                 _ => {}
             }

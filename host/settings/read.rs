@@ -38,7 +38,6 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> 
 }
 
 fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
-    let defaults = Settings::default();
     top.refuse_unknown();
     Settings {
         data: top.path("data", folder),

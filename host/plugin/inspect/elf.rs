@@ -99,8 +99,8 @@ impl<'s, 'f, H: FileHeader<Endian = Endianness>> Elf<'s, 'f, H> {
             return self.manifest(into);
         };
         let dynamic = self.dynamic(offset, size)?;
-        into.shared_object = shared && dynamic.flags & u64::from(elf::DF_1_PIE.0) == 0;
-        into.no_delete = dynamic.flags & u64::from(elf::DF_1_NODELETE.0) != 0;
+        into.shared_object = shared && dynamic.flags & elf::DF_1_PIE.0 == 0;
+        into.no_delete = dynamic.flags & elf::DF_1_NODELETE.0 != 0;
         let strings = match dynamic.strings {
             Some(at) => {
                 self.source.at("the dynamic strings", self.offset(at)?, dynamic.strings_size, MAX_STRINGS)?

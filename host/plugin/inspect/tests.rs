@@ -1,17 +1,7 @@
 use std::{fs, time::Instant};
 
 use super::*;
-use crate::plugin::fixtures::{self, compile, manifest, plugin, record};
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder can be made")
-}
-
-fn written(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.join(name);
-    fs::write(&path, bytes).expect("the folder can be written");
-    path
-}
+use crate::plugin::fixtures::{self, compile, file, folder, manifest, plugin, record};
 
 fn text(inspection: &Inspection) -> &str {
     let found = inspection.manifest.as_ref().expect("has a manifest");
@@ -71,7 +61,7 @@ fn what_is_no_plugin_for_this_host_is_refused_with_the_mend() {
     let patched = |name: &str, offset: usize, bytes: &[u8]| {
         let mut copy = good.clone();
         copy[offset..offset + bytes.len()].copy_from_slice(bytes);
-        written(at, name, &copy)
+        file(at, name, &copy)
     };
     let cases = [
         (
@@ -113,12 +103,12 @@ fn what_is_no_plugin_for_this_host_is_refused_with_the_mend() {
             "does not export pintle_plugin_entry_v1",
         ),
         (
-            written(at, "x.dll", &fixtures::pe("{}", &[ENTRY])),
+            file(at, "x.dll", fixtures::pe("{}", &[ENTRY])),
             ErrorKind::Unsupported,
             "is for x86_64 windows (PE), this host is x86_64 linux",
         ),
         (
-            written(at, "x.dylib", &fixtures::macho("{}", 0x0100_000c, false)),
+            file(at, "x.dylib", fixtures::macho("{}", 0x0100_000c, false)),
             ErrorKind::Unsupported,
             "is for aarch64 macos (Mach-O)",
         ),
@@ -175,7 +165,7 @@ fn what_cannot_be_read_as_a_library_is_told_apart() {
         ("loop.so", None, "cannot be read: "),
         ("large.so", None, "at most 536870912 are allowed"),
     ] {
-        let path = bytes.map_or_else(|| at.join(name), |bytes| written(at, name, bytes));
+        let path = bytes.map_or_else(|| at.join(name), |bytes| file(at, name, bytes));
         let error = inspect(&path).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
     }
@@ -220,17 +210,17 @@ fn a_manifest_may_lie_beside_the_library() {
     let at = folder.path();
     let path = compile(at, "libgeo.so", fixtures::ENTRY, &[]);
     for name in ["libgeo.pintle.json", "geo.pintle.json"] {
-        let beside = written(at, name, manifest("geo").as_bytes());
+        let beside = file(at, name, manifest("geo").as_bytes());
         let found = inspect(&path).expect("can be inspected");
         assert_eq!(text(&found), manifest("geo"));
         assert_eq!(found.manifest.expect("checked above").beside, Some(beside.clone()));
         fs::remove_file(beside).expect("was written");
     }
-    let one = written(at, "libgeo.pintle.json", b"{");
+    let one = file(at, "libgeo.pintle.json", b"{");
     let error = inspect(&path).expect("can be inspected").parse_manifest().expect_err("is not JSON");
     assert!(error.to_string().starts_with(&format!("the manifest of {}", one.display())), "{error}");
 
-    let two = written(at, "geo.pintle.json", b"{}");
+    let two = file(at, "geo.pintle.json", b"{}");
     let error = inspect(&path).expect_err("there are two").to_string();
     assert!(error.contains("are both there for one library: remove one"), "{error}");
     fs::remove_file(two).expect("was written");
@@ -249,19 +239,18 @@ fn libraries_of_windows_and_macos_are_read_too() {
     let at = folder.path();
     let names = ["aaa", ENTRY, "zzz", "zzzz"];
     for exports in [&names[1..2], &names[..2], &names[..], &names[1..]] {
-        let found = inspect(&written(at, "x.dll", &fixtures::pe(&manifest("w"), exports))).expect("is PE");
+        let found = inspect(&file(at, "x.dll", fixtures::pe(&manifest("w"), exports))).expect("is PE");
         assert_eq!((found.format, &*found.arch, found.bits), (Format::Pe, "x86_64", 64));
         assert!(found.entry && found.shared_object);
         assert_eq!(found.needed, ["KERNEL32.dll"]);
         assert_eq!(text(&found), manifest("w"));
     }
-    let found =
-        inspect(&written(at, "x.dll", &fixtures::pe(&manifest("w"), &["aaa", "zzz"]))).expect("is PE");
+    let found = inspect(&file(at, "x.dll", fixtures::pe(&manifest("w"), &["aaa", "zzz"]))).expect("is PE");
     assert!(!found.entry);
 
     for (cpu, arch, in_trie) in [(0x0100_000c, "aarch64", false), (0x0100_0007, "x86_64", true)] {
         let bytes = fixtures::macho(&manifest("m"), cpu, in_trie);
-        let found = inspect(&written(at, "x.dylib", &bytes)).expect("is Mach-O");
+        let found = inspect(&file(at, "x.dylib", &bytes)).expect("is Mach-O");
         assert_eq!((found.format, &*found.arch, found.os), (Format::MachO, arch, Some("macos")));
         assert!(found.entry && found.shared_object);
         assert_eq!(found.thread_keys, !in_trie);
@@ -272,9 +261,24 @@ fn libraries_of_windows_and_macos_are_read_too() {
         (0x0100_000c, fixtures::macho(&manifest("arm"), 0x0100_000c, true)),
         (0x0100_0007, fixtures::macho(&manifest("intel"), 0x0100_0007, false)),
     ];
-    let found = inspect(&written(at, "both.dylib", &fixtures::universal(&parts))).expect("is universal");
+    let found = inspect(&file(at, "both.dylib", fixtures::universal(&parts))).expect("is universal");
     assert_eq!(found.arch, std::env::consts::ARCH);
     assert!(found.entry && found.manifest.is_some());
+}
+
+#[test]
+fn what_the_linkers_of_windows_and_macos_write_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (name, format, os) in
+        [("foreign.dll", Format::Pe, "windows"), ("foreign.dylib", Format::MachO, "macos")]
+    {
+        let found = inspect(&fixtures.join(name)).expect("can be inspected");
+        assert_eq!((found.format, found.os, &*found.arch, found.bits), (format, Some(os), "x86_64", 64));
+        assert!(found.shared_object && found.entry, "{found:?}");
+        assert_eq!(found.parse_manifest().expect("is valid").id, "foreign");
+        let error = found.check_loadable().expect_err("is for another system").to_string();
+        assert!(error.contains(&format!("is for x86_64 {os} ({format})")), "{error}");
+    }
 }
 
 #[test]
@@ -290,7 +294,7 @@ fn a_truncated_library_is_refused_at_every_percent() {
     ] {
         for percent in 0..100 {
             let cut = whole.len() * percent / 100;
-            let path = written(at, name, &whole[..cut]);
+            let path = file(at, name, &whole[..cut]);
             let error = inspect(&path).map(|_| ()).expect_err("is cut");
             let said = error.to_string();
             let fits =
@@ -353,7 +357,7 @@ fn how_long_inspecting_a_file_takes() {
     let folder = folder();
     let at = folder.path();
     let whole = fs::read(plugin(at, "whole.so", "a")).expect("was built");
-    let paths: Vec<PathBuf> = (0..1000).map(|n| written(at, &format!("lib{n}.so"), &whole)).collect();
+    let paths: Vec<PathBuf> = (0..1000).map(|n| file(at, &format!("lib{n}.so"), &whole)).collect();
     for _ in 0..3 {
         let start = Instant::now();
         for path in &paths {

@@ -50,15 +50,29 @@ impl<'p> Original<'p> {
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut copy = options.open(to).map_err(|error| cannot_copy(self.path, to, &error))?;
+        let mut copy = options.open(to).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let what = format!("{} is there already, from another generation", to.display());
+                Error::new(ErrorKind::Conflict, what).mend("give each host a private folder of its own")
+            }
+            _ => cannot_copy(self.path, to, &error),
+        })?;
+        let done = self.fill(&mut copy, to);
+        if done.is_err() {
+            // Nobody else knows of it yet.
+            let _ = fs::remove_file(to);
+        }
+        done.map(|()| copy)
+    }
+
+    fn fill(&self, copy: &mut File, to: &Path) -> Result<()> {
         // One byte more than there should be, to see a file that grows; the kernel copies without us, where it can.
-        let copied = io::copy(&mut (&self.file).take(self.size() + 1), &mut copy)
+        let copied = io::copy(&mut (&self.file).take(self.size() + 1), copy)
             .map_err(|error| cannot_copy(self.path, to, &error))?;
         if copied != self.size() {
             return Err(changed(self.path));
         }
-        self.check_still()?;
-        Ok(copy)
+        self.check_still()
     }
 
     /// Size, time and place are what they were when it was opened: nobody wrote to it or put another in its place.

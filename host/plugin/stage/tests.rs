@@ -1,13 +1,13 @@
 use std::{
     io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, symlink},
     time::Instant,
 };
 
 use super::*;
 use crate::plugin::{
     discover::{discover, examine},
-    fixtures::{self, compile, manifest, plugin, record},
+    fixtures::{self, compile, folder, manifest, mode, plugin, record},
 };
 
 /// A folder of plugins and a private folder.
@@ -18,8 +18,9 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let make = || tempfile::tempdir().expect("a folder can be made");
-        Self { plugins: make(), private: make() }
+        let (plugins, private) = (folder(), folder());
+        mode(private.path(), 0o700);
+        Self { plugins, private }
     }
 
     fn at(&self) -> &Path {
@@ -41,29 +42,38 @@ impl Place {
     }
 }
 
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-}
-
 #[test]
 fn a_copy_is_private_whole_and_removed_with_its_generation() {
     let place = Place::new();
     let path = plugin(place.at(), "liba.so", "a");
     let staged = place.stage(&path).expect("can be staged");
-    assert_eq!(staged.library, place.private.path().join("1/liba.so"));
+    assert_eq!(staged.library, place.private.path().join("1-liba.so"));
     assert_eq!(fs::read(&staged.library).expect("is there"), fs::read(&path).expect("is there"));
     assert_eq!(staged.sha256, <[u8; 32]>::from(Sha256::digest(fs::read(&path).expect("is there"))));
     assert_eq!(fs::metadata(&staged.library).expect("is there").mode() & 0o777, 0o600);
-    assert_eq!(fs::metadata(staged.folder()).expect("is there").mode() & 0o777, 0o700);
     assert_eq!((staged.manifest.id.as_str(), staged.inspection.path.as_path()), ("a", path.as_path()));
-    let folder = staged.folder().to_owned();
     let again = place.stage(&path).expect_err("the generation is taken");
     assert_eq!(again.kind(), ErrorKind::Conflict);
-    assert!(folder.is_dir(), "a refused second one removes nothing of the first");
+    assert!(staged.library.is_file(), "a refused second one removes nothing of the first");
     drop(staged);
-    assert!(!folder.exists());
+    assert_eq!(place.left_behind(), 0);
     place.stage(&path).expect("can be staged").remove().expect("can be removed");
     assert_eq!(place.left_behind(), 0);
+}
+
+#[test]
+fn a_name_as_long_as_names_can_be_is_staged() {
+    let place = Place::new();
+    let path = place.at().join(format!("{}.so", "x".repeat(252)));
+    fs::rename(plugin(place.at(), "a.so", "a"), &path).expect("can be renamed");
+    // A manifest beside it could not even be named.
+    place.stage(&path).expect("can be staged");
+
+    let name = "y".repeat(230);
+    let path = place.at().join(format!("{name}.so"));
+    fs::rename(compile(place.at(), "b.so", fixtures::ENTRY, &[]), &path).expect("can be renamed");
+    fs::write(place.at().join(format!("{name}.pintle.json")), manifest("b")).expect("can be written");
+    assert_eq!(place.stage(&path).expect("can be staged").manifest.id, "b");
 }
 
 #[test]
@@ -133,9 +143,14 @@ fn resources_are_staged_along() {
     }
     let staged = place.stage(&path).expect("can be staged");
     for name in ["flags.csv", "data/deep/x.bin", "data/y"] {
-        assert_eq!(fs::read_to_string(staged.folder().join(name)).expect("is staged"), name);
+        assert_eq!(fs::read_to_string(staged.resource(name).expect("is named")).expect("is staged"), name);
     }
-    assert!(!staged.folder().join("data/unnamed").exists());
+    assert_eq!(staged.resource("data/unnamed"), None);
+    let folder = place.private.path().join("1.files");
+    assert!(!folder.join("data/unnamed").exists());
+    assert_eq!(fs::metadata(folder).expect("is there").mode() & 0o777, 0o700);
+    drop(staged);
+    assert_eq!(place.left_behind(), 0);
 }
 
 #[test]
@@ -177,7 +192,7 @@ fn a_manifest_beside_the_library_is_staged_and_the_copy_is_what_counts() {
     fs::write(&beside, manifest("geo")).expect("can be written");
     let staged = place.stage(&path).expect("can be staged");
     assert_eq!(staged.manifest.id, "geo");
-    assert!(staged.folder().join("geo.pintle.json").is_file());
+    assert!(place.private.path().join("1-geo.pintle.json").is_file());
     drop(staged);
     mode(&beside, 0o666);
     assert!(place.stage(&path).expect_err("open to all").to_string().contains("chmod o-w"));
@@ -241,7 +256,7 @@ fn what_is_open_to_strangers_is_refused_and_the_setting_makes_it_a_warning() {
 #[test]
 fn a_link_to_a_plugin_is_followed_and_judged_by_its_target() {
     let place = Place::new();
-    let elsewhere = tempfile::tempdir().expect("a folder can be made");
+    let elsewhere = folder();
     let real = plugin(elsewhere.path(), "real.so", "a");
     let link = place.at().join("link.so");
     symlink(&real, &link).expect("can be made");

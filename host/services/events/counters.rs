@@ -7,7 +7,7 @@ use super::{Pattern, Policy};
 /// The counts of one subscription, of one moment. They add up:
 /// `matched = waiting + running + delivered + failed + dropped.total()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// Events that were for it.
     pub matched: u64,
     /// Events in its queue.
@@ -24,7 +24,7 @@ pub(crate) struct Counters {
 
 /// Why events reached no handler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops {
+pub struct Drops {
     /// A newer one took its place in a full queue.
     pub displaced: u64,
     /// The queue was full, and stayed so as long as the publisher waited.
@@ -39,7 +39,7 @@ pub(crate) struct Drops {
 
 /// The counts of the engine since it was made, subscriptions that are over included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub struct Totals {
     /// Events that were published.
     pub emitted: u64,
     /// Of those, how many had no subscription that matched.
@@ -63,7 +63,7 @@ pub struct Emitted {
 
 /// A subscription as a report shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct SubscriptionReport {
+pub struct SubscriptionReport {
     /// Who subscribed.
     pub owner: u64,
     /// Whose events it sees; None: those of all tenants and of the system scope.
@@ -83,7 +83,7 @@ pub(crate) struct SubscriptionReport {
 impl Drops {
     /// All of them.
     #[must_use]
-    pub(crate) fn total(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         self.displaced + self.no_room + self.not_live + self.not_taken + self.ended
     }
 }

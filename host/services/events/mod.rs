@@ -29,19 +29,19 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-pub use self::{
-    counters::Emitted,
-    event::{Draft, Event, Extension},
-    topic::{Pattern, Topic},
-};
 pub(crate) use self::{
-    counters::{Counters, SubscriptionReport, Totals},
-    subscription::{Deliver, Policy, Subscription},
-    topic::PatternToken,
+    counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
+    event::{Draft, Event, Extension},
+    subscription::Policy,
+    topic::{Pattern, Topic},
 };
 use self::{
     routes::Routes,
     subscription::{Offer, Queue, Waiter, Waiting},
+};
+pub(crate) use self::{
+    subscription::{Deliver, Subscription},
+    topic::PatternToken,
 };
 use crate::error::{Error, ErrorKind, Result};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Pattern, PatternToken, Subscription, Topic};
+use super::{PatternToken, Subscription, Topic};
 
 /// The patterns of all subscriptions. A look-up visits one child by name and one for `*` at each token, so what it
 /// costs depends on the patterns that resemble the topic and not on how many there are.

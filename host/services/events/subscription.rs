@@ -40,7 +40,7 @@ pub(crate) trait Deliver: Send + Sync {
 
 /// What happens to a new event when the queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
+pub enum Policy {
     /// It takes the place of the oldest one.
     #[default]
     DropOldest,

@@ -109,7 +109,7 @@ pub(super) struct Now {
 
 /// What is known of a job at one moment.
 #[derive(Debug, Clone)]
-pub(crate) struct JobInfo {
+pub struct JobInfo {
     /// Whose it is.
     pub owner: u64,
     /// On whose behalf it runs.

@@ -19,9 +19,10 @@ mod timer;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use self::job::JobInfo;
 use self::{job::Plan, timer::Timer};
 pub(crate) use self::{
-    job::{Job, JobInfo, Overlap, Run},
+    job::{Job, Overlap, Run},
     rule::{CalendarRule, Rule, Rules},
 };
 use crate::{
