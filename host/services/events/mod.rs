@@ -29,10 +29,9 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::{
+pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
     event::{Draft, Event, Extension},
-    subscription::Policy,
     topic::{Pattern, Topic},
 };
 use self::{
@@ -40,7 +39,7 @@ use self::{
     subscription::{Offer, Queue, Waiter, Waiting},
 };
 pub(crate) use self::{
-    subscription::{Deliver, Subscription},
+    subscription::{Deliver, Policy, Subscription},
     topic::PatternToken,
 };
 use crate::error::{Error, ErrorKind, Result};
