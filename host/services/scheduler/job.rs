@@ -25,7 +25,7 @@ pub(crate) trait Run: Send + Sync {
     /// A run is due: see that it happens soon, and call [`Job::finished`] when it has ended, whatever became of it.
     ///
     /// Called on the timer's thread, with no lock held; it must not wait. `due_ms` is when it was due, never later
-    /// than now. Not called again for this job before [`Job::finished`].
+    /// than now. Not called again for this job before [`Job::finished`]; until then the job exists, whoever holds it.
     ///
     /// # Errors
     ///
@@ -74,8 +74,9 @@ pub(super) enum Plan {
 struct JobState {
     live: bool,
     over: bool,
-    /// A run was handed to the target and has not ended.
-    busy: bool,
+    /// A run was handed to the target and has not ended. Until then the job keeps itself, so that a target that
+    /// holds no reference finds it there, and is told that it is over even after it was removed or replaced.
+    under_way: Option<Arc<Job>>,
     /// A run that follows the one under way.
     waiting: Option<i64>,
     /// A `once` job's run was handed to the target.
@@ -177,10 +178,9 @@ impl Job {
     /// The run that [`Run::due`] was told of has ended, with a failure or without, or will not take place.
     pub(crate) fn finished(self: &Arc<Self>, result: Result<()>) {
         let mut state = self.state.lock();
-        if !state.busy {
+        if state.under_way.take().is_none() {
             return;
         }
-        state.busy = false;
         if let Err(error) = result {
             state.failed += 1;
             state.last_error = Some(error);
@@ -230,18 +230,18 @@ impl Job {
     }
 
     /// The run in its place in the queue is due now: whether it is to be handed over.
-    pub(super) fn fall_due(&self, due: Due, due_ms: i64) -> bool {
+    pub(super) fn fall_due(self: &Arc<Self>, due: Due, due_ms: i64) -> bool {
         let mut state = self.state.lock();
         state.slot = None;
         state.last_due = Some(due);
-        if state.busy {
+        if state.under_way.is_some() {
             match self.overlap {
                 Overlap::Queue if state.waiting.is_none() => state.waiting = Some(due_ms),
                 Overlap::Skip | Overlap::Queue => state.skipped += 1,
             }
             return false;
         }
-        state.busy = true;
+        state.under_way = Some(Arc::clone(self));
         state.spent = matches!(self.plan, Plan::Once(_));
         true
     }
@@ -289,7 +289,7 @@ impl Job {
         }
         state.over = true;
         state.waiting = None;
-        if !state.busy {
+        if state.under_way.is_none() {
             drop(state);
             self.tell_over();
         }
@@ -305,7 +305,7 @@ impl Job {
             name: Arc::clone(&self.name),
             when: self.plan.to_string(),
             live: state.live,
-            running: state.busy,
+            running: state.under_way.is_some(),
             next_ms,
             last_ms: state.last_ms,
             runs: state.runs,
@@ -318,10 +318,9 @@ impl Job {
     /// The target did not take the run, or was not asked.
     fn not_taken(self: &Arc<Self>, error: Option<Error>, now: Now) {
         let mut state = self.state.lock();
-        if !state.busy {
+        if state.under_way.take().is_none() {
             return;
         }
-        state.busy = false;
         let mut again = false;
         if let Some(error) = error {
             again = state.spent && error.kind() == ErrorKind::Busy && !state.over;
@@ -354,13 +353,13 @@ impl Job {
             return;
         }
         if let Some(due_ms) = state.waiting.take() {
-            state.busy = true;
+            state.under_way = Some(Arc::clone(self));
             drop(state);
             // Runs are handed over on the timer's thread only.
             let taken = self.timer.upgrade().is_some_and(|timer| timer.follow(self, due_ms));
             if !taken {
                 let mut state = self.state.lock();
-                state.busy = false;
+                state.under_way = None;
                 state.skipped += 1;
                 self.go_on(state);
             }

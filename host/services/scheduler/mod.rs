@@ -23,7 +23,7 @@ pub use self::job::JobInfo;
 use self::{job::Plan, timer::Timer};
 pub(crate) use self::{
     job::{Job, Overlap, Run},
-    rule::{CalendarRule, Rule, Rules},
+    rule::{Rule, Rules},
 };
 use crate::{
     error::{Error, ErrorKind, Result},

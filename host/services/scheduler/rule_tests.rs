@@ -405,12 +405,15 @@ impl Random {
             }
             3 => {
                 let step = 1 + self.below(high);
-                (format!("*/{step}"), (low..=high).filter(|v| (v - low) % step == 0).collect())
+                (format!("*/{step}"), (low..=high).filter(|v| (v - low).is_multiple_of(step)).collect())
             }
             4 => {
                 let (a, b) = (any(self), any(self));
                 let (from, to, step) = (a.min(b), a.max(b), 1 + self.below(4));
-                (format!("{from}-{to}/{step}"), (from..=to).filter(|v| (v - from) % step == 0).collect())
+                (
+                    format!("{from}-{to}/{step}"),
+                    (from..=to).filter(|v| (v - from).is_multiple_of(step)).collect(),
+                )
             }
             _ => {
                 let (a, b) = (any(self), any(self));

@@ -330,6 +330,37 @@ fn a_name_scheduled_again_replaces_the_job() {
     assert_eq!(stage.scheduler.list().len(), 1);
 }
 
+/// A target that keeps only a weak reference, as one does that the job itself holds.
+#[derive(Default)]
+struct Weakly(Mutex<std::sync::Weak<Job>>, std::sync::atomic::AtomicUsize);
+
+impl Run for Weakly {
+    fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
+        *self.0.lock() = Arc::downgrade(job);
+        Ok(())
+    }
+
+    fn over(&self, _: &Arc<Job>) {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_replaced_job_is_there_until_its_run_has_ended() {
+    let stage = stage();
+    let target = Arc::new(Weakly::default());
+    let over = || target.1.load(std::sync::atomic::Ordering::Relaxed);
+    drop(stage.scheduler.interval(request("beat"), 100, target.clone()).expect("a good span"));
+    stage.advance(100);
+    drop(stage.interval(request("beat"), 100));
+    assert_eq!(over(), 0, "its run is under way");
+    let job = target.0.lock().upgrade().expect("kept until its run has ended");
+    job.finished(Ok(()));
+    drop(job);
+    assert_eq!(over(), 1);
+    assert_eq!(Arc::strong_count(&target), 1, "and gone then");
+}
+
 #[test]
 fn owners_and_tenants_keep_their_own_names() {
     let stage = stage();
