@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use super::event::MAX_DATA_BYTES;
 use super::*;
 
 const NOW: i64 = 1_795_244_400_000;
