@@ -85,8 +85,10 @@ impl Generation {
         run.note(number, seat);
         let (library, refusal) = match Library::open(&staged.library, &manifest) {
             Ok(library) => (library, None),
-            Err(Refused { error, library: Some(library) }) => (library, Some(error)),
-            Err(Refused { error, library: None }) => return Err(error),
+            Err(refused) => match *refused {
+                Refused { error, library: Some(library) } => (library, Some(error)),
+                Refused { error, library: None } => return Err(error),
+            },
         };
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
         let mapped =
@@ -285,7 +287,9 @@ impl Mapped {
     /// On a thread that has never run it, when no thread is left that has.
     fn close(&self) {
         let closed = if self.keep { Closed::Kept } else { self.library.close() };
-        drop(self.staged.lock().take());
+        if let Some(Err(error)) = self.staged.lock().take().map(Staged::remove) {
+            self.record.core.report_failure(&error.of(self.record.id.clone()), "unload");
+        }
         self.record.core.report_closed(&self.record.id, self.number, closed == Closed::Kept, self.keep);
     }
 }
@@ -299,11 +303,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: Request<'a>,
 }
 
+type Body = Box<dyn FnOnce(&mut Run<'_>) + Send>;
+
 /// A task: one step of a plugin's life.
 struct Step {
     name: &'static str,
     deadline: Duration,
-    body: Mutex<Option<Box<dyn FnOnce(&mut Run<'_>) + Send>>>,
+    body: Mutex<Option<Body>>,
 }
 
 impl Task for Step {

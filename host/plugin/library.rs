@@ -60,8 +60,8 @@ pub(crate) struct Refused {
 
 impl Library {
     /// Opens a staged file and asks its entry what it is. What it says must equal the manifest.
-    pub(crate) fn open(path: &Path, manifest: &Manifest) -> Result<Self, Refused> {
-        let refused = |error| Refused { error, library: None };
+    pub(crate) fn open(path: &Path, manifest: &Manifest) -> Result<Self, Box<Refused>> {
+        let refused = |error| Box::new(Refused { error, library: None });
         // SAFETY: runs the library's constructors. That its code is trusted is the application's decision: it named
         // the folder; the file was checked to be whole and of this platform, so that the loader does not fault on it.
         let handle = unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
@@ -72,7 +72,9 @@ impl Library {
                 library.plugin = plugin;
                 Ok(library)
             }
-            Err(error) => Err(Refused { error: error.of(manifest.id.as_str()), library: Some(library) }),
+            Err(error) => {
+                Err(Box::new(Refused { error: error.of(manifest.id.as_str()), library: Some(library) }))
+            }
         }
     }
 

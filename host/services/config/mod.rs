@@ -93,18 +93,6 @@ pub(crate) struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// Whose it is.
-    #[must_use]
-    pub(crate) fn plugin(&self) -> &str {
-        &self.plugin
-    }
-
-    /// Of which generation.
-    #[must_use]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// The config as it is now. The lock is held for the copy of one pointer, never while anybody reads.
     #[must_use]
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -167,6 +155,7 @@ impl Proposal {
 
     /// What it will be read as.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -268,9 +257,9 @@ mod tests {
         let old = configs.install("p", 1, schema(), &json!({ "window": 1 })).expect("valid");
         let new = configs.install("p", 2, schema(), &json!({ "window": 2 })).expect("valid");
         assert_eq!(old.snapshot().integer("/window").expect("there"), 1);
-        assert_eq!(configs.of("p").expect("the newest").generation(), 2);
+        assert_eq!(configs.of("p").expect("the newest").generation, 2);
         configs.remove("p", 2);
-        assert_eq!(configs.of("p").expect("the older again").generation(), 1);
+        assert_eq!(configs.of("p").expect("the older again").generation, 1);
         assert_eq!(new.snapshot().integer("/window").expect("who holds it can read it"), 2);
         configs.remove("p", 1);
         assert!(configs.of("p").is_none());

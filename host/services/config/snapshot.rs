@@ -19,6 +19,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Counts the changes: 1 for what was installed.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
