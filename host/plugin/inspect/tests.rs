@@ -1,3 +1,5 @@
+//! What inspection promises, on real and on broken libraries.
+
 use std::{fs, time::Instant};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What manifests are held to, as tables.
+
 use serde_json::{Value, json};
 
 use super::*;

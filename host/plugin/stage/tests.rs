@@ -1,3 +1,5 @@
+//! What staging promises, on folders made for each test.
+
 use std::{
     io::Write,
     os::unix::fs::{MetadataExt, symlink},
