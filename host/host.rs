@@ -256,7 +256,7 @@ impl Host {
         }
         self.plugins.call(Message {
             caller: "application",
-            generation: 0,
+            from: None,
             tenant: self.core.tenants.named(tenant),
             depth: 0,
             service,

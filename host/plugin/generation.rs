@@ -16,7 +16,7 @@ use crate::{
     boundary::{PluginRecord, answered},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
-    lanes::{About, Pending, Register, Retired, Run, Task},
+    lanes::{About, Pending, Register, Retired, Run, Task, Turn},
     services::config::PluginConfig,
 };
 
@@ -338,11 +338,10 @@ fn on_lane<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
-    let pending = Arc::new(Pending::new());
-    let mine = pending.clone();
+    let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
-        if mine.start(0)
-            && let Err(value) = mine.finish(body(run))
+        if promise.start(0)
+            && let Err(value) = promise.finish(body(run))
         {
             late(value, run);
         }
@@ -350,7 +349,8 @@ fn on_lane<T: Send + 'static>(
     let step = Step { name, deadline, body: Mutex::new(Some(Box::new(body))) };
     let lane = record.lane();
     let push = || lane.push_alone(Arc::new(step));
-    let outcome = record.core.pool.wait_for(&lane, 0, &pending, Instant::now() + deadline, push);
+    let outcome =
+        record.core.pool.wait_for(&lane, Turn::Alone, None, &pending, Instant::now() + deadline, push);
     outcome.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Timeout,
