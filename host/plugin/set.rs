@@ -25,11 +25,14 @@ use super::{
     thread_keys,
 };
 use crate::{
-    boundary::{Core, PluginRecord, counted},
+    boundary::{Core, PluginRecord},
     error::{Error, ErrorKind, Result},
     identity::Grants,
     lanes::{Lane, LaneOptions},
-    services::config::{Configs, PluginConfig, Problem, Schema},
+    services::{
+        config::{Configs, PluginConfig, Problem, Schema},
+        events::{Draft, Topic},
+    },
     settings::PluginSettings,
 };
 
@@ -101,32 +104,34 @@ impl Plugins {
         let id = candidate.manifest.id.as_str();
         let entry = self.entry(id, &candidate.path);
         let _step = entry.step.lock();
-        if entry.state.lock().generation.is_some() {
+        if entry.loaded().is_ok() {
             return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
         }
         let loaded = self.load_new(&entry, candidate);
         let mut state = entry.state.lock();
         state.path.clone_from(&candidate.path);
+        state.error = loaded.as_ref().err().cloned();
         match loaded {
-            Ok((generation, before)) => {
+            Ok(generation) => {
                 state.manifest = Some(generation.manifest().clone());
-                state.counted_before = before;
                 state.generation = Some(generation);
                 state.state = PluginState::Loaded;
                 state.loaded_at = Some(SystemTime::now());
-                state.error = None;
+                drop(state);
+                self.announce(&entry, "loaded", None);
                 Ok(())
             }
             Err(error) => {
                 state.manifest.get_or_insert_with(|| candidate.manifest.clone());
                 state.state = PluginState::Failed;
-                state.error = Some(error.clone());
+                drop(state);
+                self.announce(&entry, "failed", Some(&error));
                 Err(error)
             }
         }
     }
 
-    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<(Arc<Generation>, (u64, u64))> {
+    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<Arc<Generation>> {
         static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
         let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
         candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
@@ -156,16 +161,12 @@ impl Plugins {
             Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
         let record = self.record(entry, &manifest, &settings);
         let parts = Parts { number, record, manifest, grants, config, staged };
-        let generation = Generation::load(parts, self.options.load)
-            .inspect_err(|_| self.configs.remove(&entry.id, number))?;
-        let before = counted(generation.register().seat().index());
-        Ok((generation, before))
+        Generation::load(parts, self.options.load).inspect_err(|_| self.configs.remove(&entry.id, number))
     }
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
     pub(crate) fn enable(&self, id: &str) -> Result<()> {
-        let loaded = self.entries.read().get(id).is_some_and(|entry| entry.state.lock().generation.is_some());
-        if !loaded {
+        if self.entries.read().get(id).is_none_or(|entry| entry.loaded().is_err()) {
             self.load(id)?;
         }
         let entry = self.known(id)?;
@@ -174,24 +175,33 @@ impl Plugins {
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
         }
+        // A `disable` that nobody could wait for is made up for first.
+        entry.disable(self.options.stop)?;
         let outcome = generation.enable(self.options.load);
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();
         if outcome.is_ok() {
             state.state = PluginState::Enabled;
         }
+        drop(state);
+        self.announce(&entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
         outcome
     }
 
     /// Calls `disable` of an enabled plugin.
     pub(crate) fn disable(&self, id: &str) -> Result<()> {
-        self.disable_within(id, self.options.stop)
-    }
-
-    fn disable_within(&self, id: &str, deadline: Duration) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
-        entry.disable(deadline)
+        self.disable_entry(&entry, self.options.stop)
+    }
+
+    fn disable_entry(&self, entry: &Entry, deadline: Duration) -> Result<()> {
+        if !entry.loaded()?.is_enabled() {
+            return Ok(());
+        }
+        let outcome = entry.disable(deadline);
+        self.announce(entry, "disabled", outcome.as_ref().err());
+        outcome
     }
 
     /// Disables and unloads a plugin.
@@ -203,32 +213,43 @@ impl Plugins {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
-        let generation = entry.loaded()?;
-        let enabled = entry.state.lock().state == PluginState::Enabled;
-        if enabled && let Err(error) = entry.disable(left()) {
+        if let Err(error) = self.disable_entry(&entry, left()) {
             if error.kind() == ErrorKind::Timeout {
                 return Err(error);
             }
             self.core.report_failure(&error, "disable");
         }
-        let seat = generation.register().seat().index();
+        let generation = entry.loaded()?;
         let outcome = generation.clone().unload(left());
         let mut state = entry.state.lock();
-        match outcome {
+        match &outcome {
             Ok(()) => {
-                let (calls, failed) = counted(seat);
-                state.counted_over.0 += calls - state.counted_before.0;
-                state.counted_over.1 += failed - state.counted_before.1;
                 self.configs.remove(id, generation.number());
-                state.generation = None;
-                state.state = PluginState::Unloaded;
-                Ok(())
+                state.forget_generation();
             }
-            Err(error) => {
-                state.error = Some(error.clone());
-                Err(error)
-            }
+            Err(error) => state.error = Some(error.clone()),
         }
+        drop(state);
+        if outcome.is_ok() {
+            self.announce(&entry, "unloaded", None);
+        }
+        outcome
+    }
+
+    /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
+    fn announce(&self, entry: &Entry, what: &str, error: Option<&Error>) {
+        let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
+        let info = entry.info();
+        let mut data =
+            serde_json::json!({ "id": info.id, "version": info.version, "generation": info.generation });
+        if let Some(error) = error {
+            data["error"] = error.to_string().into();
+        }
+        // Nobody may listen, and the engine may have been shut down.
+        let _ = self
+            .core
+            .events
+            .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
     }
 
     /// Offers a plugin a new config; it counts from its OK on.
@@ -306,6 +327,7 @@ impl Plugins {
         for service in manifest.provides.keys() {
             if let Some(other) = providers.get(service)
                 && !Arc::ptr_eq(other, entry)
+                && other.loaded().is_ok()
             {
                 return Err(Error::new(
                     ErrorKind::Conflict,
