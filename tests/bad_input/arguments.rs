@@ -49,7 +49,8 @@ const FREE_TEXTS: [&str; 3] = ["log_message", "log_field_text", "set_error"];
 /// The cases of all texts, wrong in the same way, and those of a table.
 fn with_texts(cases: &Cases, problem: &str, others: &[Expected<'_>]) {
     let said: Vec<_> = TEXTS.map(|(_, argument)| format!("argument `{argument}`: {problem}")).into();
-    let texts = TEXTS.iter().zip(&said).map(|((case, _), said)| (*case, PINTLE_INVALID_ARGUMENT, said.as_str()));
+    let texts =
+        TEXTS.iter().zip(&said).map(|((case, _), said)| (*case, PINTLE_INVALID_ARGUMENT, said.as_str()));
     cases.are(&texts.chain(others.iter().copied()).collect::<Vec<_>>());
 }
 
@@ -69,7 +70,9 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
     let bad = PINTLE_INVALID_ARGUMENT;
     let null = "the pointer is null, the length is 5: null goes with length 0 only";
     let (data, request) = (format!("argument `data`: {null}"), format!("argument `request`: {null}"));
-    let out = |name: &str| format!("argument `{name}`: the pointer is null: pass where the result is to be written");
+    let out = |name: &str| {
+        format!("argument `{name}`: the pointer is null: pass where the result is to be written")
+    };
     let (value, held, ms, logger) = (out("value"), out("held"), out("ms"), out("logger"));
     let (table, scope) = (out("table"), out("out"));
     let handler = "argument `handler`: the pointer is null: pass the function to be called";
@@ -118,7 +121,8 @@ fn contract_67_text_with_a_nul_inside_is_invalid() {
 #[test]
 fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
     let bad = PINTLE_INVALID_ARGUMENT;
-    let (half, all) = ("the length is 9223372036854775808, no memory", "the length is 18446744073709551615, no memory");
+    let (half, all) =
+        ("the length is 9223372036854775808, no memory", "the length is 18446744073709551615, no memory");
     let (data, request) = (format!("argument `data`: {half}"), format!("argument `request`: {half}"));
     let (data_max, topic_max) = (format!("argument `data`: {all}"), format!("argument `topic`: {all}"));
     let count = "argument `fields`: 9223372036854775808 elements, at most 64 are taken";

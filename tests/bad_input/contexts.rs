@@ -12,7 +12,17 @@ const STALE: (PintleStatus, &str) = (
 
 /// What the method `use` of the probe tries.
 const USES: [&str; 11] = [
-    "scope", "emit", "subscribe", "job", "log", "enabled", "config", "remaining", "hold", "call", "set_error",
+    "scope",
+    "emit",
+    "subscribe",
+    "job",
+    "log",
+    "enabled",
+    "config",
+    "remaining",
+    "hold",
+    "call",
+    "set_error",
 ];
 
 fn probe() -> Running {
@@ -93,10 +103,13 @@ fn contract_12_the_own_context_lives_from_load_to_unload_and_acts_as_its_plugin_
     // Disabled it is still there, but neither registers nor waits.
     running.disable("probe2").expect("nothing of it fails");
     let stopping = "the plugin is being disabled";
-    let exceptions = ["subscribe", "job", "hold", "call"]
-        .map(|name| [(name.to_owned(), PINTLE_STOPPING, stopping), (format!("other_{name}"), PINTLE_STOPPING, stopping)]);
+    let exceptions = ["subscribe", "job", "hold", "call"].map(|name| {
+        [(name.to_owned(), PINTLE_STOPPING, stopping), (format!("other_{name}"), PINTLE_STOPPING, stopping)]
+    });
     let mut exceptions: Vec<_> = exceptions.into_iter().flatten().collect();
-    exceptions.extend(["set_error", "other_set_error"].map(|name| (name.to_owned(), PINTLE_NOT_FOUND, NOT_RUNNING)));
+    exceptions.extend(
+        ["set_error", "other_set_error"].map(|name| (name.to_owned(), PINTLE_NOT_FOUND, NOT_RUNNING)),
+    );
     let expected = uses(&["", "other_"], (PINTLE_OK, ""), &borrowed(&exceptions));
     running.probe("use", &own).are(&borrowed(&expected));
 }
@@ -138,7 +151,11 @@ fn contract_50_handles_that_are_over_forged_or_of_another_kind_are_stale() {
     let (stale, text) = STALE;
     probe().probe("handles", "").are(&[
         ("subscribe", PINTLE_OK, ""),
-        ("subscribe_again", PINTLE_CONFLICT, "there is a subscription with the name \"probe.handles\" already"),
+        (
+            "subscribe_again",
+            PINTLE_CONFLICT,
+            "there is a subscription with the name \"probe.handles\" already",
+        ),
         ("once", PINTLE_OK, ""),
         ("unsubscribe_zero", stale, text),
         ("unsubscribe_forged", stale, text),

@@ -7,5 +7,8 @@
 
 mod arguments;
 mod contexts;
+mod entries;
+mod files;
+mod manifests;
 mod rig;
 mod sinks;

@@ -145,7 +145,9 @@ impl Running {
 
     /// Asks the plugin `probe` for its cases.
     pub(crate) fn probe(&self, method: &str, request: &str) -> Cases {
-        Cases::read(&self.ask("probe.run", method, request).unwrap_or_else(|error| panic!("{method}: {error}")))
+        Cases::read(
+            &self.ask("probe.run", method, request).unwrap_or_else(|error| panic!("{method}: {error}")),
+        )
     }
 
     /// What the host knows of a plugin.
@@ -238,7 +240,8 @@ impl Cases {
                 None => wrong.push(format!("{name} is missing")),
                 Some(case) => {
                     let said = case["text"].as_str().unwrap_or_default();
-                    if case["status"] != *status || !said.contains(text) || (*status != 0 && said.is_empty()) {
+                    if case["status"] != *status || !said.contains(text) || (*status != 0 && said.is_empty())
+                    {
                         wrong.push(format!("{name}: expected {status} with {text:?}, found {case}"));
                     }
                 }
