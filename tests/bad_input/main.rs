@@ -12,3 +12,4 @@ mod files;
 mod manifests;
 mod rig;
 mod sinks;
+mod steps;

@@ -184,6 +184,14 @@ impl Running {
         }
     }
 
+    /// Waits for a line that has all of these, and reads it.
+    pub(crate) fn record(&self, parts: &[&str]) -> Value {
+        self.wait_for_line(parts);
+        let text = self.lines.text();
+        let line = text.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+        serde_json::from_str(line.expect("it was there")).expect("a line is JSON")
+    }
+
     /// Whether a line of the log has all of these by now.
     pub(crate) fn has_line(&self, parts: &[&str]) -> bool {
         self.lines.any(|line| parts.iter().all(|part| line.contains(part)))
@@ -319,4 +327,14 @@ pub(crate) fn file_at(path: &Path, bytes: impl AsRef<[u8]>) {
 
 pub(crate) fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+/// One of the C plugins in this folder.
+pub(crate) fn own_plugin(source: &str) -> PathBuf {
+    compile_c(source, repository().join("tests/bad_input").join(format!("{source}.c")), &[])
+}
+
+/// Makes an empty file, which a plugin waits for.
+pub(crate) fn touch(path: &Path) {
+    fs::write(path, "").expect("its folder is there");
 }
