@@ -175,8 +175,13 @@ impl Plugins {
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
         }
-        // A `disable` that nobody could wait for is made up for first.
-        entry.disable(self.options.stop)?;
+        // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
+        if let Err(error) = entry.disable(self.options.stop) {
+            if error.kind() == ErrorKind::Timeout {
+                return Err(error);
+            }
+            self.core.report_failure(&error, "disable");
+        }
         let outcome = generation.enable(self.options.load);
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();

@@ -232,6 +232,7 @@ fn contract_24_an_enable_that_returns_too_late_is_undone_and_then_the_plugin_can
     );
     assert_eq!(running.state("misbehave"), PluginState::Loaded);
     others_work(&running);
+    until("it is stuck", || running.info("misbehave").stuck);
     touch(&file);
     running.wait_for_line(&["warn", "a plugin is no longer stuck", "misbehave", "`enable`"]);
     until("it is no longer stuck", || !running.info("misbehave").stuck);
@@ -333,6 +334,32 @@ fn contract_24_a_stuck_plugin_goes_on_when_its_handler_returns() {
     running.wait_for_line(&["a plugin is no longer stuck", "misbehave", "misbehave.run.run"]);
     until("it is no longer stuck", || !running.info("misbehave").stuck);
     assert_eq!(running.ask("misbehave.run", "run", "echo").expect("it works"), "echo");
+}
+
+/// A step that hangs is tried again, and returns while the second try stands in line: its function is called once.
+#[test]
+fn contract_24_a_step_that_is_tried_again_while_it_hangs_runs_once() {
+    for step in ["disable", "unload"] {
+        let (running, file) = misbehaving(json!({ step: "hang" }), |rig| rig.stop_within(1500));
+        let first =
+            if step == "disable" { running.disable("misbehave") } else { running.unload("misbehave") };
+        assert_eq!(first.expect_err("it hangs").kind(), ErrorKind::Timeout);
+        std::thread::scope(|threads| {
+            let again =
+                || if step == "disable" { running.enable("misbehave") } else { running.unload("misbehave") };
+            let again = threads.spawn(again);
+            until("the second try stands in line", || running.info("misbehave").counters.waiting == 1);
+            std::fs::remove_file(hanging(&file)).expect("it was called");
+            touch(&file);
+            again.join().expect("it does not panic").expect("it is soon done");
+        });
+        assert!(!hanging(&file).exists(), "`{step}` was called twice");
+        running.enable("misbehave").expect("it works again");
+        assert_eq!(running.ask("misbehave.run", "run", "echo").expect("it works"), "echo");
+        running.unload("misbehave").expect("nothing of it hangs any more");
+        assert!(running.wait_closed(SOON));
+        assert!(!running.has_line(&["stays mapped"]), "its library was closed twice");
+    }
 }
 
 /// `disable` waits behind a handler that hangs and gives up before it was called; it is called later, before `unload`.
