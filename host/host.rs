@@ -416,7 +416,8 @@ impl Host {
         let failed = Mutex::new(Vec::new());
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
-                if let Err(error) = self.plugins.unload_within(&id, deadline) {
+                let outcome = self.plugins.unload_within(&id, deadline);
+                if let Some(error) = outcome.unwrap_or_else(Some) {
                     self.core.log.host(Level::Error, &error.to_string(), []);
                     failed.lock().push(error);
                 }
