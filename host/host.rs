@@ -240,7 +240,8 @@ impl Host {
     /// # Errors
     ///
     /// NOT_FOUND: nobody provides the service in that major. UNSUPPORTED: the method. UNAVAILABLE: its plugin is not
-    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. Otherwise what the plugin answered.
+    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. INVALID_ARGUMENT: the tenant.
+    /// Otherwise what the plugin answered.
     pub fn call(
         &self,
         tenant: &str,
@@ -257,7 +258,7 @@ impl Host {
         self.plugins.call(Message {
             caller: "application",
             generation: 0,
-            tenant: self.core.tenants.named(tenant),
+            tenant: self.core.tenants.named_by_application(tenant)?,
             depth: 0,
             service,
             major,
