@@ -1,12 +1,14 @@
 /* patient: tells what the host answers in each step of a life, and when the caller has given up.
  *
  * In `load`, `enable`, `disable` and `unload` it logs a record `phase` with a field for each function that it tried.
- * Service `patient.run` 1: `outlive` waits until its caller has given up and logs the record `outlived`; `crowd`
+ * Service `patient.run` 1: `outlive` waits until its caller has given up, logs the record `outlived`, and returns
+ * when the file that the request names is there; `crowd`
  * emits `plugin.patient.crowd` four times, willing to wait 60 s for room each time. */
 #define _POSIX_C_SOURCE 200809L
 #include <pintle/plugin.h>
 
 #include <time.h>
+#include <unistd.h>
 
 PINTLE_MANIFEST({
   "id": "patient", "version": "1.0.0", "abi": "1.0",
@@ -58,8 +60,10 @@ static void try_all(pintle_ctx ctx, pintle_str phase) {
   host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("phase"), fields, 8);
 }
 
-static pintle_status outlive(pintle_ctx ctx) {
+/* Returns only when the file `path` is there, so that the caller has given up for certain. */
+static pintle_status outlive(pintle_ctx ctx, const pintle_bytes *path) {
   const struct timespec beat = {0, 1000000};
+  pintle_buf file = {0};
   pintle_field fields[4];
   pintle_buf text = {0};
   pintle_scope_info info = {0};
@@ -73,6 +77,9 @@ static pintle_status outlive(pintle_ctx ctx) {
   fields[3] = pintle_field_integer(PINTLE_STR("scope"), host->scope(ctx, &info, pintle_discard_sink()));
   host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("outlived"), fields, 4);
   pintle_buf_free(&text);
+  if (pintle_buf_write(&file, path->ptr, path->len) == PINTLE_OK)
+    while (access((const char *)file.ptr, F_OK) != 0) nanosleep(&beat, NULL);
+  pintle_buf_free(&file);
   return PINTLE_OK;
 }
 
@@ -114,7 +121,8 @@ static void unload(void *state, pintle_ctx ctx) {
 
 static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *request, pintle_sink reply) {
   (void)state, (void)reply;
-  return pintle_str_eq(request->method, PINTLE_STR("crowd")) ? crowd(ctx) : outlive(ctx);
+  if (pintle_str_eq(request->method, PINTLE_STR("crowd"))) return crowd(ctx);
+  return outlive(ctx, &request->data);
 }
 
 static const pintle_plugin plugin = {
