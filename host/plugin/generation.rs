@@ -176,6 +176,10 @@ impl Generation {
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
+        // One that nobody could wait for may have ended while this one stood in line.
+        if !self.is_enabled() {
+            return Ok(());
+        }
         let outcome = self.lifecycle(run, "`disable`", |ctx| self.mapped.library.disable(self.state, ctx));
         self.register.drain_since_enable();
         self.enabled.store(false, Release);
@@ -188,17 +192,23 @@ impl Generation {
         self.register.stop();
         let record = self.record;
         let me = self;
-        let step = move |run: &mut Run<'_>| {
-            me.unload_here(run);
-            me
+        let step = move |run: &mut Run<'_>| me.unload_here(run).then_some(me);
+        let undo = |late: Option<Arc<Self>>, _: &mut Run<'_>| {
+            if let Some(late) = late {
+                late.retire();
+            }
         };
-        let undo = |late: Arc<Self>, _: &mut Run<'_>| late.retire();
-        on_lane(record, "unload", deadline, step, undo).map(|generation| generation.retire())
+        let unloaded = on_lane(record, "unload", deadline, step, undo)?;
+        if let Some(unloaded) = unloaded {
+            unloaded.retire();
+        }
+        Ok(())
     }
 
-    fn unload_here(&self, run: &mut Run<'_>) {
+    /// False if it was unloaded already, by one that nobody could wait for.
+    fn unload_here(&self, run: &mut Run<'_>) -> bool {
         if self.is_over() {
-            return;
+            return false;
         }
         self.register.stop();
         // Handed back before `unload`, as promised, and with the contexts still valid.
@@ -209,6 +219,7 @@ impl Generation {
             pintle_abi::PINTLE_OK
         });
         self.end_here();
+        true
     }
 
     /// Ends contexts and registrations: from here on everything of it is stale.

@@ -175,8 +175,13 @@ impl Plugins {
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
         }
-        // A `disable` that nobody could wait for is made up for first.
-        entry.disable(self.options.stop)?;
+        // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
+        if let Err(error) = entry.disable(self.options.stop) {
+            if error.kind() == ErrorKind::Timeout {
+                return Err(error);
+            }
+            self.core.report_failure(&error, "disable");
+        }
         let outcome = generation.enable(self.options.load);
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();
@@ -206,18 +211,21 @@ impl Plugins {
 
     /// Disables and unloads a plugin.
     pub(crate) fn unload(&self, id: &str) -> Result<()> {
-        self.unload_within(id, Instant::now() + 2 * self.options.stop)
+        let disabled = self.unload_within(id, Instant::now() + 2 * self.options.stop)?;
+        if let Some(error) = disabled {
+            self.core.report_failure(&error, "disable");
+        }
+        Ok(())
     }
 
-    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<()> {
+    /// What its `disable` answered comes back, if that failed: it is unloaded all the same.
+    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<Option<Error>> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
-        if let Err(error) = self.disable_entry(&entry, left()) {
-            if error.kind() == ErrorKind::Timeout {
-                return Err(error);
-            }
-            self.core.report_failure(&error, "disable");
+        let disabled = self.disable_entry(&entry, left()).err();
+        if disabled.as_ref().is_some_and(|error| error.kind() == ErrorKind::Timeout) {
+            return disabled.map_or(Ok(None), Err);
         }
         let generation = entry.loaded()?;
         let outcome = generation.clone().unload(left());
@@ -233,7 +241,7 @@ impl Plugins {
         if outcome.is_ok() {
             self.announce(&entry, "unloaded", None);
         }
-        outcome
+        outcome.map(|()| disabled)
     }
 
     /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
