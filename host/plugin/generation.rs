@@ -145,7 +145,17 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         let me = self.clone();
-        on_lane(self.record, "disable", deadline, move |run| me.disable_here(run), |_, _| ())?
+        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
+        let late = self.clone();
+        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
+        on_lane_or_late(
+            self.record,
+            "disable",
+            deadline,
+            move |run| me.disable_here(run),
+            |_, _| (),
+            never_begun,
+        )?
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
@@ -324,7 +334,7 @@ impl Task for Step {
 }
 
 /// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
-/// `deadline`, nobody waits any more and `late` is given its result.
+/// `deadline`, nobody waits any more and `late` is given its result. If it could not even begin by then, it does not.
 fn on_lane<T: Send + 'static>(
     record: &'static PluginRecord,
     name: &'static str,
@@ -332,12 +342,24 @@ fn on_lane<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
+    on_lane_or_late(record, name, deadline, body, late, |_| ())
+}
+
+/// Like `on_lane`; in place of a step that could not begin by `deadline`, `instead` runs when it could.
+fn on_lane_or_late<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+    instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
+) -> Result<T> {
     let pending = Arc::new(Pending::new());
     let mine = pending.clone();
     let body = move |run: &mut Run<'_>| {
-        if mine.start(0)
-            && let Err(value) = mine.finish(body(run))
-        {
+        if !mine.start(0) {
+            instead(run);
+        } else if let Err(value) = mine.finish(body(run)) {
             late(value, run);
         }
     };

@@ -42,19 +42,20 @@ fn hung_plugins_delay_nobody(hung: usize) {
         let kind = host.call("", &format!("{name}.run"), 1, "do", b"own", None).map_err(|error| error.kind());
         assert_eq!(kind, Err(ErrorKind::Unavailable));
     }
-    let stuck: Vec<String> = scene
-        .records()
-        .iter()
-        .filter(|record| record["message"].as_str().is_some_and(|text| text.starts_with("a plugin is stuck")))
-        .map(|record| format!("{} in {}", record["of"], record["in"]))
-        .collect();
-    assert_eq!(stuck.len(), hung, "each is reported once: {stuck:?}");
-    assert!(stuck.iter().all(|line| line.contains("w.>")), "{stuck:?}");
+    let stuck = || -> Vec<String> {
+        let told = scene.records().into_iter().filter(|record| {
+            record["message"].as_str().is_some_and(|text| text.starts_with("a plugin is stuck"))
+        });
+        told.map(|record| format!("{} in {}", record["of"], record["in"])).collect()
+    };
+    until("all are reported", || stuck().len() >= hung);
+    assert!(stuck().iter().all(|line| line.contains("w.>")), "{:?}", stuck());
 
     stops_in_time(&host, &names, "w.>");
     for name in ["second", "third"] {
         assert_eq!(scene.journal(name).last().map(String::as_str), Some("unload"), "{name}");
     }
+    assert_eq!(stuck().len(), hung, "each is reported once: {:?}", stuck());
     let_go(&scene, &host);
 }
 

@@ -113,7 +113,7 @@ fn a_start_after_the_stop_starts_nothing() {
 }
 
 #[test]
-fn stops_that_come_at_once_return_when_the_host_has_stopped() {
+fn of_several_stops_at_once_one_does_the_work() {
     let scene = Scene::new().witness("witness", &[]);
     let host = scene.started();
     thread::scope(|threads| {

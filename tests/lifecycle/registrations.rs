@@ -32,7 +32,7 @@ fn contract_65_release_is_called_once_and_before_unload_for_every_registration()
     ask(&host, "", "witness", "subscribe w.ended; unsubscribe w.ended; interval removed 1; remove removed");
     ask(&host, "", "witness", "interval replaced 1000; interval replaced 2000");
     let refused = ask(&host, "", "witness", "subscribe w.load; subscribe not-granted; interval bad -1");
-    for (answer, status) in refused.iter().zip(["= 5 ", "= 3 ", "= 8 "]) {
+    for (answer, status) in refused.iter().zip(["= 6 ", "= 3 ", "= 8 "]) {
         assert!(answer.contains(status), "{answer}");
     }
     emit(&host, "", "w.load", "");

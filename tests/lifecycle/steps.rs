@@ -57,7 +57,7 @@ fn contract_18_where_load_failed_unload_is_not_called() {
     host.stop();
     assert_eq!(
         scene.journal("witness"),
-        ["load", "load: subscribe w.> = 0", "load: fail no = 5"],
+        ["load", "load: subscribe w.> = 0", "load: fail no = 6"],
         "its registration is released, but after its journal was closed"
     );
 }
@@ -87,7 +87,7 @@ fn contract_20_unloading_disables_first_and_a_disable_that_fails_is_reported_and
     let scene = Scene::new().witness("witness", &[("disable", "fail never")]);
     let host = scene.started();
     host.unload("witness").expect("it is unloaded all the same");
-    assert_eq!(scene.journal("witness"), ["load", "enable", "disable", "disable: fail never = 5", "unload"]);
+    assert_eq!(scene.journal("witness"), ["load", "enable", "disable", "disable: fail never = 6", "unload"]);
     assert_eq!(state(&host, "witness"), PluginState::Unloaded);
     host.stop();
     assert!(

@@ -55,7 +55,7 @@ fn events_9_a_name_is_unique_in_its_scope() {
     let host = scene.started();
     for (tenant, name) in [("", "witness"), ("acme", "witness"), ("globex", "witness"), ("", "second")] {
         assert_eq!(ask(&host, tenant, name, "subscribe w.a")[0], "subscribe w.a = 0");
-        assert!(ask(&host, tenant, name, "subscribe w.a")[0].starts_with("subscribe w.a = 5 "));
+        assert!(ask(&host, tenant, name, "subscribe w.a")[0].starts_with("subscribe w.a = 6 "));
     }
 }
 
