@@ -31,8 +31,9 @@ use crate::{
     settings::{LogSettings, Settings},
 };
 
-/// How many plugins are unloaded at once when a host stops.
-const STOPPERS: usize = 8;
+/// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
+/// their own.
+const STOPPERS: usize = 256;
 
 /// A host of plugins. Several can live in one process. All functions may be called from any thread.
 ///
@@ -388,6 +389,7 @@ impl Host {
         }
         let started = Instant::now();
         let until = |percent: u32| started + timeout * percent / 100;
+        self.plugins.close();
         self.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -410,13 +412,16 @@ impl Host {
         Stopped { left, failed }
     }
 
-    /// Newest first. Some at once, so that one that hangs does not use up the others' time.
+    /// Newest first, many at once.
     fn unload_all(&self, deadline: Instant) -> Vec<Error> {
-        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.loaded().into_iter().rev().collect());
+        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.to_unload());
         let failed = Mutex::new(Vec::new());
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
-                if let Err(error) = self.plugins.unload_within(&id, deadline) {
+                // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
+                if let Err(error) = self.plugins.unload_within(&id, deadline)
+                    && error.kind() != ErrorKind::NotFound
+                {
                     self.core.log.host(Level::Error, &error.to_string(), []);
                     failed.lock().push(error);
                 }

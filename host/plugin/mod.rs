@@ -19,7 +19,7 @@ pub(crate) mod ownership;
 pub(crate) mod stage;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -140,6 +140,9 @@ pub(crate) struct Plugins {
     /// Who provides a service.
     providers: RwLock<HashMap<String, Arc<Entry>>>,
     last_number: AtomicU64,
+    /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
+    /// `to_unload` sees that it is under way.
+    closed: Mutex<bool>,
 }
 
 /// A plugin, over all of its generations.
@@ -177,6 +180,7 @@ impl Plugins {
             entries: RwLock::default(),
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
+            closed: Mutex::new(false),
         })
     }
 
@@ -208,6 +212,7 @@ impl Plugins {
         let id = candidate.manifest.id.as_str();
         let entry = self.entry(id, &candidate.path);
         let _step = entry.step.lock();
+        self.open()?;
         if entry.state.lock().generation.is_some() {
             return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
         }
@@ -277,6 +282,7 @@ impl Plugins {
         }
         let entry = self.known(id)?;
         let _step = entry.step.lock();
+        self.open()?;
         let generation = entry.loaded()?;
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
@@ -308,7 +314,10 @@ impl Plugins {
 
     pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<()> {
         let entry = self.known(id)?;
-        let _step = entry.step.lock();
+        let Some(_step) = entry.step.try_lock_until(deadline) else {
+            let text = "it cannot be unloaded in time: another step of it has not ended yet";
+            return Err(Error::new(ErrorKind::Timeout, text).of(id));
+        };
         let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
         let generation = entry.loaded()?;
         let enabled = entry.state.lock().state == PluginState::Enabled;
@@ -352,6 +361,31 @@ impl Plugins {
         }
         generation.configure(proposal.json().into_bytes(), self.options.load)?;
         current.commit(proposal)
+    }
+
+    /// From here on nothing is loaded or enabled.
+    pub(crate) fn close(&self) {
+        *self.closed.lock() = true;
+    }
+
+    fn open(&self) -> Result<()> {
+        if *self.closed.lock() {
+            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+        }
+        Ok(())
+    }
+
+    /// After `close`: what is loaded, the newest first, and what is just being loaded before all.
+    pub(crate) fn to_unload(&self) -> VecDeque<String> {
+        let under_way = |entry: &&Arc<Entry>| entry.step.is_locked();
+        let mut ids: VecDeque<String> =
+            self.entries.read().values().filter(under_way).map(|entry| entry.id.to_string()).collect();
+        for id in self.loaded().into_iter().rev() {
+            if !ids.contains(&id) {
+                ids.push_back(id);
+            }
+        }
+        ids
     }
 
     /// The ids of all loaded plugins, in the order in which they were loaded.

@@ -130,6 +130,25 @@ fn contract_24_the_stop_is_in_time_wherever_a_plugin_hangs() {
 }
 
 #[test]
+fn contract_24_the_stop_is_in_time_while_somebody_else_waits_for_a_step() {
+    for place in ["load", "disable"] {
+        let scene = Scene::new();
+        let hang = format!("hang {}", scene.path("gate").display());
+        let scene = scene.witness("witness", &[(place, &hang)]).witness("second", &[]);
+        let host = scene.host();
+        host.enable("second").expect("it is fine");
+        thread::scope(|threads| {
+            threads.spawn(|| host.enable("witness").and_then(|()| host.disable("witness")));
+            until("it hangs", || scene.count("witness", "hangs") == 1);
+            stops_in_time(&host, &["witness".to_owned()], &format!("`{place}`"));
+            assert_eq!(scene.journal("second"), ["load", "enable", "disable", "unload"]);
+            scene.free("gate");
+        });
+        let_go(&scene, &host);
+    }
+}
+
+#[test]
 fn contract_24_a_load_that_hangs_is_left_behind_at_the_stop_and_named() {
     let scene = Scene::new().deadlines("load_ms = 100");
     let hang = format!("hang {}", scene.path("gate").display());
