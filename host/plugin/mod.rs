@@ -276,9 +276,14 @@ impl Plugins {
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
     pub(crate) fn enable(&self, id: &str) -> Result<()> {
-        let loaded = self.entries.read().get(id).is_some_and(|entry| entry.state.lock().generation.is_some());
-        if !loaded {
-            self.load(id)?;
+        let is_loaded =
+            || self.entries.read().get(id).is_some_and(|entry| entry.state.lock().generation.is_some());
+        if !is_loaded()
+            && let Err(error) = self.load(id)
+            // Somebody else may have loaded it meanwhile: just as well.
+            && !is_loaded()
+        {
+            return Err(error);
         }
         let entry = self.known(id)?;
         let _step = entry.step.lock();
