@@ -137,12 +137,18 @@ pub(crate) struct Plugins {
     options: PluginsOptions,
     configs: Configs,
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
-    /// Who provides a service.
-    providers: RwLock<HashMap<String, Arc<Entry>>>,
+    /// Who provides a service, or did last.
+    providers: RwLock<HashMap<String, Provider>>,
     last_number: AtomicU64,
     /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
     /// `to_unload` sees that it is under way.
     closed: Mutex<bool>,
+}
+
+/// Who provides a service. While it is neither loaded nor being loaded, another may take its place.
+struct Provider {
+    entry: Arc<Entry>,
+    holds: bool,
 }
 
 /// A plugin, over all of its generations.
@@ -230,6 +236,7 @@ impl Plugins {
                 Ok(())
             }
             Err(error) => {
+                self.release_services(&entry);
                 state.manifest.get_or_insert_with(|| candidate.manifest.clone());
                 state.state = PluginState::Failed;
                 state.error = Some(error.clone());
@@ -341,6 +348,7 @@ impl Plugins {
                 state.counted_over.0 += calls - state.counted_before.0;
                 state.counted_over.1 += failed - state.counted_before.1;
                 self.configs.remove(id, generation.number());
+                self.release_services(&entry);
                 state.generation = None;
                 state.state = PluginState::Unloaded;
                 Ok(())
@@ -426,7 +434,7 @@ impl Plugins {
     }
 
     pub(super) fn provider(&self, service: &str, major: u32) -> Result<Arc<Entry>> {
-        let provider = self.providers.read().get(service).cloned();
+        let provider = self.providers.read().get(service).map(|provider| provider.entry.clone());
         let provides = |entry: &Arc<Entry>| {
             let state = entry.state.lock();
             state.manifest.as_ref()?.provides.get(service).map(|provided| provided.major)
@@ -450,7 +458,7 @@ impl Plugins {
     fn claim_services(&self, entry: &Arc<Entry>, manifest: &Manifest) -> Result<()> {
         let mut providers = self.providers.write();
         for service in manifest.provides.keys() {
-            if let Some(other) = providers.get(service)
+            if let Some(Provider { entry: other, holds: true }) = providers.get(service)
                 && !Arc::ptr_eq(other, entry)
             {
                 return Err(Error::new(
@@ -461,9 +469,16 @@ impl Plugins {
             }
         }
         for service in manifest.provides.keys() {
-            providers.insert(service.clone(), entry.clone());
+            providers.insert(service.clone(), Provider { entry: entry.clone(), holds: true });
         }
         Ok(())
+    }
+
+    /// The plugin is not loaded any more: others may provide what it did.
+    fn release_services(&self, entry: &Arc<Entry>) {
+        for provider in self.providers.write().values_mut().filter(|one| Arc::ptr_eq(&one.entry, entry)) {
+            provider.holds = false;
+        }
     }
 
     /// The config of a plugin's settings, checked against the schema of its manifest.

@@ -147,6 +147,7 @@ fn a_service_of_a_plugin_that_is_gone_may_be_provided_by_another() {
         &[],
     );
     let host = scene.host();
+    host.enable("broken").expect_err("its load fails");
     host.enable("first").expect("nobody else provides it");
     let error = host.enable("heir").expect_err("two cannot provide it");
     assert_eq!(error.kind(), ErrorKind::Conflict);
