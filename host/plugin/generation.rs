@@ -13,7 +13,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{PluginRecord, answered},
+    boundary::{PluginRecord, answered, counted},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task},
@@ -29,6 +29,8 @@ pub(crate) struct Generation {
     state: State,
     grants: &'static Grants,
     register: Arc<Register>,
+    /// What was counted for its seat before it had it: calls, and failures.
+    counted_before: (u64, u64),
     own: Mutex<Own>,
 }
 
@@ -81,6 +83,7 @@ impl Generation {
         let register = Arc::new(Register::new(number).ok_or_else(|| full("generation: 4,096 are alive"))?);
         let mut slot = Slot::take().ok_or_else(|| full("context: 65,536 are alive"))?;
         let seat = register.seat().index();
+        let counted_before = counted(seat);
         // From here on this thread may carry destructors that lie in the library.
         run.note(number, seat);
         let (library, refusal) = match Library::open(&staged.library, &manifest) {
@@ -103,7 +106,8 @@ impl Generation {
         let outcome = run.leave();
         slot.set_worker(None);
         let own = Mutex::new(Own { slot, ctx });
-        let generation = Arc::new(Self { number, record, manifest, mapped, state, grants, register, own });
+        let generation =
+            Arc::new(Self { number, record, manifest, mapped, state, grants, register, counted_before, own });
         match answered(status, outcome.error, "`load`") {
             Ok(()) => Ok(generation),
             Err(error) => {
@@ -254,6 +258,11 @@ impl Generation {
 
     pub(crate) fn register(&self) -> &Arc<Register> {
         &self.register
+    }
+
+    /// What was counted for its seat before it had it.
+    pub(crate) fn counted_before(&self) -> (u64, u64) {
+        self.counted_before
     }
 
     /// Runs a function of the plugin under its own context.

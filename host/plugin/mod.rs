@@ -277,7 +277,7 @@ impl Plugins {
         let parts = Parts { number, record, manifest, grants, config, staged };
         let generation = Generation::load(parts, self.options.load)
             .inspect_err(|_| self.configs.remove(&entry.id, number))?;
-        let before = counted(generation.register().seat().index());
+        let before = generation.counted_before();
         Ok((generation, before))
     }
 

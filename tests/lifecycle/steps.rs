@@ -264,6 +264,14 @@ fn contract_24_an_enable_that_does_not_return_is_given_up_and_disabled_when_it_d
 }
 
 #[test]
+fn calls_that_a_plugin_makes_in_load_are_counted() {
+    let scene = Scene::new().plugin(&samples().c("hello"));
+    let host = scene.host();
+    host.load("hello").expect("it is fine");
+    assert_eq!(info(&host, "hello").counters.calls, 1, "it subscribes");
+}
+
+#[test]
 fn what_a_plugin_did_is_counted_over_all_of_its_generations() {
     let scene =
         Scene::new().witness("witness", &[("load", "subscribe w.>"), ("event", "emit out.a; emit bad")]);
