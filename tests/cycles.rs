@@ -5,8 +5,9 @@
 
 use std::{
     env, fs,
+    path::Path,
     process::Command,
-    sync::mpsc,
+    sync::mpsc::{self, Receiver},
     time::{Duration, Instant},
 };
 
@@ -21,8 +22,9 @@ const TASK: &str = "PINTLE_CYCLES";
 /// How much more there may be at the end.
 const MOST_GROWTH_KIB: i64 = 2 * 1024;
 /// A process has 1,024 thread-local keys, and each load of a Rust library takes one for good.
-const FULL: [(&str, usize, usize); 3] = [("rust", 500, 50), ("c", 5_000, 50), ("both", 400, 50)];
-const SHORT: [(&str, usize, usize); 2] = [("rust", 30, 10), ("c", 200, 50)];
+const FULL: [(&str, usize, usize); 4] =
+    [("rust", 500, 50), ("c", 5_000, 50), ("both", 400, 50), ("hosts", 500, 50)];
+const SHORT: [(&str, usize, usize); 3] = [("rust", 30, 10), ("c", 200, 50), ("hosts", 30, 10)];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a child measured.
@@ -98,23 +100,20 @@ fn child() {
     private(&plugins);
     let ids: &[&str] = match plugin {
         "rust" => &["hello-rust"],
-        "c" => &["hello"],
+        "c" | "hosts" => &["hello"],
         _ => &["hello-rust", "hello"],
     };
     for id in ids {
         let library = if *id == "hello" { samples().c("hello") } else { samples().rust("hello") };
         install(&library, &plugins);
     }
-    let host = Host::builder().plugins(&plugins).data(&data).build().expect("nothing is in its way");
-    host.set_log_level(None, pintle::log::Level::Warn);
-    let (tell, told) = mpsc::channel();
-    host.subscribe("plugin.>", move |event| {
-        let _ = tell.send(event.tenant.len());
-    })
-    .expect("nobody has subscribed to it");
-
     let mut settled = 0;
+    let mut host = None;
     for round in 1..=rounds {
+        if plugin == "hosts" {
+            host = None;
+        }
+        let (host, told) = host.get_or_insert_with(|| new_host(&plugins, &data));
         for id in ids {
             host.enable(id).unwrap_or_else(|error| panic!("round {round}: {error}"));
         }
@@ -137,8 +136,20 @@ fn child() {
     let staged = data.canonicalize().expect("the host made it");
     let mapped = maps.lines().filter(|line| line.contains(&*staged.to_string_lossy())).count();
     println!("\nmeasured: {settled} {end} {mapped}");
-    let stopped = host.stop();
+    let stopped = host.expect("there was a round").0.stop();
     assert!(stopped.left.is_empty() && stopped.failed.is_empty(), "{stopped:?}");
+}
+
+/// A host, and who hears from it when a plugin has emitted something.
+fn new_host(plugins: &Path, data: &Path) -> (Host, Receiver<usize>) {
+    let host = Host::builder().plugins(plugins).data(data).build().expect("nothing is in its way");
+    host.set_log_level(None, pintle::log::Level::Warn);
+    let (tell, told) = mpsc::channel();
+    host.subscribe("plugin.>", move |event| {
+        let _ = tell.send(event.tenant.len());
+    })
+    .expect("nobody has subscribed to it");
+    (host, told)
 }
 
 /// Resident memory of this process, all of it.
@@ -148,7 +159,7 @@ fn resident_kib() -> i64 {
     line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }
 
-fn private(folder: &std::path::Path) {
+fn private(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }

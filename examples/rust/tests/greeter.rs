@@ -108,7 +108,13 @@ fn under_valgrind(plugins: &[&Path]) {
         return;
     }
     let output = greet(
-        &["valgrind", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"],
+        &[
+            "valgrind",
+            "--error-exitcode=99",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+            "--show-leak-kinds=definite",
+        ],
         plugins,
     );
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
