@@ -172,7 +172,11 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         let me = self.clone();
-        on_lane(self.record, "disable", deadline, move |run| me.disable_here(run), |_, _| ())?
+        let late = self.clone();
+        let step = move |run: &mut Run<'_>| me.disable_here(run);
+        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
+        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
+        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
@@ -387,7 +391,7 @@ impl Task for Step {
 }
 
 /// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
-/// `deadline`, nobody waits any more and `late` is given its result.
+/// `deadline`, nobody waits any more and `late` is given its result. If it could not even begin by then, it does not.
 fn on_lane<T: Send + 'static>(
     record: &'static PluginRecord,
     name: &'static str,
@@ -395,11 +399,23 @@ fn on_lane<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
+    on_lane_or_late(record, name, deadline, body, late, |_| ())
+}
+
+/// Like `on_lane`; in place of a step that could not begin by `deadline`, `instead` runs when it could.
+fn on_lane_or_late<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+    instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
+) -> Result<T> {
     let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
-        if promise.start(0)
-            && let Err(value) = promise.finish(body(run))
-        {
+        if !promise.start(0) {
+            instead(run);
+        } else if let Err(value) = promise.finish(body(run)) {
             late(value, run);
         }
     };
