@@ -32,6 +32,7 @@ use pintle_abi::*;
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use sink::reply_sink;
+use thread::Counts;
 pub(crate) use thread::counted;
 
 use crate::{
@@ -276,21 +277,28 @@ fn until(core: &Core, deadline: i64) -> i64 {
 /// The way into the host: everything that all functions of all tables have in common.
 #[inline(always)]
 pub(crate) fn enter(ctx: PintleCtx, method: Method, body: impl FnOnce(&Call) -> Result<()>) -> PintleStatus {
-    if thread::in_sink() {
-        return in_sink(ctx);
-    }
-    enter_from_anywhere(ctx, method, body)
+    let Some(counts) = Counts::outside_sink() else { return in_sink(ctx) };
+    enter_counted(ctx, method, counts, body)
 }
 
 /// `enter` for the functions that may also be called from inside a sink.
-#[inline(always)]
 pub(crate) fn enter_from_anywhere(
     ctx: PintleCtx,
     method: Method,
     body: impl FnOnce(&Call) -> Result<()>,
 ) -> PintleStatus {
+    enter_counted(ctx, method, Counts::here(), body)
+}
+
+#[inline(always)]
+fn enter_counted(
+    ctx: PintleCtx,
+    method: Method,
+    counts: &'static Counts,
+    body: impl FnOnce(&Call) -> Result<()>,
+) -> PintleStatus {
     let Some(scope) = look_up(ctx) else { return unknown(ctx) };
-    thread::count_call(scope.seat);
+    counts.call(scope.seat);
     if !scope.grants.allows(method) {
         return refuse(ctx, scope.seat, scope.grants, method);
     }
