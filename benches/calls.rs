@@ -6,6 +6,8 @@
 #[path = "measure/looper.rs"]
 mod looper;
 mod measure;
+#[path = "measure/source.rs"]
+mod source;
 
 use std::{env, hint::black_box, path::Path, process::ExitCode, thread};
 
@@ -22,7 +24,7 @@ const CALLS: u64 = 1_000_000;
 fn main() -> ExitCode {
     let mut report = Report::default();
     let folder = tempfile::tempdir().expect("a folder for the plugin");
-    install(&looper::library(), folder.path());
+    install(&source::compiled("looper"), folder.path());
 
     let cores = (0..rounds(11)).map(|_| two_threads_to_one()).collect();
     println!(

@@ -1,13 +1,8 @@
 //! Drives the plugin `looper`: asks it to call one function many times on one or more threads at once.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::atomic::AtomicU32,
-    thread,
-};
+use std::{sync::atomic::AtomicU32, thread};
 
 use pintle_abi::{PINTLE_OK, PintleCtx, PintleField, PintleStatus, PintleStr};
-use pintle_test_support::{compile_c, repository};
 
 /// What the looper calls. The numbers are those of `looper.c`.
 #[derive(Clone, Copy)]
@@ -49,17 +44,6 @@ impl Hosted for pintle::Host {
         let minute = std::time::Duration::from_secs(60);
         self.call("", "bench.loop", 1, "run", request, Some(minute)).map_err(|error| error.to_string())
     }
-}
-
-/// The plugin's library.
-pub fn library() -> PathBuf {
-    source("looper", &[])
-}
-
-/// A plugin of this folder, compiled.
-pub fn source(name: &str, flags: &[&str]) -> PathBuf {
-    let file: &Path = &repository().join("benches/plugins").join(name).with_extension("c");
-    compile_c(name, file, flags)
 }
 
 /// Nanoseconds for each call of `rounds`, when as many threads as `threads` do it at once: of all of them the mean.

@@ -18,6 +18,7 @@ mod sink;
 mod thread;
 
 use std::{
+    hint::cold_path,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
@@ -277,7 +278,10 @@ fn until(core: &Core, deadline: i64) -> i64 {
 /// The way into the host: everything that all functions of all tables have in common.
 #[inline(always)]
 pub(crate) fn enter(ctx: PintleCtx, method: Method, body: impl FnOnce(&Call) -> Result<()>) -> PintleStatus {
-    let Some(counts) = Counts::outside_sink() else { return in_sink(ctx) };
+    let Some(counts) = Counts::outside_sink() else {
+        cold_path();
+        return in_sink(ctx);
+    };
     enter_counted(ctx, method, counts, body)
 }
 
@@ -297,7 +301,10 @@ fn enter_counted(
     counts: &'static Counts,
     body: impl FnOnce(&Call) -> Result<()>,
 ) -> PintleStatus {
-    let Some(scope) = look_up(ctx) else { return unknown(ctx) };
+    let Some(scope) = look_up(ctx) else {
+        cold_path();
+        return unknown(ctx);
+    };
     counts.call(scope.seat);
     if !scope.grants.allows(method) {
         return refuse(ctx, scope.seat, scope.grants, method);
