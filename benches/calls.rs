@@ -19,7 +19,7 @@ use pintle_test_support::install;
 
 const STATIC_BAR: f64 = 1.8;
 const SHARED_BAR: f64 = 2.6;
-const CALLS: u64 = 1_000_000;
+const CALLS: u64 = 200_000;
 
 fn main() -> ExitCode {
     let mut report = Report::default();
@@ -63,7 +63,7 @@ fn compare(report: &mut Report, host: &dyn Hosted, bar: f64, how: &str) {
             ("log->enabled", What::BareEnabled, What::Enabled),
         ] {
             let run = |what| move || nanoseconds(host, what, calls, threads);
-            let pairs: Pairs = pairs(rounds(41), run(bare), run(subject));
+            let pairs: Pairs = pairs(rounds(201), run(bare), run(subject));
             let plural = if threads == 1 { "thread" } else { "threads" };
             report.bar(&format!("{how}: {name}, {threads} {plural}"), "ns", &pairs, bar);
         }

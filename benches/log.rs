@@ -75,10 +75,10 @@ fn main() -> ExitCode {
 
     let run = |what| {
         let host = &host;
-        move || nanoseconds(host, what, u64::from(RECORDS) * 10, 1)
+        move || nanoseconds(host, what, u64::from(RECORDS) * 2, 1)
     };
     println!("a level that is not wanted, beside a bare call with the same arguments:");
-    let disabled = pairs(rounds(41), run(What::BareWrite), run(What::WriteDisabled));
+    let disabled = pairs(rounds(201), run(What::BareWrite), run(What::WriteDisabled));
     report.bar("a disabled level", "ns", &disabled, DISABLED_BAR);
     host.stop();
     report.end()

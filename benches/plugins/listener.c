@@ -8,7 +8,7 @@
 PINTLE_MANIFEST({
   "id": "listener-0000", "version": "0.1.0", "abi": "1.0",
   "services": { "events": { "subscribe": ["plugin.looper.>"] } },
-  "provides": { "bench.listener-0000": { "major": 1, "methods": ["taken", "clock", "no-clock"] } }
+  "provides": { "bench.listener-0000": { "major": 1, "methods": ["taken", "clock", "no_clock"] } }
 });
 
 #define MOST 65536
@@ -40,7 +40,7 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
     if (status == PINTLE_OK && timed)
       status = pintle_sink_write(reply, latencies, (count < MOST ? count : MOST) * sizeof *latencies);
   }
-  timed = !pintle_str_eq(request->method, PINTLE_STR("no-clock"));
+  timed = !pintle_str_eq(request->method, PINTLE_STR("no_clock"));
   count = 0;
   return status;
 }

@@ -18,7 +18,6 @@ mod sink;
 mod thread;
 
 use std::{
-    hint::cold_path,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
@@ -279,7 +278,6 @@ fn until(core: &Core, deadline: i64) -> i64 {
 #[inline(always)]
 pub(crate) fn enter(ctx: PintleCtx, method: Method, body: impl FnOnce(&Call) -> Result<()>) -> PintleStatus {
     let Some(counts) = Counts::outside_sink() else {
-        cold_path();
         return in_sink(ctx);
     };
     enter_counted(ctx, method, counts, body)
@@ -302,7 +300,6 @@ fn enter_counted(
     body: impl FnOnce(&Call) -> Result<()>,
 ) -> PintleStatus {
     let Some(scope) = look_up(ctx) else {
-        cold_path();
         return unknown(ctx);
     };
     counts.call(scope.seat);

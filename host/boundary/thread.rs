@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    hint::cold_path,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -66,10 +65,7 @@ impl Counts {
     /// This thread's; `None` if it is inside the `write` of a caller's sink.
     #[inline]
     pub(crate) fn outside_sink() -> Option<&'static Self> {
-        FAST.with(|fast| fast.counts.get()).or_else(|| {
-            cold_path();
-            first_or_in_sink()
-        })
+        FAST.with(|fast| fast.counts.get()).or_else(first_or_in_sink)
     }
 
     /// This thread's, also inside a sink.
