@@ -26,6 +26,9 @@
 mod application;
 #[allow(unsafe_code, reason = "raw pointers become values here")]
 mod boundary;
+#[cfg(feature = "bench-entry")]
+#[allow(unsafe_code, reason = "C calls in")]
+mod embed;
 mod error;
 mod folder;
 mod host;
@@ -72,5 +75,17 @@ pub mod log {
 /// Parts that the benches measure on their own. No promise is made about them.
 #[doc(hidden)]
 pub mod bench_parts {
+    use std::path::Path;
+
     pub use crate::services::log;
+    use crate::{
+        Result,
+        inspect::Candidate,
+        plugin::{ownership::TrustPolicy, stage::stage as stage_in},
+    };
+
+    /// Stages a copy of a plugin as loading it does. The copy is removed when the answer is dropped.
+    pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> Result<impl Sized> {
+        stage_in(&candidate.path, Some(candidate), private, generation, &TrustPolicy::default())
+    }
 }
