@@ -106,7 +106,9 @@ impl Feed {
                     if !self.pace.wait(text.len(), &self.host, self.output.as_deref(), &self.stopping) {
                         break;
                     }
-                    self.publish(text).map_err(|error| error.to_string())
+                    // Of this text every place is on its line 1, beside the number of the line that is confusing.
+                    self.publish(text)
+                        .map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))
                 }
             };
             match event {

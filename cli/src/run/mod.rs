@@ -373,8 +373,7 @@ impl Run {
         }
         match (&self.view.screen, &self.view.output) {
             (Some(screen), _) => {
-                let (lines, columns) = Screen::size();
-                let width = Width { lines, columns, colours: Look::wanted() };
+                let width = Width { colours: Look::wanted(), ..Width::PLAIN };
                 screen.clear();
                 let summary = self.report(&plugins, |report| report.summary(width));
                 // A terminal that is gone is no matter any more.
@@ -405,21 +404,22 @@ impl Run {
 
     fn verdict(&self, stopped: &Stopped, lost: u64) -> Exit {
         let mut partly = !self.started.failed.is_empty() || !stopped.failed.is_empty();
-        let mut missing = |count: u64, what: &str| {
+        let mut missing = |count: u64, what: &str, why: &str| {
             if count > 0 {
                 partly = true;
-                self.voice.say(&format!("{count} {what}"));
+                let (many, were) = if count == 1 { ("", "was") } else { ("s", "were") };
+                self.voice.say(&format!("{count} {what}{many} {were} {why}"));
             }
         };
         if let Some(taken) = &self.taken {
-            missing(taken.refused.load(SeqCst), "lines of the input were refused, see above");
+            missing(taken.refused.load(SeqCst), "input line", "refused, see above");
         }
         let dropped = self.host.event_totals().counters.dropped;
-        missing(dropped.displaced + dropped.no_room, "events were dropped in full queues");
-        missing(dropped.not_taken, "events were dropped because their plugin was stuck");
-        missing(lost, "events had not been handled when the time to stop was up");
+        missing(dropped.displaced + dropped.no_room, "event", "dropped in full queues");
+        missing(dropped.not_taken, "event", "dropped because their plugin was stuck");
+        missing(lost, "event", "not handled when the time to stop was up");
         if let Some(output) = &self.view.output {
-            missing(output.dropped(), "lines for stdout were dropped because nobody took them");
+            missing(output.dropped(), "line", "dropped because nobody read stdout");
         }
         for call in &stopped.left {
             self.voice.say(&format!("this did not end and was left behind: {call}"));

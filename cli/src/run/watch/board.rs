@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pintle::events::Event;
 
-use super::flat::{Members, data, flat};
+use super::flat::{Members, data, flat, printable};
 
 /// The most types, and the most alarms, that are told apart.
 const MOST: usize = 1_000;
@@ -37,7 +37,7 @@ pub(super) struct Alarm {
     pub(super) times: u64,
     /// When it was raised or cleared last.
     pub(super) since_ms: i64,
-    /// What it carried, without its state.
+    /// What it was about and carried, without its state.
     pub(super) what: String,
 }
 
@@ -75,7 +75,9 @@ impl Board {
         if self.alarms.len() >= MOST && !self.alarms.contains_key(&key) {
             return;
         }
-        members.0.retain(|(name, _)| name != "state");
+        let about: Vec<_> = ["topic", "field"].iter().filter_map(|name| members.text(name)).collect();
+        let about = about.join(" ");
+        members.0.retain(|(name, _)| !["state", "topic", "field"].contains(&name.as_str()));
         let alarm = self.alarms.entry(key).or_insert(Alarm {
             raised: false,
             times: 0,
@@ -87,7 +89,7 @@ impl Board {
             alarm.since_ms = event.time_ms;
         }
         alarm.raised = raised;
-        alarm.what = flat(&members.0);
+        alarm.what = [printable(&about), flat(&members.0)].join(if about.is_empty() { "" } else { "  " });
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
             let alarms = board.alarms.values();
             alarms.map(|a| (a.raised, a.times, a.since_ms, a.what.clone())).collect::<Vec<_>>()
         };
-        let what = |value: u32| format!("topic t  field f  value {value}");
+        let what = |value: u32| format!("t f  value {value}");
         let data = |state: &str, value: u32| {
             format!(r#"{{"topic":"t","field":"f","value":{value},"state":"{state}"}}"#)
         };

@@ -55,7 +55,7 @@ pub(super) fn data(event: &Event) -> String {
     match Members::of(event) {
         Some(members) => flat(&members.0),
         None => match std::str::from_utf8(&event.data) {
-            Ok(text) => shortened(text),
+            Ok(text) => printable(text),
             Err(_) => format!("({} bytes)", event.data.len()),
         },
     }
@@ -70,7 +70,7 @@ pub(super) fn flat(members: &[(String, Value)]) -> String {
             other => format!("{name} {other}"),
         },
     });
-    shortened(&members.collect::<Vec<_>>().join("  "))
+    printable(&members.collect::<Vec<_>>().join("  "))
 }
 
 /// The time of day, UTC.
@@ -92,7 +92,8 @@ fn size(bytes: f64) -> String {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// `text` without control characters, and not too long.
+pub(super) fn printable(text: &str) -> String {
     let mut short = String::new();
     match text.char_indices().nth(MOST) {
         Some((end, _)) => {

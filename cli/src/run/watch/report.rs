@@ -7,6 +7,7 @@ use pintle::{
     events::{Drops, Totals},
 };
 
+use self::Column::{Number, Rest, Word};
 use super::{Board, flat::clock};
 use crate::screen::Look;
 
