@@ -54,12 +54,17 @@ impl Screen {
     /// Writes lines that stay, above the table.
     pub(crate) fn above(&self, text: &[u8]) {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(text);
         let mut out = String::new();
-        up(&mut out, shown.len());
-        // Down to the end of the terminal.
-        out.push_str("\x1b[J");
-        out.push_str(&String::from_utf8_lossy(text));
-        table(&mut out, &shown);
+        if shown.is_empty() {
+            out.push_str(&text);
+        } else {
+            up(&mut out, shown.len());
+            // Down to the end of the terminal.
+            out.push_str("\x1b[J");
+            out.push_str(&text);
+            table(&mut out, &shown);
+        }
         // If the terminal is gone, the next drawing will tell.
         let _ = write(&out);
     }

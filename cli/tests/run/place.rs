@@ -127,10 +127,10 @@ impl Running {
             thread::spawn(move || tell.send(child.wait()));
             told
         };
-        let status = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let Ok(status) = told.recv_timeout(PATIENCE) else {
             let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
             panic!("it did not end; it said:\n{}", self.stderr.join().expect("it does not panic"));
-        });
+        };
         Ended {
             code: status.expect("it can be waited for").code(),
             stdout: rest.join().expect("it does not panic"),

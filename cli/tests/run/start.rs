@@ -49,7 +49,7 @@ fn what_is_wrong_is_said_and_the_status_tells_which_kind_it_is() {
             &["--plugins", "broken"],
             "",
             3,
-            &["broken/text.so", "no plugin could be started: 1 skipped in broken"],
+            &["broken/text.so is not a library", "no plugin could be started: 1 skipped in broken"],
         ),
         (HELLO, "[plugin.hello]\nenabled = false", 3, &["none that the settings do not disable"]),
         (

@@ -31,10 +31,10 @@ fn away_from_a_terminal_it_shows_plain_lines_and_a_summary() {
     assert!(!shown.contains('\u{1b}'), "{shown}");
     let summary = shown.split_once("\nran for ").expect("it ends with a summary").1;
     for text in [
-        " 1 events in, 1 refused, ",
+        " 1 in, 1 refused, ",
         "PLUGIN     VERSION  STATE    CALLS  ERRORS  HANDLED  FAILURES  WAITING\n",
         "hello      0.1.0    enabled      2       0        1         0        0\n",
-        "\nplugin.hello.greeted          1  n 1\n",
+        "\nplugin.hello.greeted         1  n 1\n",
         "\nplugin.threshold.alarm  raised  ",
         "plugin.sysmon.memory used",
     ] {
@@ -81,6 +81,7 @@ fn on_a_terminal_it_draws_a_table_in_place_and_the_log_above_it() {
         let above = before.rfind("\u{1b}[J").expect("the table was taken away for it");
         assert!(!before[above..].contains("\u{1b}[2K"), "{said} is in the middle of the table: {live}");
     }
+    assert!(end.contains("pintle: 1 input line was refused"), "{end}");
     // The last table makes room for the summary, and nothing is left switched.
     assert!(live.ends_with("\u{1b}[?7l\u{1b}[J\u{1b}[?7h"), "{live:?}");
     assert!(end.contains("\nplugin.hello.greeted") && !end.contains("?7l"), "{end}");

@@ -60,7 +60,7 @@ impl Report<'_> {
         let Totals { emitted, unheard, counters } = self.totals;
         let mut counts = String::new();
         if let Some((events, refused)) = self.input {
-            counts = format!("{events} events in, ");
+            counts = format!("{events} in, ");
             if refused > 0 {
                 counts.push_str(&format!("{refused} refused, "));
             }
