@@ -15,6 +15,8 @@ mod input;
 mod log;
 mod scheduler;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::{

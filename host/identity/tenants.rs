@@ -74,11 +74,6 @@ impl Tenants {
         Self { registry: Arc::default(), system }
     }
 
-    /// The system scope.
-    pub(crate) fn system(&self) -> &Tenant {
-        &self.system
-    }
-
     /// The tenant called `name`; empty is the system scope. The same number as long as somebody holds it.
     pub(crate) fn named(&self, name: &str) -> Tenant {
         if name.is_empty() {

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Entry, Plugins,
+    Plugins,
+    entry::Entry,
     generation::{Answer, Generation},
     library::Request,
 };

@@ -62,7 +62,7 @@ pub(crate) fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
 /// # Errors
 ///
 /// Why it cannot be loaded.
-pub(crate) fn examine(path: &Path, policy: &TrustPolicy) -> Result<(Candidate, Vec<Error>)> {
+pub fn examine(path: &Path, policy: &TrustPolicy) -> Result<(Candidate, Vec<Error>)> {
     let mut warnings = Vec::new();
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

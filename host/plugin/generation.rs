@@ -1,7 +1,10 @@
 //! One loaded copy of one library, and the steps of its life. Every step runs on the plugin's lane, alone.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::*},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +16,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{PluginRecord, answered},
+    boundary::{PluginRecord, answered, counted},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task},
@@ -30,6 +33,12 @@ pub(crate) struct Generation {
     grants: &'static Grants,
     register: Arc<Register>,
     own: Mutex<Own>,
+    /// What was counted for its seat before it had it.
+    counted_before: (u64, u64),
+    /// `enable` has returned OK and `disable` has not run since.
+    enabled: AtomicBool,
+    /// `unload` has run, perhaps after everybody had given up waiting for it.
+    over: AtomicBool,
 }
 
 /// The plugin's own context.
@@ -81,12 +90,15 @@ impl Generation {
         let register = Arc::new(Register::new(number).ok_or_else(|| full("generation: 4,096 are alive"))?);
         let mut slot = Slot::take().ok_or_else(|| full("context: 65,536 are alive"))?;
         let seat = register.seat().index();
+        let counted_before = counted(seat);
         // From here on this thread may carry destructors that lie in the library.
         run.note(number, seat);
         let (library, refusal) = match Library::open(&staged.library, &manifest) {
             Ok(library) => (library, None),
-            Err(Refused { error, library: Some(library) }) => (library, Some(error)),
-            Err(Refused { error, library: None }) => return Err(error),
+            Err(refused) => match *refused {
+                Refused { error, library: Some(library) } => (library, Some(error)),
+                Refused { error, library: None } => return Err(error),
+            },
         };
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
         let mapped =
@@ -103,7 +115,19 @@ impl Generation {
         let outcome = run.leave();
         slot.set_worker(None);
         let own = Mutex::new(Own { slot, ctx });
-        let generation = Arc::new(Self { number, record, manifest, mapped, state, grants, register, own });
+        let generation = Arc::new(Self {
+            number,
+            record,
+            manifest,
+            mapped,
+            state,
+            grants,
+            register,
+            own,
+            counted_before,
+            enabled: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        });
         match answered(status, outcome.error, "`load`") {
             Ok(()) => Ok(generation),
             Err(error) => {
@@ -122,7 +146,10 @@ impl Generation {
             me.register.begin_enable();
             let outcome = me.lifecycle(run, "`enable`", |ctx| me.mapped.library.enable(me.state, ctx));
             match &outcome {
-                Ok(()) => me.register.go_live(),
+                Ok(()) => {
+                    me.enabled.store(true, Release);
+                    me.register.go_live();
+                }
                 Err(_) => {
                     me.register.stop();
                     me.register.drain_since_enable();
@@ -151,6 +178,7 @@ impl Generation {
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
         let outcome = self.lifecycle(run, "`disable`", |ctx| self.mapped.library.disable(self.state, ctx));
         self.register.drain_since_enable();
+        self.enabled.store(false, Release);
         outcome
     }
 
@@ -169,6 +197,9 @@ impl Generation {
     }
 
     fn unload_here(&self, run: &mut Run<'_>) {
+        if self.is_over() {
+            return;
+        }
         self.register.stop();
         // Handed back before `unload`, as promised, and with the contexts still valid.
         run.note(self.number, self.register.seat().index());
@@ -186,6 +217,7 @@ impl Generation {
         self.register.drain();
         self.own.lock().slot.close();
         self.record.end(self.number);
+        self.over.store(true, Release);
     }
 
     /// Offers a new config.
@@ -232,6 +264,22 @@ impl Generation {
 
     pub(crate) fn record(&self) -> &'static PluginRecord {
         self.record
+    }
+
+    /// Whether `enable` has returned OK and `disable` has not run since.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Acquire)
+    }
+
+    /// Whether `unload` has run.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Acquire)
+    }
+
+    /// How many calls it has made to the host, and how many of them failed.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let (calls, failures) = counted(self.register.seat().index());
+        (calls - self.counted_before.0, failures - self.counted_before.1)
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -285,7 +333,9 @@ impl Mapped {
     /// On a thread that has never run it, when no thread is left that has.
     fn close(&self) {
         let closed = if self.keep { Closed::Kept } else { self.library.close() };
-        drop(self.staged.lock().take());
+        if let Some(Err(error)) = self.staged.lock().take().map(Staged::remove) {
+            self.record.core.report_failure(&error.of(self.record.id.clone()), "unload");
+        }
         self.record.core.report_closed(&self.record.id, self.number, closed == Closed::Kept, self.keep);
     }
 }
@@ -299,11 +349,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: Request<'a>,
 }
 
+type Body = Box<dyn FnOnce(&mut Run<'_>) + Send>;
+
 /// A task: one step of a plugin's life.
 struct Step {
     name: &'static str,
     deadline: Duration,
-    body: Mutex<Option<Box<dyn FnOnce(&mut Run<'_>) + Send>>>,
+    body: Mutex<Option<Body>>,
 }
 
 impl Task for Step {

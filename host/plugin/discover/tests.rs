@@ -1,3 +1,5 @@
+//! What discovery promises, on folders made for each test.
+
 use std::{
     ffi::OsStr,
     os::unix::{ffi::OsStrExt, fs::symlink},
