@@ -259,7 +259,7 @@ impl Deliver for Gateway {
     fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
         let subscriber = self.0.upgrade().ok_or_else(stale)?;
         let lane = subscriber.callback.record().lane();
-        lane.push(subscriber)
+        lane.push_event(subscriber)
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {

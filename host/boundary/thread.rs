@@ -163,6 +163,11 @@ pub(crate) fn remember(ctx: u64, error: Error) {
     });
 }
 
+/// Forgets this thread's last failure with a context that lives on: a new function begins under it.
+pub(crate) fn forget(ctx: u64) {
+    let _ = FAILURES.try_with(|failures| failures.borrow_mut().retain(|(of, _)| *of != ctx));
+}
+
 /// This thread's last failure with this context.
 pub(crate) fn last_failure(ctx: u64) -> Option<Error> {
     FAILURES

@@ -196,9 +196,10 @@ impl Register {
         }
     }
 
-    /// Ends and releases what was registered since `enable`. Called on the lane, when nothing else of it runs.
+    /// Ends and releases the handlers that were registered since `enable`; contexts and loggers live on. Called on the
+    /// lane, when nothing else of it runs.
     pub(crate) fn drain_since_enable(&self) {
-        self.drain_where(|held| held.since_enable);
+        self.drain_where(|held| held.since_enable && held.entry.needs_release());
         self.state.lock().enabling = false;
     }
 

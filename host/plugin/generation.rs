@@ -16,7 +16,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{PluginRecord, answered, counted},
+    boundary::{PluginRecord, answered, counted, forget},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task, Turn},
@@ -128,8 +128,8 @@ impl Generation {
             enabled: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
-        match answered(status, outcome.error, "`load`") {
-            Ok(()) => Ok(generation),
+        match answered(ctx, status, outcome, "`load`") {
+            Ok(_) => Ok(generation),
             Err(error) => {
                 generation.end_here();
                 generation.retire();
@@ -175,7 +175,11 @@ impl Generation {
         let late = self.clone();
         let step = move |run: &mut Run<'_>| me.disable_here(run);
         // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
-        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
+        let never_begun = move |run: &mut Run<'_>| {
+            if let Err(error) = late.disable_here(run) {
+                late.record.core.report_failure(&error, "disable");
+            }
+        };
         on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
     }
 
@@ -267,7 +271,7 @@ impl Generation {
         let status = self.mapped.library.call(self.state, ctx, request);
         let outcome = run.leave();
         let result = match status {
-            Some(status) => answered(status, outcome.error, &format!("\"{name}\"")).map(|()| outcome.reply),
+            Some(status) => answered(ctx, status, outcome, &format!("\"{name}\"")),
             None => Err(Error::new(
                 ErrorKind::Unsupported,
                 "its `call` is null although its manifest provides services",
@@ -322,11 +326,12 @@ impl Generation {
             own.slot.set_worker(Some(run.worker()));
             own.ctx
         };
+        forget(ctx);
         run.enter_own(ctx, self.number, seat);
         let status = function(ctx);
         let outcome = run.leave();
         self.own.lock().slot.set_worker(None);
-        answered(status, outcome.error, what).map_err(|error| error.of(self.record.id.clone()))
+        answered(ctx, status, outcome, what).map(drop).map_err(|error| error.of(self.record.id.clone()))
     }
 
     /// Closes the library as soon as that is safe. The generation has ended.

@@ -98,6 +98,7 @@ fn contract_22_what_is_registered_in_load_survives_disable_and_what_is_registere
     };
     let all = ["call true", "enable true", "load true", "w.call", "w.enable", "w.load"];
     assert_eq!(names(), all);
+    until("what was ended before is released", || scene.count("witness", "release w.two") == 1);
     host.disable("witness").expect("it is fine");
     assert_eq!(names(), ["load false", "w.load"]);
     let journal = scene.journal("witness");
