@@ -101,7 +101,7 @@ unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus 
     enter(ctx, Method::Hold, |call| {
         let out = input::output("held", held)?;
         let register = call.register()?;
-        let mut slot = Slot::take().ok_or_else(|| {
+        let mut slot = Slot::take_held().ok_or_else(|| {
             Error::new(
                 ErrorKind::Quota,
                 "the process has 65,536 contexts, all that there can be: release some",

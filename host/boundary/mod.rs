@@ -442,7 +442,12 @@ pub(crate) fn kind_of(status: PintleStatus) -> Option<ErrorKind> {
 /// What a plugin's function answered, as a result: its reply, or its status with the text of `set_error`. Where it gave
 /// none, the host's own text serves, if a host call under the same context failed the same way: plugins pass such a
 /// status on.
-pub(crate) fn answered(ctx: PintleCtx, status: PintleStatus, outcome: Outcome, what: &str) -> Result<Vec<u8>> {
+pub(crate) fn answered(
+    ctx: PintleCtx,
+    status: PintleStatus,
+    outcome: Outcome,
+    what: &str,
+) -> Result<Vec<u8>> {
     let Some(kind) = kind_of(status) else {
         if outcome.overflowed {
             return Err(Error::new(ErrorKind::TooLarge, format!("{what} answered more than 1 MiB")));
@@ -453,7 +458,10 @@ pub(crate) fn answered(ctx: PintleCtx, status: PintleStatus, outcome: Outcome, w
         return Err(Error::new(kind, text));
     }
     if status_of(kind) != status {
-        return Err(Error::new(kind, format!("{what} answered {status}, which is no status of this contract")));
+        return Err(Error::new(
+            kind,
+            format!("{what} answered {status}, which is no status of this contract"),
+        ));
     }
     let text = match thread::last_failure(ctx).filter(|failure| failure.kind() == kind) {
         Some(failure) => format!("{what} failed: {failure}"),

@@ -240,12 +240,22 @@ impl Generation {
     }
 
     /// Offers a new config.
-    pub(crate) fn configure(self: &Arc<Self>, config: Vec<u8>, deadline: Duration) -> Result<()> {
-        let me = self.clone();
-        let step = move |run: &mut Run<'_>| {
-            me.lifecycle(run, "`configure`", |ctx| me.mapped.library.configure(me.state, ctx, &config))
+    pub(crate) fn configure(self: &Arc<Self>, new: Vec<u8>, old: Vec<u8>, deadline: Duration) -> Result<()> {
+        let (me, late) = (self.clone(), self.clone());
+        let step = move |run: &mut Run<'_>| me.configure_here(run, &new);
+        // Nobody commits the new one any more, so the plugin is given back the one that counts.
+        let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
+            if outcome.is_ok()
+                && let Err(error) = late.configure_here(run, &old)
+            {
+                late.record.core.report_failure(&error, "configure");
+            }
         };
-        on_lane(self.record, "configure", deadline, step, |_, _| ())?
+        on_lane(self.record, "configure", deadline, step, undo)?
+    }
+
+    fn configure_here(&self, run: &mut Run<'_>, config: &[u8]) -> Result<()> {
+        self.lifecycle(run, "`configure`", |ctx| self.mapped.library.configure(self.state, ctx, config))
     }
 
     /// Answers a call by message. In the lane's turn, not alone.
