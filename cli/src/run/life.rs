@@ -217,7 +217,7 @@ impl Run {
         }
         let dropped = self.host.event_totals().counters.dropped;
         missing(dropped.displaced + dropped.no_room, "event", "dropped in full queues");
-        missing(dropped.not_taken, "event", "dropped because their plugin was stuck");
+        missing(dropped.not_taken, "event", "dropped because their plugin was stuck or its lane full");
         missing(lost, "event", "not handled when the time to stop was up");
         if let Some(output) = &self.view.output {
             missing(output.dropped(), "line", "dropped because nobody read stdout");
