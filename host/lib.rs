@@ -46,9 +46,13 @@ pub use settings::Settings;
 
 /// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.
 pub mod events {
-    pub use crate::services::events::{
-        Counters, Draft, Drops, Emitted, Event, Extension, Pattern, SubscriptionReport, Topic, Totals,
-        cloud::{from_json, to_json},
+    pub use crate::{
+        application::SubscribeOptions,
+        services::events::{
+            Counters, Draft, Drops, Emitted, Event, Extension, Pattern, Policy, SubscriptionReport, Topic,
+            Totals,
+            cloud::{from_json, to_json},
+        },
     };
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{generation::Generation, manifest::Manifest};
 use crate::{
-    boundary::{PluginRecord, counted},
+    boundary::PluginRecord,
     error::{Error, ErrorKind, Result},
     lanes::Lane,
 };
@@ -92,8 +92,6 @@ pub(super) struct EntryState {
     /// By version; never freed.
     pub(super) records: HashMap<String, &'static PluginRecord>,
     pub(super) generation: Option<Arc<Generation>>,
-    /// What was counted for the seat before this generation had it.
-    pub(super) counted_before: (u64, u64),
     /// Calls of the generations that are over.
     pub(super) counted_over: (u64, u64),
     pub(super) state: PluginState,
@@ -102,6 +100,25 @@ pub(super) struct EntryState {
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) loaded_at: Option<SystemTime>,
     pub(super) error: Option<Error>,
+}
+
+impl EntryState {
+    /// `unload` may have come to its end only after everybody had given up waiting for it.
+    fn catch_up(&mut self) {
+        if self.generation.as_ref().is_some_and(|generation| generation.is_over()) {
+            self.forget_generation();
+        }
+    }
+
+    /// The generation is over.
+    pub(super) fn forget_generation(&mut self) {
+        if let Some(generation) = self.generation.take() {
+            let (calls, failed) = generation.counted();
+            self.counted_over.0 += calls;
+            self.counted_over.1 += failed;
+        }
+        self.state = PluginState::Unloaded;
+    }
 }
 
 impl Entry {
@@ -115,7 +132,6 @@ impl Entry {
                 lane: None,
                 records: HashMap::new(),
                 generation: None,
-                counted_before: (0, 0),
                 counted_over: (0, 0),
                 state: PluginState::Unloaded,
                 manifest: None,
@@ -144,18 +160,18 @@ impl Entry {
     }
 
     pub(super) fn loaded(&self) -> Result<Arc<Generation>> {
-        self.state.lock().generation.clone().ok_or_else(|| not_loaded(&self.id))
+        let mut state = self.state.lock();
+        state.catch_up();
+        state.generation.clone().ok_or_else(|| not_loaded(&self.id))
     }
 
+    /// Calls `disable`, if it is due.
     pub(super) fn disable(&self, deadline: Duration) -> Result<()> {
         let generation = self.loaded()?;
-        {
-            let mut state = self.state.lock();
-            if state.state != PluginState::Enabled {
-                return Ok(());
-            }
-            // Calls are refused from here on, those that wait in the lane too.
-            state.state = PluginState::Loaded;
+        // Calls are refused from here on, those that wait in the lane too.
+        self.state.lock().state = PluginState::Loaded;
+        if !generation.is_enabled() {
+            return Ok(());
         }
         let outcome = generation.disable(deadline);
         self.state.lock().error = outcome.as_ref().err().cloned();
@@ -163,14 +179,15 @@ impl Entry {
     }
 
     pub(super) fn info(&self) -> PluginInfo {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.catch_up();
         let (waiting, running) = state.lane.as_ref().map_or((0, 0), |lane| lane.load());
         let (mut calls, mut failed_calls) = state.counted_over;
         let mut registrations = 0;
         if let Some(generation) = &state.generation {
-            let (now, failed_now) = counted(generation.register().seat().index());
-            calls += now - state.counted_before.0;
-            failed_calls += failed_now - state.counted_before.1;
+            let (now, failed_now) = generation.counted();
+            calls += now;
+            failed_calls += failed_now;
             registrations = generation.register().len() as u64;
         }
         let handled =

@@ -1,7 +1,7 @@
 //! All plugins of a host, and which step of their lives may follow which.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::{
@@ -25,11 +25,14 @@ use super::{
     thread_keys,
 };
 use crate::{
-    boundary::{Core, PluginRecord, counted},
+    boundary::{Core, PluginRecord},
     error::{Error, ErrorKind, Result},
     identity::Grants,
     lanes::{Lane, LaneOptions},
-    services::config::{Configs, PluginConfig, Problem, Schema},
+    services::{
+        config::{Configs, PluginConfig, Problem, Schema},
+        events::{Draft, Topic},
+    },
     settings::PluginSettings,
 };
 
@@ -59,6 +62,9 @@ pub(crate) struct Plugins {
     /// Who provides a service.
     providers: RwLock<HashMap<String, Arc<Entry>>>,
     last_number: AtomicU64,
+    /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
+    /// `to_unload` sees that it is under way.
+    closed: Mutex<bool>,
 }
 
 impl Plugins {
@@ -70,6 +76,7 @@ impl Plugins {
             entries: RwLock::default(),
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
+            closed: Mutex::new(false),
         })
     }
 
@@ -101,32 +108,35 @@ impl Plugins {
         let id = candidate.manifest.id.as_str();
         let entry = self.entry(id, &candidate.path);
         let _step = entry.step.lock();
-        if entry.state.lock().generation.is_some() {
+        self.open()?;
+        if entry.loaded().is_ok() {
             return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
         }
         let loaded = self.load_new(&entry, candidate);
         let mut state = entry.state.lock();
         state.path.clone_from(&candidate.path);
+        state.error = loaded.as_ref().err().cloned();
         match loaded {
-            Ok((generation, before)) => {
+            Ok(generation) => {
                 state.manifest = Some(generation.manifest().clone());
-                state.counted_before = before;
                 state.generation = Some(generation);
                 state.state = PluginState::Loaded;
                 state.loaded_at = Some(SystemTime::now());
-                state.error = None;
+                drop(state);
+                self.announce(&entry, "loaded", None);
                 Ok(())
             }
             Err(error) => {
                 state.manifest.get_or_insert_with(|| candidate.manifest.clone());
                 state.state = PluginState::Failed;
-                state.error = Some(error.clone());
+                drop(state);
+                self.announce(&entry, "failed", Some(&error));
                 Err(error)
             }
         }
     }
 
-    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<(Arc<Generation>, (u64, u64))> {
+    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<Arc<Generation>> {
         static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
         let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
         candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
@@ -156,23 +166,32 @@ impl Plugins {
             Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
         let record = self.record(entry, &manifest, &settings);
         let parts = Parts { number, record, manifest, grants, config, staged };
-        let generation = Generation::load(parts, self.options.load)
-            .inspect_err(|_| self.configs.remove(&entry.id, number))?;
-        let before = counted(generation.register().seat().index());
-        Ok((generation, before))
+        Generation::load(parts, self.options.load).inspect_err(|_| self.configs.remove(&entry.id, number))
     }
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
     pub(crate) fn enable(&self, id: &str) -> Result<()> {
-        let loaded = self.entries.read().get(id).is_some_and(|entry| entry.state.lock().generation.is_some());
-        if !loaded {
-            self.load(id)?;
+        let is_loaded = || self.entries.read().get(id).is_some_and(|entry| entry.loaded().is_ok());
+        if !is_loaded()
+            && let Err(error) = self.load(id)
+            // Somebody else may have loaded it meanwhile: just as well.
+            && !is_loaded()
+        {
+            return Err(error);
         }
         let entry = self.known(id)?;
         let _step = entry.step.lock();
+        self.open()?;
         let generation = entry.loaded()?;
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
+        }
+        // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
+        if let Err(error) = entry.disable(self.options.stop) {
+            if error.kind() == ErrorKind::Timeout {
+                return Err(error);
+            }
+            self.core.report_failure(&error, "disable");
         }
         let outcome = generation.enable(self.options.load);
         let mut state = entry.state.lock();
@@ -180,55 +199,79 @@ impl Plugins {
         if outcome.is_ok() {
             state.state = PluginState::Enabled;
         }
+        drop(state);
+        self.announce(&entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
         outcome
     }
 
     /// Calls `disable` of an enabled plugin.
     pub(crate) fn disable(&self, id: &str) -> Result<()> {
-        self.disable_within(id, self.options.stop)
-    }
-
-    fn disable_within(&self, id: &str, deadline: Duration) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
-        entry.disable(deadline)
+        self.disable_entry(&entry, self.options.stop)
+    }
+
+    fn disable_entry(&self, entry: &Entry, deadline: Duration) -> Result<()> {
+        if !entry.loaded()?.is_enabled() {
+            return Ok(());
+        }
+        let outcome = entry.disable(deadline);
+        self.announce(entry, "disabled", outcome.as_ref().err());
+        outcome
     }
 
     /// Disables and unloads a plugin.
     pub(crate) fn unload(&self, id: &str) -> Result<()> {
-        self.unload_within(id, Instant::now() + 2 * self.options.stop)
-    }
-
-    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<()> {
-        let entry = self.known(id)?;
-        let _step = entry.step.lock();
-        let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
-        let generation = entry.loaded()?;
-        let enabled = entry.state.lock().state == PluginState::Enabled;
-        if enabled && let Err(error) = entry.disable(left()) {
-            if error.kind() == ErrorKind::Timeout {
-                return Err(error);
-            }
+        let disabled = self.unload_within(id, Instant::now() + 2 * self.options.stop)?;
+        if let Some(error) = disabled {
             self.core.report_failure(&error, "disable");
         }
-        let seat = generation.register().seat().index();
+        Ok(())
+    }
+
+    /// What its `disable` answered comes back, if that failed: it is unloaded all the same.
+    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<Option<Error>> {
+        let entry = self.known(id)?;
+        let Some(_step) = entry.step.try_lock_until(deadline) else {
+            let text = "it cannot be unloaded in time: another step of it has not ended yet";
+            return Err(Error::new(ErrorKind::Timeout, text).of(id));
+        };
+        let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
+        let disabled = self.disable_entry(&entry, left()).err();
+        if disabled.as_ref().is_some_and(|error| error.kind() == ErrorKind::Timeout) {
+            return disabled.map_or(Ok(None), Err);
+        }
+        let generation = entry.loaded()?;
         let outcome = generation.clone().unload(left());
         let mut state = entry.state.lock();
-        match outcome {
+        match &outcome {
             Ok(()) => {
-                let (calls, failed) = counted(seat);
-                state.counted_over.0 += calls - state.counted_before.0;
-                state.counted_over.1 += failed - state.counted_before.1;
                 self.configs.remove(id, generation.number());
-                state.generation = None;
-                state.state = PluginState::Unloaded;
-                Ok(())
+                state.forget_generation();
             }
-            Err(error) => {
-                state.error = Some(error.clone());
-                Err(error)
-            }
+            Err(error) => state.error = Some(error.clone()),
         }
+        drop(state);
+        if outcome.is_ok() {
+            self.announce(&entry, "unloaded", None);
+        }
+        outcome.map(|()| disabled)
+    }
+
+    /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
+    fn announce(&self, entry: &Entry, what: &str, error: Option<&Error>) {
+        let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
+        let info = entry.info();
+        let mut data =
+            serde_json::json!({ "id": info.id, "version": info.version, "generation": info.generation });
+        if let Some(error) = error {
+            data["error"] = error.to_string().into();
+        }
+        // Nobody may listen, and the engine may have been shut down.
+        let _ = self
+            .core
+            .events
+            .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
     }
 
     /// Offers a plugin a new config; it counts from its OK on.
@@ -259,6 +302,31 @@ impl Plugins {
             .collect();
         loaded.sort_unstable();
         loaded.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// From here on nothing is loaded or enabled.
+    pub(crate) fn close(&self) {
+        *self.closed.lock() = true;
+    }
+
+    fn open(&self) -> Result<()> {
+        if *self.closed.lock() {
+            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+        }
+        Ok(())
+    }
+
+    /// After `close`: what is loaded, the newest first, and what is just being loaded before all.
+    pub(crate) fn to_unload(&self) -> VecDeque<String> {
+        let under_way = |entry: &&Arc<Entry>| entry.step.is_locked();
+        let mut ids: VecDeque<String> =
+            self.entries.read().values().filter(under_way).map(|entry| entry.id.to_string()).collect();
+        for id in self.loaded().into_iter().rev() {
+            if !ids.contains(&id) {
+                ids.push_back(id);
+            }
+        }
+        ids
     }
 
     /// The configs of the newest generations, without their secrets.
@@ -306,6 +374,7 @@ impl Plugins {
         for service in manifest.provides.keys() {
             if let Some(other) = providers.get(service)
                 && !Arc::ptr_eq(other, entry)
+                && (other.loaded().is_ok() || other.step.is_locked())
             {
                 return Err(Error::new(
                     ErrorKind::Conflict,

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_seen_only_when_it_is_committed() {
+    fn config_6_a_change_is_seen_only_when_it_is_committed() {
         let configs = Configs::new();
         let config = configs.install("p", 1, schema(), &json!({})).expect("valid");
         let proposal = config.propose(&json!({ "window": 5, "limits": { "low": 1 } })).expect("valid");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_change_leaves_the_old_config() {
+    fn config_7_a_refused_change_leaves_the_old_config() {
         let config = Configs::new().install("p", 1, schema(), &json!({ "window": 7 })).expect("valid");
         drop(config.propose(&json!({ "window": 8 })).expect("valid"));
         let problems = config.propose(&json!({ "window": 0, "limits": 1 })).expect_err("both are wrong");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_by_the_plugin_and_shown_to_nobody_else() {
+    fn config_8_a_secret_is_read_by_the_plugin_and_shown_to_nobody_else() {
         let configs = Configs::new();
         let config = configs.install("p", 1, schema(), &json!({ "token": "hunter2" })).expect("valid");
         assert_eq!(config.snapshot().text("/token").expect("the plugin's own"), "hunter2");
