@@ -31,8 +31,9 @@ use crate::{
     settings::{Deadlines, LogSettings, Settings},
 };
 
-/// How many plugins are unloaded at once when a host stops.
-const STOPPERS: usize = 8;
+/// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
+/// their own.
+const STOPPERS: usize = 256;
 
 /// More than this cannot be added to every clock.
 const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -264,7 +265,7 @@ impl Host {
         }
         self.plugins.call(Message {
             caller: "application",
-            generation: 0,
+            from: None,
             tenant: self.core.tenants.named_by_application(tenant)?,
             depth: 0,
             service,
@@ -397,6 +398,7 @@ impl Host {
         let started = Instant::now();
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
+        self.plugins.close();
         self.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -419,14 +421,17 @@ impl Host {
         Stopped { left, failed }
     }
 
-    /// Newest first. Some at once, so that one that hangs does not use up the others' time.
+    /// Newest first, many at once.
     fn unload_all(&self, deadline: Instant) -> Vec<Error> {
-        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.loaded().into_iter().rev().collect());
+        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.to_unload());
         let failed = Mutex::new(Vec::new());
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
+                // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
                 let outcome = self.plugins.unload_within(&id, deadline);
-                if let Some(error) = outcome.unwrap_or_else(Some) {
+                if let Some(error) = outcome.unwrap_or_else(Some)
+                    && error.kind() != ErrorKind::NotFound
+                {
                     self.core.log.host(Level::Error, &error.to_string(), []);
                     failed.lock().push(error);
                 }

@@ -193,7 +193,10 @@ unsafe extern "C" fn subscribe(
             }
         });
         made?;
-        let handle = register.add(subscriber.clone()).inspect_err(|_| subscriber.end())?;
+        let handle = register.add(subscriber.clone()).inspect_err(|_| {
+            subscriber.shut();
+            subscriber.end();
+        })?;
         if let Ok(out) = input::output("subscription", subscription) {
             // SAFETY: the contract says that outputs lead to memory of the caller.
             unsafe { out.write(handle) };
@@ -230,8 +233,11 @@ impl Entry for Subscriber {
         }
     }
 
-    fn end(&self) {
+    fn shut(&self) {
         self.callback.end();
+    }
+
+    fn end(&self) {
         if let Some(subscription) = self.subscription.upgrade() {
             self.callback.record().core.events.unsubscribe(&subscription);
         }

@@ -19,7 +19,7 @@ use crate::{
     boundary::{PluginRecord, answered, counted},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
-    lanes::{About, Pending, Register, Retired, Run, Task},
+    lanes::{About, Pending, Register, Retired, Run, Task, Turn},
     services::config::PluginConfig,
 };
 
@@ -172,7 +172,11 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         let me = self.clone();
-        on_lane(self.record, "disable", deadline, move |run| me.disable_here(run), |_, _| ())?
+        let late = self.clone();
+        let step = move |run: &mut Run<'_>| me.disable_here(run);
+        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
+        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
+        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
@@ -387,7 +391,7 @@ impl Task for Step {
 }
 
 /// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
-/// `deadline`, nobody waits any more and `late` is given its result.
+/// `deadline`, nobody waits any more and `late` is given its result. If it could not even begin by then, it does not.
 fn on_lane<T: Send + 'static>(
     record: &'static PluginRecord,
     name: &'static str,
@@ -395,19 +399,31 @@ fn on_lane<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
-    let pending = Arc::new(Pending::new());
-    let mine = pending.clone();
+    on_lane_or_late(record, name, deadline, body, late, |_| ())
+}
+
+/// Like `on_lane`; in place of a step that could not begin by `deadline`, `instead` runs when it could.
+fn on_lane_or_late<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+    instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
+) -> Result<T> {
+    let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
-        if mine.start(0)
-            && let Err(value) = mine.finish(body(run))
-        {
+        if !promise.start(0) {
+            instead(run);
+        } else if let Err(value) = promise.finish(body(run)) {
             late(value, run);
         }
     };
     let step = Step { name, deadline, body: Mutex::new(Some(Box::new(body))) };
     let lane = record.lane();
     let push = || lane.push_alone(Arc::new(step));
-    let outcome = record.core.pool.wait_for(&lane, 0, &pending, Instant::now() + deadline, push);
+    let outcome =
+        record.core.pool.wait_for(&lane, Turn::Alone, None, &pending, Instant::now() + deadline, push);
     outcome.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Timeout,
