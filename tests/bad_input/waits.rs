@@ -327,7 +327,8 @@ fn the_stop_of_a_host_ends_calls_that_wait() {
         let begun = Instant::now();
         let stopped = running.stop();
         assert!(begun.elapsed() < SOON / 2, "stop took {:?}", begun.elapsed());
-        assert_eq!(stopped.left, ["plugin \"b\" in the call \"b.ping.hold_then_forward\" from application"]);
+        let hung = "plugin \"b\" in the call \"b.ping.hold_then_forward\" from application";
+        assert!(stopped.left.iter().any(|left| left == hung), "{stopped:?}");
         let error = waiting.join().expect("it does not panic").expect_err("it was woken");
         assert_eq!(error.kind(), ErrorKind::Stopping, "{error}");
         touch(&running.path("c.here"));
