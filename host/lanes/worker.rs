@@ -13,7 +13,7 @@ use super::{
 use crate::identity::{Scope, Seat, Slot};
 
 /// A worker, among those of all pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pool: u64,
     worker: u32,

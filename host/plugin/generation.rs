@@ -161,7 +161,7 @@ impl Generation {
         let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
             if outcome.is_ok() {
                 late.register.stop();
-                let _ = late.disable_here(run);
+                late.disable_for_nobody(run);
             }
         };
         on_lane(self.record, "enable", deadline, step, undo)?
@@ -175,12 +175,21 @@ impl Generation {
         let late = self.clone();
         let step = move |run: &mut Run<'_>| me.disable_here(run);
         // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
-        let never_begun = move |run: &mut Run<'_>| {
-            if let Err(error) = late.disable_here(run) {
-                late.record.core.report_failure(&error, "disable");
+        let never_begun = move |run: &mut Run<'_>| late.disable_for_nobody(run);
+        let core = self.record.core;
+        let undo = move |late: Result<()>, _: &mut Run<'_>| {
+            if let Err(error) = late {
+                core.report_failure(&error, "disable");
             }
         };
-        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
+        on_lane_or_late(self.record, "disable", deadline, step, undo, never_begun)?
+    }
+
+    /// Nobody waits for its outcome: a failure goes to the log.
+    fn disable_for_nobody(&self, run: &mut Run<'_>) {
+        if let Err(error) = self.disable_here(run) {
+            self.record.core.report_failure(&error, "disable");
+        }
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
