@@ -28,12 +28,15 @@ use crate::{
         log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
     },
-    settings::{LogSettings, Settings},
+    settings::{Deadlines, LogSettings, Settings},
 };
 
 /// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
 /// their own.
 const STOPPERS: usize = 256;
+
+/// More than this cannot be added to every clock.
+const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// A host of plugins. Several can live in one process. All functions may be called from any thread.
 ///
@@ -116,7 +119,11 @@ impl HostBuilder {
     /// CONFLICT if another host has the data folder, naming its process; UNAVAILABLE if a folder or the log's file
     /// cannot be used.
     pub fn build(self) -> Result<Host> {
-        let Self { settings, log } = self;
+        let Self { mut settings, log } = self;
+        let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
+        for deadline in [load, handler, stop, call] {
+            *deadline = (*deadline).min(A_YEAR);
+        }
         let log_options = log.unwrap_or_else(|| log_options(&settings.log));
         let folder = match &settings.data {
             Some(path) => DataFolder::open(path)?,
@@ -241,7 +248,8 @@ impl Host {
     /// # Errors
     ///
     /// NOT_FOUND: nobody provides the service in that major. UNSUPPORTED: the method. UNAVAILABLE: its plugin is not
-    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. Otherwise what the plugin answered.
+    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. INVALID_ARGUMENT: the tenant.
+    /// Otherwise what the plugin answered.
     pub fn call(
         &self,
         tenant: &str,
@@ -257,14 +265,14 @@ impl Host {
         }
         self.plugins.call(Message {
             caller: "application",
-            generation: 0,
-            tenant: self.core.tenants.named(tenant),
+            from: None,
+            tenant: self.core.tenants.named_by_application(tenant)?,
             depth: 0,
             service,
             major,
             method,
             data: request.to_vec(),
-            deadline: Instant::now() + timeout.unwrap_or(self.call),
+            deadline: later(timeout.unwrap_or(self.call)),
         })
     }
 
@@ -361,13 +369,13 @@ impl Host {
     /// Waits until nothing is queued, runs or waits, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.core.pool.wait_idle(Instant::now() + timeout)
+        self.core.pool.wait_idle(later(timeout))
     }
 
     /// Waits until the libraries of all unloaded plugins are closed, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_closed(&self, timeout: Duration) -> bool {
-        self.core.pool.settle(Instant::now() + timeout)
+        self.core.pool.settle(later(timeout))
     }
 
     /// What the workers are doing.
@@ -388,6 +396,7 @@ impl Host {
             return Stopped::default();
         }
         let started = Instant::now();
+        let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
         self.plugins.close();
         self.core.scheduler.shutdown();
@@ -419,7 +428,8 @@ impl Host {
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
                 // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
-                if let Err(error) = self.plugins.unload_within(&id, deadline)
+                let outcome = self.plugins.unload_within(&id, deadline);
+                if let Some(error) = outcome.unwrap_or_else(Some)
                     && error.kind() != ErrorKind::NotFound
                 {
                     self.core.log.host(Level::Error, &error.to_string(), []);
@@ -453,6 +463,11 @@ impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").field("plugins", &self.plugins.loaded()).finish_non_exhaustive()
     }
+}
+
+/// The end of a wait that begins now. For whoever waits for ever a year is as good.
+fn later(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(A_YEAR)
 }
 
 fn log_options(settings: &LogSettings) -> LogOptions {

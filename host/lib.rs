@@ -57,9 +57,10 @@ pub mod scheduler {
 /// Looking at plugins without running anything of them.
 pub mod inspect {
     pub use crate::plugin::{
-        discover::{Candidate, Discovery, Skipped},
+        discover::{Candidate, Discovery, Skipped, examine},
         inspect::{Endian, Format, Inspection, inspect},
         manifest::{Manifest, Problem},
+        ownership::TrustPolicy,
     };
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Everything that can be set, with the defaults of what was not.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// The folder for all that lasts; None: the host keeps nothing.
     pub data: Option<PathBuf>,
@@ -141,21 +141,6 @@ impl Settings {
     #[must_use]
     pub fn of(&self, plugin: &str) -> PluginSettings {
         self.plugin.get(plugin).cloned().unwrap_or_default()
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            data: None,
-            plugins: Vec::new(),
-            workers: None,
-            log: LogSettings::default(),
-            trust: Trust::default(),
-            deadlines: Deadlines::default(),
-            queues: Queues::default(),
-            plugin: BTreeMap::new(),
-        }
     }
 }
 

@@ -40,7 +40,7 @@ pub const PINTLE_UNSUPPORTED: PintleStatus = 15;
 pub const PINTLE_STOPPING: PintleStatus = 16;
 /// The wait could only be ended by the waiter itself, or a sink called the host.
 pub const PINTLE_REENTRANT: PintleStatus = 17;
-/// The host failed in a way that it should not have; please report it.
+/// It failed, and no other status says how. From the host itself: please report it.
 pub const PINTLE_INTERNAL: PintleStatus = 18;
 /// Code panicked or threw; it was caught at the boundary.
 pub const PINTLE_PANIC: PintleStatus = 19;

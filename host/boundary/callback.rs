@@ -107,9 +107,14 @@ impl Callback {
         self.state.lock().ended = true;
     }
 
-    /// The registration failed: `user` stays with the caller.
+    /// The registration can still fail: as long as it is not owned, `user` stays with the caller.
     pub(crate) fn disown(&self) {
         self.state.lock().released = true;
+    }
+
+    /// The registration has succeeded: `user` is to be given back.
+    pub(crate) fn own(&self) {
+        self.state.lock().released = false;
     }
 
     /// Gives `user` back, once, if no call runs. On the lane.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Slot, Tenant},
-    lanes::Entry,
+    lanes::{Caller, Entry},
 };
 
 /// How much of a plugin's error text is kept.
@@ -238,7 +238,7 @@ fn send(
     let router = call.core().router.get().ok_or_else(stale)?;
     router.call(Message {
         caller: &call.record.id,
-        generation: call.scope.generation,
+        from: Some(Caller { generation: call.scope.generation, seat: call.scope.seat }),
         tenant: call.tenant()?,
         depth: call.scope.depth,
         service,

@@ -160,8 +160,8 @@ unsafe fn field<'a>(fields: &input::Array<PintleField>, at: usize) -> Result<Fie
         return Err(Error::argument("fields.name", "it is empty: every field has a name of 1 to 128 bytes"));
     }
     let value = match field.kind {
-        // SAFETY: as above.
         PINTLE_FIELD_TEXT => {
+            // SAFETY: as above.
             Value::Text(unsafe { input::raw("fields.text", field.text.ptr.cast(), field.text.len) }?)
         }
         PINTLE_FIELD_INTEGER => Value::Integer(field.integer),

@@ -15,6 +15,8 @@ mod input;
 mod log;
 mod scheduler;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::{
@@ -37,7 +39,7 @@ pub(crate) use thread::counted;
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
-    lanes::{Lane, Pool, Register, panic_text},
+    lanes::{Caller, Lane, Pool, Register, panic_text},
     services::{
         config::PluginConfig,
         events::Events,
@@ -210,8 +212,8 @@ pub(crate) trait Router: Send + Sync {
 pub(crate) struct Message<'a> {
     /// A plugin's id, or `application`.
     pub(crate) caller: &'a str,
-    /// The caller's generation; 0 for the application.
-    pub(crate) generation: u64,
+    /// The calling generation; none: the application.
+    pub(crate) from: Option<Caller>,
     pub(crate) tenant: Tenant,
     pub(crate) depth: u16,
     pub(crate) service: &'a str,

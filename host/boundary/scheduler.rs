@@ -149,22 +149,22 @@ unsafe fn schedule(
         due_ms: AtomicI64::new(0),
         me: me.clone(),
     });
+    scheduled.callback.disown();
     let handle = register.add(scheduled.clone())?;
     let added = add(request, zone, scheduled.clone());
     // Not before the engine has it; nothing is due until it is live.
     let job = match added {
         Ok((job, _)) => job,
         Err(error) => {
-            scheduled.callback.disown();
             register.end::<Scheduled>(handle);
             return Err(error);
         }
     };
     let _ = scheduled.job.set(Arc::downgrade(&job));
-    if !register.refresh(handle) {
-        // The plugin was stopped between the two.
+    if let Err(error) = register.confirm(handle) {
+        // It was ended, perhaps before it knew its job.
         scheduled.end();
-        return Err(Error::new(ErrorKind::Stopping, "the plugin is being disabled"));
+        return Err(error);
     }
     if let Ok(out) = input::output("job", asked.job) {
         // SAFETY: the caller vouches for it.
@@ -209,8 +209,15 @@ impl Entry for Scheduled {
         }
     }
 
-    fn end(&self) {
+    fn confirm(&self) {
+        self.callback.own();
+    }
+
+    fn shut(&self) {
         self.callback.end();
+    }
+
+    fn end(&self) {
         if let Some(job) = self.job() {
             // It is over already if it has run its once or was replaced.
             let _ = self.callback.record().core.scheduler.remove(&job);

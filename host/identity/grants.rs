@@ -108,10 +108,6 @@ impl Grants {
         &self.plugin
     }
 
-    pub(crate) fn version(&self) -> &str {
-        &self.version
-    }
-
     /// Whether it may call `method` at all; which topics and services is another question.
     #[inline]
     pub(crate) fn allows(&self, method: Method) -> bool {

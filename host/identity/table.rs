@@ -272,12 +272,17 @@ fn wipe_on_fork() {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 fn wipe_on_fork() {
     clear_in_child();
 }
 
+/// There is no fork.
+#[cfg(not(unix))]
+fn wipe_on_fork() {}
+
 /// Where the kernel cannot wipe: the child clears the tags itself, first thing after the fork.
+#[cfg(unix)]
 fn clear_in_child() {
     extern "C" fn clear() {
         for line in &TABLE.0 {

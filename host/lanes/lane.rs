@@ -56,6 +56,16 @@ pub(crate) struct Lane {
     pub(super) last_worker: AtomicU32,
 }
 
+/// Who is in the way of a task that is queued now.
+pub(super) struct Occupied {
+    /// A place is free.
+    pub(super) has_room: bool,
+    /// How many calls run.
+    pub(super) running: usize,
+    /// A task that runs alone stands before it.
+    pub(super) alone_waits: bool,
+}
+
 #[derive(Default)]
 struct State {
     queue: VecDeque<Arc<dyn Task>>,
@@ -160,12 +170,15 @@ impl Lane {
         Ok(())
     }
 
-    /// Takes no more; gives back what still waits, so that it can be told.
-    pub(crate) fn close(&self) -> Vec<Arc<dyn Task>> {
-        let mut state = self.state.lock();
-        state.closed = true;
-        let State { queue, alone, .. } = &mut *state;
-        alone.drain(..).chain(queue.drain(..)).collect()
+    /// Takes no more and lets go of what still waits: whoever waits for that is told by its `Promise`.
+    pub(crate) fn close(&self) {
+        let (queue, alone) = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.queue), std::mem::take(&mut state.alone))
+        };
+        // Not under the lock: what a task drops may take others.
+        drop((queue, alone));
     }
 
     /// How many tasks wait, and how many run.
@@ -179,11 +192,14 @@ impl Lane {
         self.state.lock().overdue > 0
     }
 
-    /// Whether a task that is queued now could be started by somebody other than those that run here now; and
-    /// how many run. For finding circles of waits.
-    pub(super) fn has_room(&self) -> (bool, u32) {
+    /// Who is in the way of a task that is queued now. For finding circles of waits.
+    pub(super) fn occupied(&self) -> Occupied {
         let state = self.state.lock();
-        (!state.exclusive && state.running < self.options.concurrency, state.running)
+        Occupied {
+            has_room: !state.exclusive && state.running < self.options.concurrency,
+            running: state.running as usize,
+            alone_waits: !state.alone.is_empty(),
+        }
     }
 
     /// The pool has taken it from the ready queue. Starts the next task, if there is one to start now.

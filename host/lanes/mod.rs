@@ -9,6 +9,8 @@
 //!
 //! Knows `identity` and `error`. Runs tasks; what a task does is not known here.
 
+mod closer;
+mod handover;
 mod lane;
 mod monitor;
 mod pending;
@@ -19,8 +21,11 @@ mod waits;
 mod worker;
 
 pub(crate) use lane::{Lane, LaneOptions, Task};
-pub(crate) use pending::Pending;
+#[cfg(pintle_model)]
+pub(crate) use monitor::Monitor;
+pub(crate) use pending::{Pending, Promise};
 pub use pool::PoolStats;
-pub(crate) use pool::{Pool, PoolOptions, Report, Retired, panic_text};
+pub(crate) use pool::{Caller, Pool, PoolOptions, Report, Retired, panic_text};
 pub(crate) use register::{Entry, Register};
+pub(crate) use waits::Turn;
 pub(crate) use worker::{About, Run};

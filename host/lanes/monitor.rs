@@ -1,106 +1,188 @@
 //! The monitor of a pool: finds calls that are past their deadline, and wakes more workers where those at work do
-//! not get on. It ticks only while there is something to watch.
+//! not get on. It looks often only while something changes, and not at all while there is nothing to watch.
 
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Acquire},
-    thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    lane::Lane,
-    pool::{Pool, State},
+    handover::State,
+    lane::{Lane, Task},
+    pool::Pool,
+    sync::{Builder, JoinHandle},
 };
 
-/// How often it looks while lanes are ready and nobody has taken them.
+/// How soon it looks again while lanes are ready and nobody has taken them.
 const BUSY_TICK: Duration = Duration::from_millis(1);
-/// How often it looks while something runs.
+/// How soon it looks again while workers get on.
 const CALM_TICK: Duration = Duration::from_millis(5);
-/// After how many ticks without anything to watch it goes to sleep.
-const PATIENCE: u32 = 20;
+/// How soon it looks again while nothing gets on and nothing is ready: a long call. It is woken if a lane gets ready.
+const LONG_TICK: Duration = Duration::from_millis(250);
+/// After how many looks at the same picture it takes its time.
+const PATIENCE: u32 = 4;
+/// A call that has been running for so long holds its worker: another may run in its place.
+const LONG: Duration = Duration::from_millis(10);
 
-/// What it remembers of a worker: the step that it was last seen at, and since when.
-type Seen = HashMap<u32, (u64, Instant)>;
+/// What it remembers from look to look.
+#[derive(Default)]
+pub(crate) struct Monitor {
+    seen: HashMap<u32, Seen>,
+    /// Looks since something changed.
+    quiet: u32,
+    /// Lanes were ready at the last look.
+    were_ready: bool,
+}
 
-/// Starts the monitor of a pool. It ends with the pool's last worker after the pool began to close.
-pub(super) fn start(pool: &Arc<Pool>) {
+/// The step that a worker was last seen at, and since when.
+struct Seen {
+    steps: u64,
+    since: Instant,
+}
+
+/// What a look has found.
+pub(super) struct Look {
+    /// Calls that are past their deadline since this look.
+    pub(super) overdue: Vec<Overdue>,
+    pub(super) next: Next,
+}
+
+/// A call that is past its deadline.
+pub(super) struct Overdue {
+    pub(super) lane: Arc<Lane>,
+    pub(super) task: Arc<dyn Task>,
+    pub(super) after: Duration,
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// After so long.
+    After(Duration),
+    /// After so long, or when a lane gets ready.
+    Woken(Duration),
+    /// When a lane gets ready.
+    Never,
+}
+
+/// Starts the monitor of a pool; it ends when the pool closes. None if no thread can be had.
+pub(super) fn start(pool: &Arc<Pool>) -> Option<JoinHandle<()>> {
     let pool = pool.clone();
-    let started = thread::Builder::new().name("pintle-monitor".into()).spawn(move || watch(&pool));
-    // Without it deadlines are not seen; whoever cannot start one more thread has worse to mend.
-    drop(started);
+    Builder::new().name("pintle-monitor".into()).spawn(move || watch(&pool)).ok()
 }
 
 fn watch(pool: &Arc<Pool>) {
-    let mut seen = Seen::new();
-    let mut calm = 0;
-    let mut progress = 0;
+    let mut monitor = Monitor::default();
+    let mut next = Next::After(BUSY_TICK);
     let mut state = pool.state.lock();
-    while !(state.closing && state.workers.is_empty()) {
-        if state.active == 0 && state.ready.is_empty() && state.idle.len() == state.workers.len() {
-            calm += 1;
-        } else {
-            calm = 0;
-        }
-        if calm > PATIENCE || state.closing {
-            seen.clear();
-            state.monitor_asleep = true;
-            // Those that hang at the end are left behind, and nothing is left to watch.
-            if state.closing {
-                return;
+    while !state.closing {
+        state.monitor_asleep = !matches!(next, Next::After(_));
+        match next {
+            Next::After(span) | Next::Woken(span) => {
+                pool.monitor.wait_for(&mut state, span);
             }
-            pool.monitor.wait(&mut state);
+            Next::Never => pool.monitor.wait(&mut state),
+        }
+        if state.monitor_asleep && !state.closing && !state.ready.is_empty() {
+            // Whoever has just been woken for the lane needs a moment to take it.
             state.monitor_asleep = false;
-            calm = 0;
-            continue;
+            pool.monitor.wait_for(&mut state, BUSY_TICK);
         }
-        let tick = if state.ready.is_empty() { CALM_TICK } else { BUSY_TICK };
-        pool.monitor.wait_for(&mut state, tick);
-        let steps = state.workers.values().map(|member| member.record.steps.load(Acquire)).sum();
-        relieve(pool, &mut state, steps == progress);
-        progress = steps;
-        let overdue = find_overdue(&mut state, &mut seen);
-        if !overdue.is_empty() {
-            relieve(pool, &mut state, true);
+        state.monitor_asleep = false;
+        let look = monitor.look(pool, &mut state, Instant::now());
+        next = look.next;
+        if !look.overdue.is_empty() {
             drop(state);
-            for (lane, task, after) in overdue {
-                pool.report.stuck(&lane, &task, after);
-            }
+            look.tell(pool);
             state = pool.state.lock();
         }
     }
 }
 
-/// Lanes are ready: wakes or makes a worker if there are fewer than usual, or if those at work do not get on.
-fn relieve(pool: &Arc<Pool>, state: &mut State, no_progress: bool) {
-    if !state.ready.is_empty() && (state.active < pool.options.workers || no_progress) {
-        pool.wake(state, None);
+impl Monitor {
+    /// Looks once.
+    pub(super) fn look(&mut self, pool: &Arc<Pool>, state: &mut State, now: Instant) -> Look {
+        let (mut progress, mut held) = (false, 0);
+        let (mut overdue, mut nearest) = (Vec::new(), None::<Duration>);
+        self.seen.retain(|number, _| state.workers.contains_key(number));
+        for (number, member) in &state.workers {
+            let steps = member.record.steps.load(Acquire);
+            let seen = self.seen.entry(*number).or_insert(Seen { steps: u64::MAX, since: now });
+            if seen.steps != steps {
+                *seen = Seen { steps, since: now };
+                progress = true;
+            }
+            let running = steps % 2 == 1;
+            if !running || member.overdue {
+                continue;
+            }
+            let after = now.saturating_duration_since(seen.since);
+            match member.record.look(steps, after) {
+                Some((lane, task)) => overdue.push((*number, Overdue { lane, task, after })),
+                None => {
+                    let left = member.record.left(after);
+                    nearest = Some(nearest.map_or(left, |nearest| nearest.min(left)));
+                    held += usize::from(member.is_active() && after >= LONG);
+                }
+            }
+        }
+        let overdue: Vec<_> = overdue
+            .into_iter()
+            .map(|(number, overdue)| {
+                state.change(number, |member| member.overdue = true);
+                overdue
+            })
+            .collect();
+        let waits = !state.ready.is_empty() && self.were_ready;
+        let getting_on = state.active.saturating_sub(held);
+        if waits && (getting_on < pool.options.workers || !progress) || !overdue.is_empty() {
+            self.relieve(pool, state);
+        }
+        self.were_ready = !state.ready.is_empty();
+        self.quiet = if progress || self.were_ready { 0 } else { self.quiet.saturating_add(1) };
+        Look { overdue, next: self.next(state, nearest) }
+    }
+
+    fn relieve(&self, pool: &Arc<Pool>, state: &mut State) {
+        if !state.ready.is_empty() {
+            pool.wake(state, None);
+        }
+    }
+
+    /// `nearest`: how long until the first call is past its deadline, of those that run and are not yet.
+    fn next(&self, state: &State, nearest: Option<Duration>) -> Next {
+        if self.were_ready {
+            return Next::After(BUSY_TICK);
+        }
+        if self.quiet < PATIENCE {
+            return Next::After(nearest.map_or(CALM_TICK, |nearest| nearest.clamp(BUSY_TICK, CALM_TICK)));
+        }
+        match nearest {
+            Some(nearest) => Next::Woken(nearest.clamp(BUSY_TICK, LONG_TICK)),
+            // Those that are past their deadline are told of when they return.
+            None if state.active == 0 => Next::Never,
+            None => Next::After(CALM_TICK),
+        }
     }
 }
 
-/// Marks calls that have been running for longer than they may, and gives their workers' places away.
-fn find_overdue(state: &mut State, seen: &mut Seen) -> Vec<(Arc<Lane>, String, Duration)> {
-    let now = Instant::now();
-    let mut overdue = Vec::new();
-    seen.retain(|number, _| state.workers.contains_key(number));
-    for (number, member) in &state.workers {
-        let steps = member.record.steps.load(Acquire);
-        let (last, since) = seen.entry(*number).or_insert((steps, now));
-        if *last != steps {
-            (*last, *since) = (steps, now);
-        }
-        if steps % 2 == 1 {
-            let after = now - *since;
-            if let Some((lane, task)) = member.record.overdue_after(steps, after) {
-                overdue.push((*number, lane, task, after));
-            }
+#[cfg(any(test, pintle_model))]
+impl Pool {
+    /// Looks once at a time of the caller's choice, in place of the monitor's thread; gives what that found.
+    pub(crate) fn look(self: &Arc<Self>, monitor: &mut Monitor, now: Instant) -> Next {
+        let look = monitor.look(self, &mut self.state.lock(), now);
+        let next = look.next;
+        look.tell(self);
+        next
+    }
+}
+
+impl Look {
+    /// Tells the host what was found. Without any lock held.
+    pub(super) fn tell(self, pool: &Pool) {
+        for Overdue { lane, task, after } in self.overdue {
+            pool.report.stuck(&lane, &task.describe(), after);
         }
     }
-    overdue
-        .into_iter()
-        .map(|(number, lane, task, after)| {
-            state.change(number, |member| member.set_overdue());
-            (lane, task, after)
-        })
-        .collect()
 }

@@ -1,32 +1,28 @@
-//! The workers of a host: who runs which lane, who waits, who must end before a library can be closed.
+//! The workers of a host, as others see them: waiting for a lane, ending a generation, idling, shutting down.
 //!
 //! Lock order: waits, then pool, then a worker's task, then a lane. No lock is held while a task runs.
+//! `handover` says which worker takes which lane, `monitor` watches them, `closer` joins those that end.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::HashMap,
     sync::{Arc, atomic::Ordering::*},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
-
 use super::{
-    lane::{Lane, Task},
-    monitor,
+    closer::Retiring,
+    handover::{Member, State},
+    lane::Lane,
     pending::{Pending, Wake},
-    sync::{Condvar, Mutex, MutexGuard},
-    waits::Waits,
-    worker::{Run, Worker, as_call_of, current_lane, current_worker},
+    sync::{Condvar, Mutex, RwLock},
+    waits::{Turn, Waits},
+    worker::{Worker, current_call, current_worker},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Slot,
+    identity::{Phase, Seat},
 };
-
-/// How many tasks of a lane a worker runs before it looks for another lane.
-const BATCH: usize = 64;
 
 /// How a pool is to be.
 #[derive(Clone, Debug)]
@@ -79,58 +75,55 @@ pub(crate) struct Retired {
     pub(crate) close: Box<dyn FnOnce() + Send>,
 }
 
+/// The generation on whose behalf somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// Which.
+    pub(crate) generation: u64,
+    /// Where its phase is kept.
+    pub(crate) seat: u16,
+}
+
 /// The workers of a host.
 pub(crate) struct Pool {
+    /// Unique in the process: a worker of one host can wait in another.
+    pub(super) id: u64,
     pub(super) options: PoolOptions,
     pub(super) report: Arc<dyn Report>,
     pub(super) state: Mutex<State>,
-    /// Signalled when a worker ends, a library is closed, or the monitor has something to do.
+    /// Signalled when a worker has nothing to do or ends, and when a library is closed.
     pub(super) changed: Condvar,
+    /// Signalled when the monitor has something to do.
     pub(super) monitor: Condvar,
     waits: Mutex<Waits>,
     /// The workers again, for those who only ask one about its call.
-    records: RwLock<HashMap<u32, Arc<Worker>>>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) ready: VecDeque<Arc<Lane>>,
-    pub(super) workers: HashMap<u32, Member>,
-    /// The last to become idle is the first to be woken.
-    pub(super) idle: Vec<u32>,
-    /// Workers that run something, or look for it, and neither wait nor are overdue.
-    pub(super) active: usize,
-    last_number: u32,
-    ended: Vec<JoinHandle<u32>>,
-    retiring: Vec<Retiring>,
-    /// A thread is joining workers and closing libraries.
-    closer: bool,
-    pub(super) closing: bool,
-    pub(super) monitor_started: bool,
-    pub(super) monitor_asleep: bool,
-}
-
-/// A worker as the pool sees it.
-pub(super) struct Member {
-    pub(super) record: Arc<Worker>,
-    thread: Option<JoinHandle<u32>>,
-    idle: bool,
-    waiting: bool,
-    overdue: bool,
-    leaving: bool,
-}
-
-struct Retiring {
-    left: HashSet<u32>,
-    close: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) records: RwLock<HashMap<u32, Arc<Worker>>>,
 }
 
 impl Pool {
     pub(crate) fn new(options: PoolOptions, report: Arc<dyn Report>) -> Arc<Self> {
+        Self::with(options, report, State::default())
+    }
+
+    /// One without a monitor of its own: whoever has it looks after the workers, at times of his choice.
+    #[cfg(any(test, pintle_model))]
+    pub(crate) fn unwatched(options: PoolOptions, report: Arc<dyn Report>) -> Arc<Self> {
+        Self::with(options, report, State { watched: true, ..State::default() })
+    }
+
+    /// Panics where the books are not right.
+    #[cfg(any(test, pintle_model))]
+    pub(crate) fn audit(&self) {
+        self.state.lock().audit();
+    }
+
+    fn with(options: PoolOptions, report: Arc<dyn Report>, state: State) -> Arc<Self> {
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Arc::new(Self {
+            id: LAST.fetch_add(1, Relaxed) + 1,
             options,
             report,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             monitor: Condvar::new(),
             waits: Mutex::default(),
@@ -138,28 +131,62 @@ impl Pool {
         })
     }
 
-    /// Waits until a task that `push` puts on `target` delivers to `pending`. `generation` is the waiter's, 0 for
-    /// the application: it is woken with STOPPING when that generation stops.
+    /// Waits until a task that `push` puts on `target` delivers to `pending`. `caller`: on whose behalf (none: the
+    /// application's); it is woken with STOPPING when that generation stops, and refused with it afterwards. On
+    /// REENTRANT, BUSY and STOPPING nothing was pushed.
     pub(crate) fn wait_for<T: Send + 'static>(
         self: &Arc<Self>,
         target: &Arc<Lane>,
-        generation: u64,
+        turn: Turn,
+        caller: Option<Caller>,
         pending: &Arc<Pending<T>>,
         deadline: Instant,
         push: impl FnOnce() -> Result<()>,
     ) -> Result<T> {
         let waiter: Arc<dyn Wake> = pending.clone();
-        let number = self.waits.lock().begin(current_lane(), target, generation, Some(waiter))?;
-        let outcome = push().and_then(|()| self.waiting(|| pending.wait(deadline)));
-        self.waits.lock().end(number);
-        outcome
+        let guard = self.begin(target, turn, caller, Some(waiter))?;
+        // Not before it can be found by `stop_waits`: one of the two sees the other.
+        if caller.is_some_and(|caller| Seat::phase(caller.seat) == Phase::Stopping) {
+            return Err(Error::new(
+                ErrorKind::Stopping,
+                "the plugin is being disabled: it waits for nobody any more",
+            ));
+        }
+        push()?;
+        guard.let_another_in();
+        pending.wait(deadline)
     }
 
     /// Begins a wait of this thread for `target` that something else ends; over when the guard is dropped.
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Lane>) -> Result<WaitGuard> {
-        let wait = self.waits.lock().begin(current_lane(), target, 0, None)?;
+        let guard = self.begin(target, Turn::Queued, None, None)?;
+        guard.let_another_in();
+        Ok(guard)
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        target: &Arc<Lane>,
+        turn: Turn,
+        caller: Option<Caller>,
+        waiter: Option<Arc<dyn Wake>>,
+    ) -> Result<WaitGuard> {
+        let generation = caller.map_or(0, |caller| caller.generation);
+        let wait = self.waits.lock().begin(current_call(), target, turn, generation, waiter)?;
         let mut guard = WaitGuard { pool: self.clone(), wait, worker: None };
-        guard.worker = self.give_place_away()?;
+        // Threads that are no workers of this pool just wait.
+        if let Some(worker) = current_worker(self.id) {
+            let mut state = self.state.lock();
+            if !state.may_wait(worker, self.options.most / 2) {
+                drop(state);
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    "too many calls of plugins wait inside the host already: try again later",
+                ));
+            }
+            state.change(worker, |member| member.waits += 1);
+            guard.worker = Some(worker);
+        }
         Ok(guard)
     }
 
@@ -171,56 +198,16 @@ impl Pool {
         }
     }
 
-    /// Gives this worker's place to another while `body` waits. Threads that are no workers just wait.
-    fn waiting<R>(self: &Arc<Self>, body: impl FnOnce() -> Result<R>) -> Result<R> {
-        let worker = self.give_place_away()?;
-        let outcome = body();
-        self.take_place_back(worker);
-        outcome
-    }
-
-    fn give_place_away(self: &Arc<Self>) -> Result<Option<u32>> {
-        let Some(number) = current_worker() else { return Ok(None) };
-        let mut state = self.state.lock();
-        if state.workers.values().filter(|member| member.waiting).count() >= self.options.most / 2 {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "too many calls of plugins wait inside the host already: try again later",
-            ));
-        }
-        state.change(number, |member| member.waiting = true);
-        if !state.ready.is_empty() && state.active < self.options.workers {
-            self.wake(&mut state, None);
-        }
-        Ok(Some(number))
-    }
-
-    fn take_place_back(&self, worker: Option<u32>) {
-        if let Some(number) = worker {
-            self.state.lock().change(number, |member| member.waiting = false);
-        }
-    }
-
     /// The worker with this number, while it lives.
     pub(crate) fn worker(&self, number: u32) -> Option<Arc<Worker>> {
         self.records.read().get(&number).cloned()
     }
 
     /// Ends the workers that have run a generation (fresh ones take their place on demand) and then closes its
-    /// library. Returns at once.
+    /// library. Returns at once. The generation has ended: nobody begins to run it any more.
     pub(crate) fn retire(self: &Arc<Self>, retired: Retired) {
         let mut state = self.state.lock();
-        let mut left = HashSet::new();
-        if retired.join {
-            for (number, member) in &mut state.workers {
-                if member.record.has_run(retired.generation) {
-                    member.leaving = true;
-                    member.record.leaving.store(true, Release);
-                    member.record.woken.notify_one();
-                    left.insert(*number);
-                }
-            }
-        }
+        let left = state.let_go(retired.generation, retired.join);
         state.retiring.push(Retiring { left, close: Some(retired.close) });
         self.start_closer(&mut state);
     }
@@ -232,7 +219,7 @@ impl Pool {
         PoolStats {
             workers: state.workers.len(),
             idle: count(|member| member.idle),
-            waiting: count(|member| member.waiting),
+            waiting: count(|member| member.waits > 0),
             stuck: count(|member| member.overdue),
             retired: state.retiring.len(),
         }
@@ -240,27 +227,28 @@ impl Pool {
 
     /// Waits until no generation is left to be closed, or until `deadline`; says which it was.
     pub(crate) fn settle(&self, deadline: Instant) -> bool {
-        let mut state = self.state.lock();
-        while !state.retiring.is_empty() {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return state.retiring.is_empty();
-            }
-        }
-        true
+        self.wait_until(deadline, |state| state.retiring.is_empty())
     }
 
     /// Waits until nothing runs, waits or is ready, or until `deadline`; says which it was.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
+        self.wait_until(deadline, |state| {
+            state.ready.is_empty() && state.workers.values().all(|member| member.idle)
+        })
+    }
+
+    fn wait_until(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
         let mut state = self.state.lock();
-        while !state.ready.is_empty() || state.workers.values().any(|member| !member.idle) {
+        while !reached(&state) {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
-                return false;
+                return reached(&state);
             }
         }
         true
     }
 
-    /// Ends all workers. Those that have not ended by `deadline` are left behind, and what they run is named.
+    /// Ends all workers; what is queued still is not run. Those that have not ended by `deadline` are left behind,
+    /// and what they run is named.
     pub(crate) fn shut_down(self: &Arc<Self>, deadline: Instant) -> Vec<String> {
         let mut state = self.state.lock();
         state.closing = true;
@@ -268,205 +256,28 @@ impl Pool {
             member.record.woken.notify_one();
         }
         self.monitor.notify_one();
-        while !(state.workers.is_empty() && state.retiring.is_empty() && !state.closer) {
+        let over = |state: &State| state.workers.is_empty() && state.retiring.is_empty() && !state.closer;
+        while !over(&state) {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        state.workers.values().filter_map(|member| member.record.describe()).collect()
-    }
-
-    /// A lane has become ready: somebody takes it soon.
-    ///
-    /// One worker serves many lanes without others being woken; more are woken while there is a backlog here, and
-    /// by the monitor where those at work do not get on.
-    pub(super) fn ready(self: &Arc<Self>, lane: &Arc<Lane>) {
-        let mut state = self.state.lock();
-        state.ready.push_back(lane.clone());
-        if state.active == 0 || (state.ready.len() > 8 * state.active && state.active < self.options.workers)
-        {
-            self.wake(&mut state, Some(lane.last_worker.load(Relaxed)));
+        let records: Vec<_> = state.workers.values().map(|member| member.record.clone()).collect();
+        let ending = state.ending.len();
+        let mut helpers = vec![state.monitor.take()];
+        if !state.closer {
+            helpers.push(state.closer_thread.take());
         }
-        if !state.monitor_started && !state.closing {
-            state.monitor_started = true;
-            monitor::start(self);
-        } else if state.monitor_asleep {
-            self.monitor.notify_one();
+        drop(state);
+        for helper in helpers.into_iter().flatten() {
+            // It has left its loop, or does so at once.
+            let _ = helper.join();
         }
-    }
-
-    /// Wakes an idle worker, `preferred` if it is idle, or makes one.
-    pub(super) fn wake(self: &Arc<Self>, state: &mut State, preferred: Option<u32>) {
-        let at = preferred.and_then(|number| state.idle.iter().position(|idle| *idle == number));
-        let number = match at {
-            Some(at) => Some(state.idle.remove(at)),
-            None => state.idle.pop(),
-        };
-        if let Some(number) = number {
-            state.change(number, |member| member.idle = false);
-            if let Some(member) = state.workers.get(&number) {
-                member.record.woken.notify_one();
-            }
-        } else if state.workers.len() < self.options.most && !state.closing {
-            self.spawn(state);
+        let mut left: Vec<_> = records.iter().filter_map(|record| record.describe()).collect();
+        if ending > 0 {
+            left.push(format!("{ending} threads that run a plugin's thread-exit destructors"));
         }
-    }
-
-    fn spawn(self: &Arc<Self>, state: &mut State) {
-        // Without a slot no context could be opened; the lanes stay ready, and the monitor tries again.
-        let Some(slot) = Slot::take() else { return };
-        state.last_number += 1;
-        let number = state.last_number;
-        let record = Arc::new(Worker::new(number));
-        let (pool, mine) = (self.clone(), record.clone());
-        let thread = thread::Builder::new().name(format!("pintle-{number}")).spawn(move || {
-            pool.work(&mine, slot);
-            number
-        });
-        let Ok(thread) = thread else { return };
-        self.records.write().insert(number, record.clone());
-        let member = Member {
-            record,
-            thread: Some(thread),
-            idle: false,
-            waiting: false,
-            overdue: false,
-            leaving: false,
-        };
-        state.workers.insert(number, member);
-        state.active += 1;
-    }
-
-    /// A worker's life.
-    fn work(self: &Arc<Self>, me: &Arc<Worker>, mut slot: Slot) {
-        let mut noted = Vec::new();
-        while let Some(lane) = self.next(me) {
-            lane.last_worker.store(me.number, Relaxed);
-            let mut from_ready = true;
-            for _ in 0..BATCH {
-                let Some(task) = lane.begin(from_ready) else { break };
-                from_ready = false;
-                self.run(me, &lane, &task, &mut Run::new(me, &mut slot, &mut noted));
-                if me.leaving.load(Acquire) {
-                    break;
-                }
-            }
-            lane.leave();
-        }
-    }
-
-    fn run(self: &Arc<Self>, me: &Arc<Worker>, lane: &Arc<Lane>, task: &Arc<dyn Task>, run: &mut Run<'_>) {
-        me.set_task(lane, task);
-        let outcome = as_call_of(me, lane, || catch_unwind(AssertUnwindSafe(|| task.run(run))));
-        let overdue = me.clear_task();
-        if overdue {
-            self.state.lock().change(me.number, |member| member.overdue = false);
-        }
-        lane.end(overdue);
-        if overdue {
-            self.report.resumed(lane, &task.describe());
-        }
-        if let Err(panic) = outcome {
-            drop(run.leave());
-            self.report.failed(&task.describe(), panic_text(&*panic));
-        }
-    }
-
-    /// The next lane for this worker; `None` when it is to end.
-    fn next(self: &Arc<Self>, me: &Arc<Worker>) -> Option<Arc<Lane>> {
-        let mut state = self.state.lock();
-        loop {
-            let leaving = state.workers.get(&me.number).is_none_or(|member| member.leaving);
-            if leaving || state.closing {
-                self.end(&mut state, me.number);
-                return None;
-            }
-            if let Some(lane) = state.ready.pop_front() {
-                return Some(lane);
-            }
-            if state.idle.len() >= self.options.workers {
-                // More than the usual number had been needed, and no longer are.
-                self.end(&mut state, me.number);
-                return None;
-            }
-            state.idle.push(me.number);
-            state.change(me.number, |member| member.idle = true);
-            if state.active == 0 {
-                // For those who wait until nothing is left to do.
-                self.changed.notify_all();
-            }
-            while state.workers.get(&me.number).is_some_and(|member| member.idle && !member.leaving)
-                && !state.closing
-            {
-                me.woken.wait(&mut state);
-            }
-            let number = me.number;
-            if state.workers.get(&number).is_some_and(|member| member.idle) {
-                state.idle.retain(|idle| *idle != number);
-                state.change(number, |member| member.idle = false);
-            }
-        }
-    }
-
-    /// This worker's thread is about to end: somebody else joins it.
-    fn end(self: &Arc<Self>, state: &mut State, number: u32) {
-        let leaving_work = {
-            state.change(number, |member| member.idle = false);
-            self.records.write().remove(&number);
-            let member = state.workers.remove(&number);
-            state.active -= 1;
-            state.ended.extend(member.and_then(|member| member.thread));
-            !state.ready.is_empty()
-        };
-        if leaving_work && state.active == 0 {
-            self.wake(state, None);
-        }
-        self.start_closer(state);
-        self.changed.notify_all();
-    }
-
-    fn start_closer(self: &Arc<Self>, state: &mut State) {
-        if state.closer {
-            return;
-        }
-        let pool = self.clone();
-        state.closer =
-            thread::Builder::new().name("pintle-closer".into()).spawn(move || pool.join_and_close()).is_ok();
-    }
-
-    /// Joins workers that end and closes what has then nobody left that ran it; ends when there is nothing to do.
-    fn join_and_close(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        loop {
-            let ended = std::mem::take(&mut state.ended);
-            if !ended.is_empty() {
-                let joined: Vec<u32> = MutexGuard::unlocked(&mut state, || {
-                    ended.into_iter().filter_map(|t| t.join().ok()).collect()
-                });
-                for retiring in &mut state.retiring {
-                    retiring.left.retain(|number| !joined.contains(number));
-                }
-            }
-            let closable: Vec<_> = state
-                .retiring
-                .iter_mut()
-                .filter(|retiring| retiring.left.is_empty())
-                .filter_map(|retiring| retiring.close.take())
-                .collect();
-            if closable.is_empty() && state.ended.is_empty() {
-                state.closer = false;
-                self.changed.notify_all();
-                return;
-            }
-            MutexGuard::unlocked(&mut state, || {
-                for close in closable {
-                    // A library's own destructors run here; a panic of the host's part is no reason to stop.
-                    let _ = catch_unwind(AssertUnwindSafe(close));
-                }
-            });
-            state.retiring.retain(|retiring| retiring.close.is_some());
-            self.changed.notify_all();
-        }
+        left
     }
 }
 
@@ -474,37 +285,28 @@ impl Pool {
 pub(crate) struct WaitGuard {
     pool: Arc<Pool>,
     wait: u64,
+    /// The worker whose place it gives to another.
     worker: Option<u32>,
 }
 
-impl Drop for WaitGuard {
-    fn drop(&mut self) {
-        self.pool.take_place_back(self.worker);
-        self.pool.waits.lock().end(self.wait);
-    }
-}
-
-impl State {
-    /// Changes a member and keeps `active` right.
-    pub(super) fn change(&mut self, number: u32, change: impl FnOnce(&mut Member)) {
-        let Some(member) = self.workers.get_mut(&number) else { return };
-        let before = member.is_active();
-        change(member);
-        match (before, member.is_active()) {
-            (false, true) => self.active += 1,
-            (true, false) => self.active -= 1,
-            _ => {}
+impl WaitGuard {
+    /// The worker of this wait does not get on: another one takes what is ready.
+    fn let_another_in(&self) {
+        if self.worker.is_some() {
+            let mut state = self.pool.state.lock();
+            if !state.ready.is_empty() && state.active < self.pool.options.workers {
+                self.pool.wake(&mut state, None);
+            }
         }
     }
 }
 
-impl Member {
-    pub(super) fn is_active(&self) -> bool {
-        !(self.idle || self.waiting || self.overdue)
-    }
-
-    pub(super) fn set_overdue(&mut self) {
-        self.overdue = true;
+impl Drop for WaitGuard {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker {
+            self.pool.state.lock().change(worker, |member| member.waits -= 1);
+        }
+        self.pool.waits.lock().end(self.wait);
     }
 }
 
@@ -516,3 +318,6 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic without a text")
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,8 @@ use crate::{
 /// How many registrations of one kind a generation may have.
 const MOST: usize = 1024;
 
-/// One registration. None of its functions runs code of a plugin, but `release`.
+/// One registration. None of its functions runs code of a plugin, but `release`. Those that are called with the register
+/// locked may take the locks of engines, which never call into a register with a lock of theirs held.
 pub(crate) trait Entry: Any + Send + Sync {
     /// What it is: `subscription`, `job`, `held context`, `logger`.
     fn kind(&self) -> &'static str;
@@ -20,7 +21,13 @@ pub(crate) trait Entry: Any + Send + Sync {
     /// Whether its handler may be called. Called with the register locked.
     fn set_live(&self, _live: bool) {}
 
-    /// Takes it out of its engine: no new call of it begins.
+    /// Its owner has been told that it is registered: from here on `release` is to be called. With the register locked.
+    fn confirm(&self) {}
+
+    /// No new call of it begins. With the register locked, so that whoever finds it ended finds it shut.
+    fn shut(&self) {}
+
+    /// Takes it out of its engine. After `shut`, with nothing locked.
     fn end(&self) {}
 
     /// Whether the plugin is to be told when it has ended.
@@ -71,7 +78,7 @@ impl Register {
     }
 
     /// Adds a registration and gives its handle. STOPPING from the start of `disable`; QUOTA at 1,024 of a kind.
-    /// On an error the caller ends the entry.
+    /// On an error the caller ends the entry. What can still fail afterwards is confirmed when it has not.
     pub(crate) fn add(&self, entry: Arc<dyn Entry>) -> Result<u64> {
         let handle = next_handle();
         self.add_as(handle, entry).map(|()| handle)
@@ -104,14 +111,20 @@ impl Register {
         Ok(())
     }
 
-    /// Tells the registration of this handle again whether it is live; false if it has been drained.
-    pub(crate) fn refresh(&self, handle: u64) -> bool {
+    /// The registration of this handle has succeeded in its engine too: tells it, and whether it is live. STOPPING if
+    /// it was drained meanwhile, CONFLICT if it was ended: then it is not released.
+    pub(crate) fn confirm(&self, handle: u64) -> Result<()> {
         let state = self.state.lock();
-        let held = state.entries.get(&handle);
-        if let Some(held) = held {
+        if let Some(held) = state.entries.get(&handle) {
+            held.entry.confirm();
             held.entry.set_live(state.live);
+            return Ok(());
         }
-        held.is_some()
+        Err(if state.stopping {
+            Error::new(ErrorKind::Stopping, "the plugin is being disabled")
+        } else {
+            Error::new(ErrorKind::Conflict, "another registration took its place while it was made")
+        })
     }
 
     /// The registration of this handle, if it is one of `T`.
@@ -126,6 +139,7 @@ impl Register {
         let entry = state.entries.get(&handle)?.entry.clone();
         let found: Arc<T> = (entry.clone() as Arc<dyn Any + Send + Sync>).downcast().ok()?;
         state.entries.remove(&handle);
+        found.shut();
         if entry.needs_release() {
             state.ended.push(entry);
         }
@@ -140,6 +154,7 @@ impl Register {
         let handle =
             state.entries.iter().find(|(_, held)| Arc::ptr_eq(&held.entry, entry)).map(|(handle, _)| *handle);
         let Some(held) = handle.and_then(|handle| state.entries.remove(&handle)) else { return };
+        entry.shut();
         state.ended.push(held.entry);
         drop(state);
         entry.end();
@@ -200,7 +215,12 @@ impl Register {
     fn drain_where(&self, which: impl Fn(&Held) -> bool) {
         let drained: Vec<_> = {
             let mut state = self.state.lock();
-            state.entries.extract_if(|_, held| which(held)).map(|(_, held)| held.entry).collect()
+            state
+                .entries
+                .extract_if(|_, held| which(held))
+                .map(|(_, held)| held.entry)
+                .inspect(|entry| entry.shut())
+                .collect()
         };
         for entry in drained {
             entry.end();
@@ -212,5 +232,111 @@ impl Register {
     /// How many registrations there are.
     pub(crate) fn len(&self) -> usize {
         self.state.lock().entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sync::Mutex, *};
+
+    /// Writes down what is done to it.
+    struct Noted(&'static str, Arc<Mutex<Vec<String>>>);
+
+    impl Noted {
+        fn note(&self, what: &str) {
+            self.1.lock().push(format!("{} {what}", self.0));
+        }
+    }
+
+    impl Entry for Noted {
+        fn kind(&self) -> &'static str {
+            "probe"
+        }
+        fn set_live(&self, live: bool) {
+            self.note(if live { "live" } else { "asleep" });
+        }
+        fn confirm(&self) {
+            self.note("confirm");
+        }
+        fn shut(&self) {
+            self.note("shut");
+        }
+        fn end(&self) {
+            self.note("end");
+        }
+        fn needs_release(&self) -> bool {
+            true
+        }
+        fn release(&self) {
+            self.note("release");
+        }
+    }
+
+    fn register() -> (Register, Arc<Mutex<Vec<String>>>) {
+        (Register::new(1).expect("a seat is free"), Arc::default())
+    }
+
+    fn notes(of: &Mutex<Vec<String>>) -> Vec<String> {
+        std::mem::take(&mut of.lock())
+    }
+
+    #[test]
+    fn what_is_registered_since_enable_goes_with_disable_and_the_rest_stays() {
+        let (register, noted) = register();
+        register.add(Arc::new(Noted("a", noted.clone()))).expect("load registers");
+        register.begin_enable();
+        register.add(Arc::new(Noted("b", noted.clone()))).expect("enable registers");
+        register.go_live();
+        assert_eq!(noted.lock().len(), 2, "both are live");
+        notes(&noted);
+        register.stop();
+        let refused = register.add(Arc::new(Noted("c", noted.clone())));
+        assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Stopping));
+        notes(&noted);
+        register.drain_since_enable();
+        assert_eq!(notes(&noted), ["b shut", "b end", "b release"]);
+        assert_eq!(register.len(), 1);
+        register.begin_enable();
+        register.go_live();
+        assert_eq!(notes(&noted), ["a live"]);
+        register.drain();
+        assert_eq!(notes(&noted), ["a shut", "a end", "a release"]);
+    }
+
+    #[test]
+    fn what_was_ended_one_by_one_is_shut_before_it_can_be_released_and_released_once() {
+        let (register, noted) = register();
+        let handle = register.add(Arc::new(Noted("a", noted.clone()))).expect("it is taken");
+        assert!(register.end::<Noted>(handle).is_some());
+        assert!(register.end::<Noted>(handle).is_none());
+        register.release_ended();
+        register.drain();
+        assert_eq!(notes(&noted), ["a shut", "a end", "a release"]);
+    }
+
+    #[test]
+    fn a_registration_that_was_drained_before_it_was_made_is_refused() {
+        let (register, noted) = register();
+        let first = register.add(Arc::new(Noted("a", noted.clone()))).expect("it is taken");
+        assert!(register.confirm(first).is_ok());
+        assert_eq!(notes(&noted), ["a confirm", "a asleep"]);
+        let second: Arc<dyn Entry> = Arc::new(Noted("b", noted.clone()));
+        let handle = register.add(second.clone()).expect("it is taken");
+        register.end_entry(&second);
+        assert_eq!(register.confirm(handle).map_err(|error| error.kind()), Err(ErrorKind::Conflict));
+        register.stop();
+        register.drain();
+        assert_eq!(register.confirm(first).map_err(|error| error.kind()), Err(ErrorKind::Stopping));
+    }
+
+    #[test]
+    fn there_are_at_most_1024_of_a_kind() {
+        let (register, noted) = register();
+        for _ in 0..MOST {
+            register.add(Arc::new(Noted("a", noted.clone()))).expect("there is room");
+        }
+        let refused = register.add(Arc::new(Noted("b", noted.clone())));
+        assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Quota));
+        assert_eq!(register.len(), MOST);
     }
 }

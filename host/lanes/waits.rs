@@ -1,51 +1,82 @@
 //! Who waits for whom: refuses a wait that only the waiter itself could end, before it begins.
 //!
-//! A call that waits occupies a place in its own lane until the other lane answers. The other lane can answer if
-//! it has a free place, or if one of the calls that occupy it does not wait, or waits for a lane that can answer.
-//! If none of that is so, the new wait would close a circle. Every circle is closed by the last of its waits, and
-//! that one is refused.
+//! A call that waits occupies a place in its own lane until all that it waits for has come. A lane has a place for
+//! one more task if one is free, or when one of the calls that occupy it returns; for a task that runs alone, or
+//! behind one, all of them have to return. A call returns if it does not wait, or if everything that it waits for
+//! can come. What cannot be shown to end in this way is a circle. Every circle is closed by the last of its waits,
+//! and that one is refused.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    lane::{Lane, Occupied},
+    pending::Wake,
+    worker::Place,
 };
-
-use super::{lane::Lane, pending::Wake};
 use crate::error::{Error, ErrorKind, Result};
+
+/// What is waited for in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// A task of its queue.
+    Queued,
+    /// A task that runs when nothing else does.
+    Alone,
+}
 
 /// The waits of a pool's calls. Under the pool's lock for waits, which is taken before any lane's.
 #[derive(Default)]
 pub(super) struct Waits {
     last: u64,
     waits: HashMap<u64, Wait>,
-    /// By the lane that is occupied: what its calls wait for.
-    edges: HashMap<u64, Vec<(u64, Arc<Lane>)>>,
+    /// By the lane that is occupied: its calls that wait, by their worker, and what for.
+    calls: HashMap<u64, HashMap<Place, Vec<Goal>>>,
 }
 
 struct Wait {
-    from: Option<u64>,
+    from: Option<(u64, Place)>,
     generation: u64,
     /// None: it cannot be woken, and its own deadline ends it.
     waiter: Option<Arc<dyn Wake>>,
 }
 
+/// One thing that a call waits for.
+#[derive(Clone)]
+struct Goal {
+    wait: u64,
+    lane: Arc<Lane>,
+    turn: Turn,
+}
+
+/// A goal as a circle is looked for.
+struct Node {
+    key: (u64, Turn),
+    lane: Occupied,
+    /// For each call of the lane that waits: the nodes that it waits for.
+    calls: Vec<Vec<usize>>,
+    comes: bool,
+}
+
 impl Waits {
-    /// Notes that a call of lane `from` (none: no call) of `generation` will wait for `target`. REENTRANT if it
-    /// would wait for itself.
+    /// Notes that the call at `from` (its lane and its worker; none: no call) of `generation` will wait for a turn in
+    /// `lane`. REENTRANT if it would wait for itself.
     pub(super) fn begin(
         &mut self,
-        from: Option<u64>,
-        target: &Arc<Lane>,
+        from: Option<(u64, Place)>,
+        lane: &Arc<Lane>,
+        turn: Turn,
         generation: u64,
         waiter: Option<Arc<dyn Wake>>,
     ) -> Result<u64> {
         self.last += 1;
-        let number = self.last;
-        if let Some(from) = from {
-            self.edges.entry(from).or_default().push((number, target.clone()));
-            if !self.can_answer(target, &mut HashSet::new()) {
-                self.forget_edge(from, number);
-                let name = target.name().clone();
+        let wait = self.last;
+        self.waits.insert(wait, Wait { from, generation, waiter });
+        if let Some((occupied, place)) = from {
+            let goal = Goal { wait, lane: lane.clone(), turn };
+            self.calls.entry(occupied).or_default().entry(place).or_default().push(goal.clone());
+            if !self.can_come(&goal) {
+                self.end(wait);
+                let name = lane.name().clone();
                 return Err(Error::lazy(ErrorKind::Reentrant, move || {
                     format!(
                         "plugin \"{name}\" cannot answer before this very call returns, so waiting for it would never end: do not wait for one's own lane or for a plugin that waits for this call"
@@ -53,14 +84,21 @@ impl Waits {
                 }));
             }
         }
-        self.waits.insert(number, Wait { from, generation, waiter });
-        Ok(number)
+        Ok(wait)
     }
 
     /// The wait is over.
-    pub(super) fn end(&mut self, number: u64) {
-        if let Some(Wait { from: Some(from), .. }) = self.waits.remove(&number) {
-            self.forget_edge(from, number);
+    pub(super) fn end(&mut self, wait: u64) {
+        let Some(Wait { from: Some((occupied, place)), .. }) = self.waits.remove(&wait) else { return };
+        let Some(calls) = self.calls.get_mut(&occupied) else { return };
+        if let Some(goals) = calls.get_mut(&place) {
+            goals.retain(|goal| goal.wait != wait);
+            if goals.is_empty() {
+                calls.remove(&place);
+            }
+        }
+        if calls.is_empty() {
+            self.calls.remove(&occupied);
         }
     }
 
@@ -73,21 +111,52 @@ impl Waits {
             .collect()
     }
 
-    fn forget_edge(&mut self, from: u64, number: u64) {
-        if let Some(edges) = self.edges.get_mut(&from) {
-            edges.retain(|(edge, _)| *edge != number);
-            if edges.is_empty() {
-                self.edges.remove(&from);
+    /// How many waits are under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waits.len()
+    }
+
+    fn can_come(&self, goal: &Goal) -> bool {
+        let mut nodes = Vec::new();
+        self.reach(goal, &mut nodes);
+        // Those found last depend on nobody or on those found before, so that a chain is settled in one round.
+        loop {
+            let mut settled = true;
+            for at in (0..nodes.len()).rev() {
+                if !nodes[at].comes && nodes[at].can_come(&nodes) {
+                    nodes[at].comes = true;
+                    settled = false;
+                }
+            }
+            if nodes[0].comes || settled {
+                return nodes[0].comes;
             }
         }
     }
 
-    fn can_answer(&self, lane: &Arc<Lane>, seen: &mut HashSet<u64>) -> bool {
-        if !seen.insert(lane.id()) {
-            return false;
+    /// The node of `goal`, with all that it depends on.
+    fn reach(&self, goal: &Goal, nodes: &mut Vec<Node>) -> usize {
+        let key = (goal.lane.id(), goal.turn);
+        if let Some(at) = nodes.iter().position(|node| node.key == key) {
+            return at;
         }
-        let (room, running) = lane.has_room();
-        let waits = self.edges.get(&lane.id()).map_or(&[][..], Vec::as_slice);
-        room || running as usize > waits.len() || waits.iter().any(|(_, next)| self.can_answer(next, seen))
+        let at = nodes.len();
+        nodes.push(Node { key, lane: goal.lane.occupied(), calls: Vec::new(), comes: false });
+        let calls = self.calls.get(&key.0);
+        let calls = calls.into_iter().flat_map(HashMap::values);
+        let calls = calls.map(|goals| goals.iter().map(|goal| self.reach(goal, nodes)).collect()).collect();
+        nodes[at].calls = calls;
+        at
+    }
+}
+
+impl Node {
+    fn can_come(&self, nodes: &[Node]) -> bool {
+        let returns = |goals: &Vec<usize>| goals.iter().all(|goal| nodes[*goal].comes);
+        if self.key.1 == Turn::Alone || self.lane.alone_waits {
+            return self.calls.iter().all(returns);
+        }
+        self.lane.has_room || self.lane.running > self.calls.len() || self.calls.iter().any(returns)
     }
 }

@@ -2,37 +2,44 @@
 
 use std::{
     cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::*},
-    },
+    sync::{Arc, atomic::Ordering::*},
     time::Duration,
 };
 
 use super::{
     lane::{Lane, Task},
-    sync::{Condvar, Mutex},
+    sync::{AtomicBool, AtomicU64, Condvar, Mutex, thread_local},
 };
 use crate::identity::{Scope, Seat, Slot};
 
+/// A worker, among those of all pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pool: u64,
+    worker: u32,
+}
+
 thread_local! {
-    /// The worker that this thread is, and the lane whose call it runs; 0: none.
-    static CURRENT: Cell<(u32, u64)> = const { Cell::new((0, 0)) };
+    /// The lane whose call this thread runs, and the worker that it is; lane 0: none.
+    static CURRENT: Cell<(u64, Place)> = const { Cell::new(NO_CALL) };
 }
 
-/// The lane whose call this thread runs, if it is a worker in a call.
-pub(super) fn current_lane() -> Option<u64> {
-    Some(CURRENT.get().1).filter(|lane| *lane != 0)
+const NO_CALL: (u64, Place) = (0, Place { pool: 0, worker: 0 });
+
+/// The lane whose call this thread runs, and the worker that it is, if it is one in a call.
+pub(super) fn current_call() -> Option<(u64, Place)> {
+    Some(CURRENT.with(Cell::get)).filter(|(lane, _)| *lane != 0)
 }
 
-/// The number of the worker that this thread is, if it is one in a call.
-pub(super) fn current_worker() -> Option<u32> {
-    Some(CURRENT.get().0).filter(|worker| *worker != 0)
+/// The number of the worker of this pool that this thread is, if it is one in a call.
+pub(super) fn current_worker(pool: u64) -> Option<u32> {
+    current_call().filter(|(_, place)| place.pool == pool).map(|(_, place)| place.worker)
 }
 
 /// The record of one worker, shared with the pool and with those who ask about its running call.
 pub(crate) struct Worker {
     pub(super) number: u32,
+    pool: u64,
     /// Waited on with the pool's lock.
     pub(super) woken: Condvar,
     /// Counts starts and ends of tasks: odd while one runs.
@@ -79,9 +86,10 @@ pub(crate) struct Outcome {
 }
 
 impl Worker {
-    pub(super) fn new(number: u32) -> Self {
+    pub(super) fn new(number: u32, pool: u64) -> Self {
         Self {
             number,
+            pool,
             woken: Condvar::new(),
             steps: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
@@ -133,34 +141,47 @@ impl Worker {
         std::mem::take(&mut *self.task.lock()).overdue
     }
 
-    /// Marks the task as overdue if it is still the one of `step`, has run for `after` and may not, and was not
-    /// marked before.
-    pub(super) fn overdue_after(&self, step: u64, after: Duration) -> Option<(Arc<Lane>, String)> {
+    /// Marks the task as overdue and gives it, if it is still the one of `step`, has run for `after` and may not, and
+    /// was not marked before. With the pool locked, so that the task's end waits until the pool knows.
+    pub(super) fn look(&self, step: u64, after: Duration) -> Option<(Arc<Lane>, Arc<dyn Task>)> {
         let mut current = self.task.lock();
         if current.overdue || self.steps.load(Acquire) != step {
             return None;
         }
-        let (lane, task) = current.task.as_ref()?;
-        if after < task.deadline().unwrap_or(lane.deadline()) {
+        let (lane, task) = current.task.clone()?;
+        if after < may_take(&lane, &*task) {
             return None;
         }
-        let found = (lane.clone(), task.describe());
         lane.mark_overdue();
         current.overdue = true;
-        Some(found)
+        Some((lane, task))
+    }
+
+    /// How long its task may go on that has run for `after`.
+    pub(super) fn left(&self, after: Duration) -> Duration {
+        let current = self.task.lock();
+        let most = current.task.as_ref().map_or(Duration::MAX, |(lane, task)| may_take(lane, &**task));
+        most.saturating_sub(after)
     }
 
     /// What it runs, and of whom.
     pub(super) fn describe(&self) -> Option<String> {
-        let current = self.task.lock();
-        let (lane, task) = current.task.as_ref()?;
+        let (lane, task) = self.task.lock().task.clone()?;
         Some(format!("plugin \"{}\" in {}", lane.name(), task.describe()))
     }
 
-    /// Whether this thread has run code of a generation, so that its library may have left destructors on it.
-    pub(super) fn has_run(&self, generation: u64) -> bool {
-        self.generations.lock().contains(&generation)
+    /// Whether this thread has run code of a generation, so that its library may have left destructors on it. The
+    /// generation is over, and not asked for again.
+    pub(super) fn forget(&self, generation: u64) -> bool {
+        let mut generations = self.generations.lock();
+        let before = generations.len();
+        generations.retain(|noted| *noted != generation);
+        generations.len() < before
     }
+}
+
+fn may_take(lane: &Lane, task: &dyn Task) -> Duration {
+    task.deadline().unwrap_or_else(|| lane.deadline())
 }
 
 /// What a task is given of its worker.
@@ -227,10 +248,10 @@ impl<'w> Run<'w> {
 
 /// Runs `body` as a call of `lane` on this thread.
 pub(super) fn as_call_of<R>(worker: &Worker, lane: &Arc<Lane>, body: impl FnOnce() -> R) -> R {
-    CURRENT.set((worker.number, lane.id()));
+    CURRENT.with(|current| current.set((lane.id(), Place { pool: worker.pool, worker: worker.number })));
     worker.steps.fetch_add(1, Release);
     let result = body();
     worker.steps.fetch_add(1, Release);
-    CURRENT.set((0, 0));
+    CURRENT.with(|current| current.set(NO_CALL));
     result
 }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Entry, Plugins,
+    Plugins,
+    entry::Entry,
     generation::{Answer, Generation},
     library::Request,
 };
@@ -11,7 +12,7 @@ use crate::{
     boundary::{Core, Message, Router},
     error::{Error, ErrorKind, Result},
     identity::Tenant,
-    lanes::{Pending, Run, Task},
+    lanes::{Lane, Pending, Promise, Run, Task, Turn},
 };
 
 impl Router for Plugins {
@@ -19,7 +20,9 @@ impl Router for Plugins {
         let Message { service, major, method, .. } = message;
         let provider = self.provider(service, major)?;
         let (generation, lane) = provider.enabled()?;
-        let methods = &generation.manifest().provides[service].methods;
+        // Another generation than the one that `provider` looked at may provide less.
+        let provided = generation.manifest().provides.get(service);
+        let methods = provided.map_or(&[][..], |provided| provided.methods.as_slice());
         if !methods.iter().any(|known| known == method) {
             let (id, method, service) = (provider.id().clone(), method.to_owned(), service.to_owned());
             let known = methods.join(", ");
@@ -29,7 +32,7 @@ impl Router for Plugins {
         }
         drop(generation);
         let core = self.core();
-        let pending = Arc::new(Pending::new());
+        let (pending, promise) = Pending::pair();
         let task = Arc::new(CallTask {
             core,
             provider: provider.clone(),
@@ -41,10 +44,11 @@ impl Router for Plugins {
             tenant: message.tenant,
             depth: message.depth,
             deadline: message.deadline,
-            pending: pending.clone(),
+            lane: lane.clone(),
+            promise,
         });
-        let answer =
-            core.pool.wait_for(&lane, message.generation, &pending, message.deadline, || lane.push(task));
+        let push = || lane.push(task);
+        let answer = core.pool.wait_for(&lane, Turn::Queued, message.from, &pending, message.deadline, push);
         answer.unwrap_or_else(|error| match error.kind() {
             ErrorKind::Timeout => {
                 let (id, service, method) = (provider.id().clone(), service.to_owned(), method.to_owned());
@@ -69,21 +73,28 @@ struct CallTask {
     tenant: Tenant,
     depth: u16,
     deadline: Instant,
-    pending: Arc<Pending<Result<Vec<u8>>>>,
+    /// Where it stands in line.
+    lane: Arc<Lane>,
+    promise: Promise<Result<Vec<u8>>>,
 }
 
 impl Task for CallTask {
     fn run(&self, run: &mut Run<'_>) {
-        if self.pending.is_given_up() {
+        if self.promise.is_given_up() {
             return;
         }
         let answer = match self.provider.enabled() {
-            Ok((generation, _)) => self.ask(&generation, run),
+            // Between generations a plugin may get another lane; what stood in the old one is not alone with it.
+            Ok((generation, lane)) if Arc::ptr_eq(&lane, &self.lane) => self.ask(&generation, run),
+            Ok(_) => Some(Err(Error::new(
+                ErrorKind::Unavailable,
+                "the plugin was loaded anew with another concurrency before it could answer: call again",
+            ))),
             Err(error) => Some(Err(error)),
         };
         if let Some(answer) = answer {
             // If nobody waits any more there is nobody to tell.
-            let _ = self.pending.finish(answer);
+            let _ = self.promise.finish(answer);
         }
     }
 
@@ -101,8 +112,9 @@ impl CallTask {
             method: &self.method,
             data: &self.data,
         };
-        let deadline = self.deadline.saturating_duration_since(self.core.epoch).as_millis() as i64;
+        // Rounded up, so that nobody is told that a caller has given up who has not.
+        let deadline = self.deadline.saturating_duration_since(self.core.epoch).as_millis() as i64 + 1;
         let answer = Answer { tenant: &self.tenant, depth: self.depth, deadline, request };
-        generation.answer(run, &answer, |ctx| self.pending.start(ctx))
+        generation.answer(run, &answer, |ctx| self.promise.start(ctx))
     }
 }

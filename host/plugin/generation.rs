@@ -1,7 +1,10 @@
 //! One loaded copy of one library, and the steps of its life. Every step runs on the plugin's lane, alone.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::*},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,7 +19,7 @@ use crate::{
     boundary::{PluginRecord, answered, counted},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
-    lanes::{About, Pending, Register, Retired, Run, Task},
+    lanes::{About, Pending, Register, Retired, Run, Task, Turn},
     services::config::PluginConfig,
 };
 
@@ -29,9 +32,13 @@ pub(crate) struct Generation {
     state: State,
     grants: &'static Grants,
     register: Arc<Register>,
-    /// What was counted for its seat before it had it: calls, and failures.
-    counted_before: (u64, u64),
     own: Mutex<Own>,
+    /// What was counted for its seat before it had it.
+    counted_before: (u64, u64),
+    /// `enable` has returned OK and `disable` has not run since.
+    enabled: AtomicBool,
+    /// `unload` has run, perhaps after everybody had given up waiting for it.
+    over: AtomicBool,
 }
 
 /// The plugin's own context.
@@ -88,8 +95,10 @@ impl Generation {
         run.note(number, seat);
         let (library, refusal) = match Library::open(&staged.library, &manifest) {
             Ok(library) => (library, None),
-            Err(Refused { error, library: Some(library) }) => (library, Some(error)),
-            Err(Refused { error, library: None }) => return Err(error),
+            Err(refused) => match *refused {
+                Refused { error, library: Some(library) } => (library, Some(error)),
+                Refused { error, library: None } => return Err(error),
+            },
         };
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
         let mapped =
@@ -106,8 +115,19 @@ impl Generation {
         let outcome = run.leave();
         slot.set_worker(None);
         let own = Mutex::new(Own { slot, ctx });
-        let generation =
-            Arc::new(Self { number, record, manifest, mapped, state, grants, register, counted_before, own });
+        let generation = Arc::new(Self {
+            number,
+            record,
+            manifest,
+            mapped,
+            state,
+            grants,
+            register,
+            own,
+            counted_before,
+            enabled: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        });
         match answered(status, outcome.error, "`load`") {
             Ok(()) => Ok(generation),
             Err(error) => {
@@ -126,7 +146,10 @@ impl Generation {
             me.register.begin_enable();
             let outcome = me.lifecycle(run, "`enable`", |ctx| me.mapped.library.enable(me.state, ctx));
             match &outcome {
-                Ok(()) => me.register.go_live(),
+                Ok(()) => {
+                    me.enabled.store(true, Release);
+                    me.register.go_live();
+                }
                 Err(_) => {
                     me.register.stop();
                     me.register.drain_since_enable();
@@ -149,22 +172,21 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         let me = self.clone();
-        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
         let late = self.clone();
+        let step = move |run: &mut Run<'_>| me.disable_here(run);
+        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
         let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
-        on_lane_or_late(
-            self.record,
-            "disable",
-            deadline,
-            move |run| me.disable_here(run),
-            |_, _| (),
-            never_begun,
-        )?
+        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
+        // One that nobody could wait for may have ended while this one stood in line.
+        if !self.is_enabled() {
+            return Ok(());
+        }
         let outcome = self.lifecycle(run, "`disable`", |ctx| self.mapped.library.disable(self.state, ctx));
         self.register.drain_since_enable();
+        self.enabled.store(false, Release);
         outcome
     }
 
@@ -174,15 +196,24 @@ impl Generation {
         self.register.stop();
         let record = self.record;
         let me = self;
-        let step = move |run: &mut Run<'_>| {
-            me.unload_here(run);
-            me
+        let step = move |run: &mut Run<'_>| me.unload_here(run).then_some(me);
+        let undo = |late: Option<Arc<Self>>, _: &mut Run<'_>| {
+            if let Some(late) = late {
+                late.retire();
+            }
         };
-        let undo = |late: Arc<Self>, _: &mut Run<'_>| late.retire();
-        on_lane(record, "unload", deadline, step, undo).map(|generation| generation.retire())
+        let unloaded = on_lane(record, "unload", deadline, step, undo)?;
+        if let Some(unloaded) = unloaded {
+            unloaded.retire();
+        }
+        Ok(())
     }
 
-    fn unload_here(&self, run: &mut Run<'_>) {
+    /// False if it was unloaded already, by one that nobody could wait for.
+    fn unload_here(&self, run: &mut Run<'_>) -> bool {
+        if self.is_over() {
+            return false;
+        }
         self.register.stop();
         // Handed back before `unload`, as promised, and with the contexts still valid.
         run.note(self.number, self.register.seat().index());
@@ -192,6 +223,7 @@ impl Generation {
             pintle_abi::PINTLE_OK
         });
         self.end_here();
+        true
     }
 
     /// Ends contexts and registrations: from here on everything of it is stale.
@@ -200,6 +232,7 @@ impl Generation {
         self.register.drain();
         self.own.lock().slot.close();
         self.record.end(self.number);
+        self.over.store(true, Release);
     }
 
     /// Offers a new config.
@@ -248,6 +281,22 @@ impl Generation {
         self.record
     }
 
+    /// Whether `enable` has returned OK and `disable` has not run since.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Acquire)
+    }
+
+    /// Whether `unload` has run.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Acquire)
+    }
+
+    /// How many calls it has made to the host, and how many of them failed.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let (calls, failures) = counted(self.register.seat().index());
+        (calls - self.counted_before.0, failures - self.counted_before.1)
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -258,11 +307,6 @@ impl Generation {
 
     pub(crate) fn register(&self) -> &Arc<Register> {
         &self.register
-    }
-
-    /// What was counted for its seat before it had it.
-    pub(crate) fn counted_before(&self) -> (u64, u64) {
-        self.counted_before
     }
 
     /// Runs a function of the plugin under its own context.
@@ -304,7 +348,9 @@ impl Mapped {
     /// On a thread that has never run it, when no thread is left that has.
     fn close(&self) {
         let closed = if self.keep { Closed::Kept } else { self.library.close() };
-        drop(self.staged.lock().take());
+        if let Some(Err(error)) = self.staged.lock().take().map(Staged::remove) {
+            self.record.core.report_failure(&error.of(self.record.id.clone()), "unload");
+        }
         self.record.core.report_closed(&self.record.id, self.number, closed == Closed::Kept, self.keep);
     }
 }
@@ -318,11 +364,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: Request<'a>,
 }
 
+type Body = Box<dyn FnOnce(&mut Run<'_>) + Send>;
+
 /// A task: one step of a plugin's life.
 struct Step {
     name: &'static str,
     deadline: Duration,
-    body: Mutex<Option<Box<dyn FnOnce(&mut Run<'_>) + Send>>>,
+    body: Mutex<Option<Body>>,
 }
 
 impl Task for Step {
@@ -363,19 +411,19 @@ fn on_lane_or_late<T: Send + 'static>(
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
     instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
-    let pending = Arc::new(Pending::new());
-    let mine = pending.clone();
+    let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
-        if !mine.start(0) {
+        if !promise.start(0) {
             instead(run);
-        } else if let Err(value) = mine.finish(body(run)) {
+        } else if let Err(value) = promise.finish(body(run)) {
             late(value, run);
         }
     };
     let step = Step { name, deadline, body: Mutex::new(Some(Box::new(body))) };
     let lane = record.lane();
     let push = || lane.push_alone(Arc::new(step));
-    let outcome = record.core.pool.wait_for(&lane, 0, &pending, Instant::now() + deadline, push);
+    let outcome =
+        record.core.pool.wait_for(&lane, Turn::Alone, None, &pending, Instant::now() + deadline, push);
     outcome.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Timeout,

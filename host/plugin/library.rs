@@ -4,14 +4,15 @@
 //! Everything here but `close` runs on a worker, in the plugin's lane: opening a library runs its constructors.
 
 use std::{
-    ffi::{CStr, OsStr, c_void},
-    fs,
-    os::unix::ffi::OsStrExt,
+    ffi::{CStr, c_void},
     path::{Path, PathBuf},
     ptr,
 };
 
-use libloading::os::unix::{Library as Handle, RTLD_LOCAL, RTLD_NOW, Symbol};
+#[cfg(unix)]
+use libloading::os::unix::{Library as Handle, Symbol};
+#[cfg(windows)]
+use libloading::os::windows::{Library as Handle, Symbol};
 use parking_lot::Mutex;
 use pintle_abi::*;
 
@@ -60,19 +61,20 @@ pub(crate) struct Refused {
 
 impl Library {
     /// Opens a staged file and asks its entry what it is. What it says must equal the manifest.
-    pub(crate) fn open(path: &Path, manifest: &Manifest) -> Result<Self, Refused> {
-        let refused = |error| Refused { error, library: None };
+    pub(crate) fn open(path: &Path, manifest: &Manifest) -> Result<Self, Box<Refused>> {
+        let refused = |error| Box::new(Refused { error, library: None });
         // SAFETY: runs the library's constructors. That its code is trusted is the application's decision: it named
         // the folder; the file was checked to be whole and of this platform, so that the loader does not fault on it.
-        let handle = unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|error| refused(open_error(manifest, &error)))?;
+        let handle = unsafe { open(path) }.map_err(|error| refused(open_error(manifest, &error)))?;
         let mut library = Self { handle: Mutex::new(Some(handle)), path: path.to_owned(), plugin: empty() };
         match library.ask(manifest) {
             Ok(plugin) => {
                 library.plugin = plugin;
                 Ok(library)
             }
-            Err(error) => Err(Refused { error: error.of(manifest.id.as_str()), library: Some(library) }),
+            Err(error) => {
+                Err(Box::new(Refused { error: error.of(manifest.id.as_str()), library: Some(library) }))
+            }
         }
     }
 
@@ -188,7 +190,11 @@ impl Library {
         if handle.close().is_err() {
             return Closed::Kept;
         }
-        if is_mapped(&self.path) { Closed::Kept } else { Closed::Gone }
+        match is_mapped(&self.path) {
+            Some(true) => Closed::Kept,
+            Some(false) => Closed::Gone,
+            None => Closed::Unseen,
+        }
     }
 }
 
@@ -206,6 +212,8 @@ pub(crate) enum Closed {
     Gone,
     /// It stays mapped: something in the process still holds it.
     Kept,
+    /// It was closed; whether its mappings are gone cannot be seen here.
+    Unseen,
 }
 
 /// A call by message, as the plugin sees it.
@@ -246,14 +254,44 @@ fn open_error(manifest: &Manifest, error: &libloading::Error) -> Error {
     .of(manifest.id.as_str())
 }
 
-/// Whether the process still has the file mapped; true where that cannot be read.
-fn is_mapped(path: &Path) -> bool {
-    let Ok(maps) = fs::read("/proc/self/maps") else { return true };
-    maps.split(|byte| *byte == b'\n').any(|line| {
+/// Opens a library with all of its symbols bound at once and none of them visible to others.
+///
+/// # Safety
+/// Runs the library's constructors.
+#[cfg(unix)]
+unsafe fn open(path: &Path) -> std::result::Result<Handle, libloading::Error> {
+    use libloading::os::unix::{RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: the caller vouches for the library. Not lazily: a missing symbol would kill the process at its first call.
+    unsafe { Handle::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+}
+
+/// Opens a library; what it needs is looked for in its own folder and in the system's only. Not tested.
+///
+/// # Safety
+/// Runs the library's `DllMain`.
+#[cfg(windows)]
+unsafe fn open(path: &Path) -> std::result::Result<Handle, libloading::Error> {
+    use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32};
+    // SAFETY: the caller vouches for the library.
+    unsafe { Handle::load_with_flags(path, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32) }
+}
+
+/// Whether the process still has the file mapped; none where that cannot be read.
+#[cfg(target_os = "linux")]
+fn is_mapped(path: &Path) -> Option<bool> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    let file = path.as_os_str().as_bytes();
+    Some(maps.split(|byte| *byte == b'\n').any(|line| {
         line.iter().position(|byte| *byte == b'/').is_some_and(|at| {
             let name = &line[at..];
-            let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
-            OsStr::from_bytes(name) == path.as_os_str()
+            name.strip_suffix(b" (deleted)").unwrap_or(name) == file
         })
-    })
+    }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mapped(_: &Path) -> Option<bool> {
+    None
 }

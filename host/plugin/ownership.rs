@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How strict the host is about who may write a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TrustPolicy {
+pub struct TrustPolicy {
     /// Files that strangers own or may write are loaded with a warning, instead of refused.
     pub allow_foreign: bool,
     /// Files that their group may write are refused, instead of warned of (a umask of 002 is common).

@@ -51,6 +51,7 @@ pub(crate) struct Staged {
 impl Staged {
     /// Where the resource that the manifest calls `name` lies; `None` if it names no such one.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn resource(&self, name: &str) -> Option<PathBuf> {
         self.manifest.files.iter().any(|file| file == name).then(|| self.copies.resources().join(name))
     }

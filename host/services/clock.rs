@@ -36,9 +36,12 @@ pub(crate) struct Alarm {
 #[derive(Debug, Default)]
 struct AlarmState {
     rung: bool,
+    /// For the manual clock, which must know when its threads have nothing more to do.
+    #[cfg(test)]
     sleeper: Sleeper,
 }
 
+#[cfg(test)]
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 enum Sleeper {
     /// Nobody has slept here yet.
@@ -117,7 +120,7 @@ impl Clock for SystemClock {
 /// their time has come by its hands.
 #[cfg(test)]
 #[derive(Debug)]
-pub struct ManualClock {
+pub(crate) struct ManualClock {
     hands: Mutex<Hands>,
     alarms: Mutex<Vec<std::sync::Weak<Alarm>>>,
 }
@@ -132,14 +135,14 @@ struct Hands {
 #[cfg(test)]
 impl ManualClock {
     /// A clock that shows `wall_ms`.
-    pub fn at(wall_ms: i64) -> Arc<Self> {
+    pub(crate) fn at(wall_ms: i64) -> Arc<Self> {
         let hands = Hands { wall_ms, monotonic: Duration::from_secs(1000) };
         Arc::new(Self { hands: Mutex::new(hands), alarms: Mutex::default() })
     }
 
     /// Time passes: both clocks move. Returns when every thread that sleeps by this clock has done what was
     /// due and sleeps again.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).expect("a test's span is short");
         self.move_hands(|hands| {
             hands.wall_ms += ms;
@@ -149,7 +152,7 @@ impl ManualClock {
 
     /// Somebody sets the wall clock; monotonic time does not move. Threads that sleep by monotonic time do not
     /// notice, as with a real clock.
-    pub fn set_wall(&self, wall_ms: i64) {
+    pub(crate) fn set_wall(&self, wall_ms: i64) {
         self.hands.lock().wall_ms = wall_ms;
     }
 
@@ -158,7 +161,7 @@ impl ManualClock {
     /// # Panics
     ///
     /// After 20 s of real time: a thread hangs, or never sleeps.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         let alarms: Vec<_> = self.alarms.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
         for alarm in alarms {

@@ -997,7 +997,7 @@ typedef struct pintle_plugin {
 /* The wait could only be ended by the waiter itself, or a sink called the host. */
 #define PINTLE_REENTRANT 17
 
-/* The host failed in a way that it should not have; please report it. */
+/* It failed, and no other status says how. From the host itself: please report it. */
 #define PINTLE_INTERNAL 18
 
 /* Code panicked or threw; it was caught at the boundary. */

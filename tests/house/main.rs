@@ -199,8 +199,8 @@ fn what_should_not_be_known_is_noticed() {
         ),
         (
             "plugin/state.rs",
-            "use crate::services::{ledger::Ledger, cache::Cache};",
-            &["plugin -> services::cache::Cache"],
+            "use crate::{services::ledger::Ledger, folder::DataFolder};",
+            &["plugin -> folder::DataFolder"],
         ),
         ("embed/mod.rs", "use crate::Host; use crate::lanes::*;", &["embed -> lanes"]),
         ("cellar/mod.rs", "use crate::error::Error;", &["cellar -> error::Error"]),

@@ -1,3 +1,5 @@
+//! What inspection promises, on real and on broken libraries.
+
 use std::{fs, time::Instant};
 
 use super::*;
@@ -9,7 +11,7 @@ fn text(inspection: &Inspection) -> &str {
 }
 
 #[test]
-fn a_plugin_is_known_without_running_it() {
+fn contract_81_a_plugin_is_known_without_running_it() {
     let folder = folder();
     let code = record("r", &manifest("a"))
         + fixtures::ENTRY
@@ -174,7 +176,7 @@ fn what_cannot_be_read_as_a_library_is_told_apart() {
 }
 
 #[test]
-fn the_record_of_a_manifest_is_checked_before_it_is_read() {
+fn contract_82_the_record_of_a_manifest_is_checked_before_it_is_read() {
     let folder = folder();
     let at = folder.path();
     let raw = |bytes: &str| {

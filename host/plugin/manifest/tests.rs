@@ -1,3 +1,5 @@
+//! What manifests are held to, as tables.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -73,7 +75,7 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_each_with_its_place() {
+fn contract_83_all_problems_are_told_at_once_each_with_its_place() {
     let text = r#"{ "id": "Bad Id", "version": "one", "abi": 1,
         "services": { "cashe": {}, "events": { "subscribe": ["a..b", "ok.>"], "publish": [7] } },
         "provides": { "x.y": { "major": 1 } }, "requires": { "geo": "latest" },
@@ -249,7 +251,7 @@ fn a_table_only_service_needs_no_methods() {
 }
 
 #[test]
-fn a_host_serves_its_own_major_and_no_newer_minor() {
+fn contract_42_a_host_serves_its_own_major_and_no_newer_minor() {
     let host = Abi::HOST;
     assert!(host.check().is_ok());
     let mut manifest = Manifest::parse(least().to_string().as_bytes()).expect("is valid");

@@ -1,3 +1,5 @@
+//! What staging promises, on folders made for each test.
+
 use std::{
     io::Write,
     os::unix::fs::{MetadataExt, symlink},
@@ -101,7 +103,7 @@ fn what_discovery_read_is_not_read_again_unless_it_changed() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_copied_is_not_taken() {
+fn contract_85_a_file_that_changes_while_it_is_copied_is_not_taken() {
     let place = Place::new();
     let path = plugin(place.at(), "a.so", "a");
     let original = || {
@@ -134,7 +136,7 @@ fn a_file_that_changes_while_it_is_copied_is_not_taken() {
 }
 
 #[test]
-fn resources_are_staged_along() {
+fn contract_88_resources_are_staged_along() {
     let place = Place::new();
     let path = place.with_files(r#""flags.csv","data/deep/x.bin","data/y""#);
     fs::create_dir_all(place.at().join("data/deep")).expect("can be made");
@@ -202,7 +204,7 @@ fn a_manifest_beside_the_library_is_staged_and_the_copy_is_what_counts() {
 }
 
 #[test]
-fn libraries_beside_a_plugin_are_refused() {
+fn contract_87_libraries_beside_a_plugin_are_refused() {
     let place = Place::new();
     let at = place.at();
     compile(at, "libown.so", "int own(void) { return 1; }", &[]);
@@ -238,7 +240,7 @@ fn libraries_beside_a_plugin_are_refused() {
 }
 
 #[test]
-fn what_is_open_to_strangers_is_refused_and_the_setting_makes_it_a_warning() {
+fn contract_86_what_is_open_to_strangers_is_refused_and_the_setting_makes_it_a_warning() {
     let place = Place::new();
     let path = plugin(place.at(), "a.so", "a");
     mode(&path, 0o757);

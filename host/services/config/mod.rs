@@ -93,18 +93,6 @@ pub(crate) struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// Whose it is.
-    #[must_use]
-    pub(crate) fn plugin(&self) -> &str {
-        &self.plugin
-    }
-
-    /// Of which generation.
-    #[must_use]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// The config as it is now. The lock is held for the copy of one pointer, never while anybody reads.
     #[must_use]
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -167,6 +155,7 @@ impl Proposal {
 
     /// What it will be read as.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -217,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_seen_only_when_it_is_committed() {
+    fn config_6_a_change_is_seen_only_when_it_is_committed() {
         let configs = Configs::new();
         let config = configs.install("p", 1, schema(), &json!({})).expect("valid");
         let proposal = config.propose(&json!({ "window": 5, "limits": { "low": 1 } })).expect("valid");
@@ -234,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_change_leaves_the_old_config() {
+    fn config_7_a_refused_change_leaves_the_old_config() {
         let config = Configs::new().install("p", 1, schema(), &json!({ "window": 7 })).expect("valid");
         drop(config.propose(&json!({ "window": 8 })).expect("valid"));
         let problems = config.propose(&json!({ "window": 0, "limits": 1 })).expect_err("both are wrong");
@@ -268,9 +257,9 @@ mod tests {
         let old = configs.install("p", 1, schema(), &json!({ "window": 1 })).expect("valid");
         let new = configs.install("p", 2, schema(), &json!({ "window": 2 })).expect("valid");
         assert_eq!(old.snapshot().integer("/window").expect("there"), 1);
-        assert_eq!(configs.of("p").expect("the newest").generation(), 2);
+        assert_eq!(configs.of("p").expect("the newest").generation, 2);
         configs.remove("p", 2);
-        assert_eq!(configs.of("p").expect("the older again").generation(), 1);
+        assert_eq!(configs.of("p").expect("the older again").generation, 1);
         assert_eq!(new.snapshot().integer("/window").expect("who holds it can read it"), 2);
         configs.remove("p", 1);
         assert!(configs.of("p").is_none());
@@ -278,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_by_the_plugin_and_shown_to_nobody_else() {
+    fn config_8_a_secret_is_read_by_the_plugin_and_shown_to_nobody_else() {
         let configs = Configs::new();
         let config = configs.install("p", 1, schema(), &json!({ "token": "hunter2" })).expect("valid");
         assert_eq!(config.snapshot().text("/token").expect("the plugin's own"), "hunter2");

@@ -60,7 +60,7 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
-    fn the_examples_of_rfc_6901_point_where_it_says() {
+    fn config_4_the_examples_of_rfc_6901_point_where_it_says() {
         let document = json!({
             "foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8
         });

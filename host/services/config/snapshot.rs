@@ -19,6 +19,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Counts the changes: 1 for what was installed.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_is_read_as_what_it_is() {
+    fn config_5_each_type_is_read_as_what_it_is() {
         let config =
             snapshot(json!({ "t": "a \"b\"\n", "i": 3, "u": u64::MAX, "n": 0.5, "b": true, "l": [1, "x"] }));
         assert_eq!(config.text("/t").expect("text"), "a \"b\"\n");

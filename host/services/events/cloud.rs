@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_read() {
+    fn events_24_what_is_given_is_read() {
         let draft = with(
             r#","subject":"s","time":"2026-11-21T08:00:00.1239+01:00","datacontenttype":"text/plain",
                "data":"gr\u00fc\n","tenant":"acme","partitionkey":"k","zz":-5,"aa":"x","flag":true,"gone":null"#,

@@ -162,12 +162,6 @@ impl Subscription {
         }
     }
 
-    /// Who subscribed: the opaque number that was given.
-    #[must_use]
-    pub(crate) fn owner(&self) -> u64 {
-        self.owner
-    }
-
     /// The name, unique among those of its owner and tenant.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
@@ -176,12 +170,14 @@ impl Subscription {
 
     /// Which topics it is for.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn pattern(&self) -> &Pattern {
         &self.pattern
     }
 
     /// Whose events it sees: one tenant's, or those of all.
     #[must_use]
+    #[cfg(test)]
     pub(crate) fn tenant(&self) -> Option<&Arc<str>> {
         self.tenant.as_ref()
     }

@@ -122,7 +122,17 @@ fn an_event_reaches_each_subscription_that_matches_once() {
 }
 
 #[test]
-fn the_engine_fills_in_what_the_publisher_left_out() {
+fn events_22_all_subscribers_of_an_event_share_its_one_payload() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscribe = |text: &str| events.subscribe(request(text), lane.clone()).unwrap();
+    let (first, second) = (subscribe("a.b"), subscribe("a.*"));
+    emit(&events, "a.b", "the payload");
+    let (first, second) = (first.take().unwrap(), second.take().unwrap());
+    assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&first.data, &second.data));
+}
+
+#[test]
+fn events_8_the_engine_fills_in_what_the_publisher_left_out() {
     let (events, lane) = (engine(), Arc::new(Lane::default()));
     let all = events.subscribe(request(">"), lane.clone()).unwrap();
     for _ in 0..2 {
@@ -172,7 +182,7 @@ fn routing_agrees_with_testing_every_pattern() {
 }
 
 #[test]
-fn a_tenant_sees_its_own_events_and_the_system_scope_sees_all() {
+fn events_18_events_19_a_tenant_sees_its_own_events_and_the_system_scope_sees_all() {
     let (events, lane) = (engine(), Arc::new(Lane::default()));
     for tenant in [None, Some("acme"), Some("acm")] {
         let request = SubscribeRequest { tenant: tenant.map(Arc::from), ..request(">") };
@@ -187,7 +197,7 @@ fn a_tenant_sees_its_own_events_and_the_system_scope_sees_all() {
 }
 
 #[test]
-fn a_name_is_unique_within_owner_and_tenant() {
+fn events_9_a_name_is_unique_within_owner_and_tenant() {
     let (events, lane) = (engine(), Arc::new(Lane::default()));
     let named = |owner, tenant: Option<&str>, name: &str, text: &str| {
         let tenant = tenant.map(Arc::from);
@@ -232,7 +242,7 @@ fn a_bad_request_is_refused_and_takes_no_name() {
 }
 
 #[test]
-fn a_full_queue_does_what_its_policy_says() {
+fn events_12_events_13_a_full_queue_does_what_its_policy_says() {
     for (policy, kept, displaced, no_room) in [
         (Policy::DropOldest, ["3", "4", "5"], 2, 0),
         (Policy::DropNew, ["1", "2", "3"], 0, 2),
@@ -357,7 +367,7 @@ fn events_of_a_sleeping_subscription_are_dropped_and_counted() {
 }
 
 #[test]
-fn an_ended_subscription_gets_nothing_and_its_tokens_do_no_harm() {
+fn events_23_an_ended_subscription_gets_nothing_and_its_tokens_do_no_harm() {
     let (events, lane) = (engine(), Arc::new(Lane::default()));
     let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
     for n in 1..=3 {
@@ -482,7 +492,7 @@ fn room_that_is_made_while_the_first_in_line_leaves_is_told_to_the_next() {
 }
 
 #[test]
-fn a_publisher_waits_no_longer_than_it_said() {
+fn events_14_a_publisher_waits_no_longer_than_it_said() {
     let (events, lane, subscription, _waits) = full(2);
     let wait = Duration::from_millis(30);
     let begun = Instant::now();
@@ -494,7 +504,7 @@ fn a_publisher_waits_no_longer_than_it_said() {
 }
 
 #[test]
-fn a_publisher_that_must_not_wait_is_not_made_to() {
+fn events_17_a_publisher_that_must_not_wait_is_not_made_to() {
     let (events, lane, subscription, _waits) = full(1);
     lane.refuses_waits.store(true, Ordering::SeqCst);
     let begun = Instant::now();
@@ -566,7 +576,7 @@ fn many_waiting_publishers_all_get_room_in_the_end() {
 }
 
 #[test]
-fn each_subscription_gets_the_events_of_a_thread_in_their_order() {
+fn events_11_each_subscription_gets_the_events_of_a_thread_in_their_order() {
     const EACH: usize = 2_000;
     for policy in [Policy::DropOldest, Policy::DropNew] {
         let (events, lane) = (engine(), Arc::new(Lane::default()));
@@ -611,7 +621,7 @@ fn each_subscription_gets_the_events_of_a_thread_in_their_order() {
 }
 
 #[test]
-fn the_counts_add_up_while_everything_happens_at_once() {
+fn events_15_the_counts_add_up_while_everything_happens_at_once() {
     const PUBLISHERS: usize = 3;
     const EACH: usize = 1_500;
     let (events, lane) = (engine(), Arc::new(Lane::default()));

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_whole_tokens_only() {
+    fn events_3_a_pattern_matches_whole_tokens_only() {
         for (text, yes, no) in [
             ("a.b", &["a.b"][..], &["a", "a.bc", "a.b.c", "ab", "a.B", "aa.b", "b.a"][..]),
             ("a", &["a"], &["b", "a.a", "aa"]),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused_with_its_place() {
+    fn events_1_what_is_malformed_is_refused_with_its_place() {
         let long = "a".repeat(257);
         let many = ["a"; 17].join(".");
         for (text, of_topic, of_pattern) in [
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_publishes_below_its_own_front_and_within_the_limits() {
+    fn events_4_a_plugin_publishes_below_its_own_front_and_within_the_limits() {
         assert_eq!(Topic::of_plugin("sysmon", "cpu.load").unwrap().as_str(), "plugin.sysmon.cpu.load");
         for (rest, part) in [
             (String::new(), "is empty"),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn applications_publish_neither_plugins_topics_nor_the_hosts() {
+    fn events_5_applications_publish_neither_plugins_topics_nor_the_hosts() {
         for (text, allowed) in [
             ("orders.created", true),
             ("plugins.x", true),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn matching_agrees_with_the_rule_read_aloud() {
+    fn events_2_matching_agrees_with_the_rule_read_aloud() {
         let topics = all(&["a", "b", "ab"], 4);
         for p in patterns(4) {
             let parsed = pattern(&p.join("."));
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_is_within_the_grant_it_needs() {
+    fn events_7_a_subscription_is_within_the_grant_it_needs() {
         assert!(pattern("access.*").within(&pattern("access.>")));
         assert!(!pattern("access.>").within(&pattern("access.*")));
         assert!(pattern("access.>").within(&pattern("access.>")));

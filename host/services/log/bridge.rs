@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_reaches_the_subscriber_once_with_all_it_has() {
+    fn log_13_a_record_reaches_the_subscriber_once_with_all_it_has() {
         let log = Arc::new(quiet_log());
         let seen = Seen::default();
         let gate = log.gate("threshold", "1.2.0");

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_read_from_its_name_and_its_number() {
+    fn log_1_a_level_is_read_from_its_name_and_its_number() {
         for (number, level) in (0..).zip(Level::ALL) {
             assert_eq!(Level::from_number(number), Some(level));
             assert_eq!(level.name().parse(), Ok(level));

@@ -65,7 +65,7 @@ pub(super) fn quiet_log() -> Log {
 }
 
 #[test]
-fn a_record_is_one_json_object_with_its_keys_in_order() {
+fn log_2_log_6_a_record_is_one_json_object_with_its_keys_in_order() {
     let (log, page) = log_to_page();
     let gate = log.gate("access-stats", "1.4.0");
     let record = Record {
@@ -104,7 +104,7 @@ fn a_record_is_one_json_object_with_its_keys_in_order() {
 }
 
 #[test]
-fn preset_fields_come_first_and_names_are_never_there_twice() {
+fn log_3_log_5_preset_fields_come_first_and_names_are_never_there_twice() {
     let (log, page) = log_to_page();
     let gate = log.gate("p", "1.0.0");
     let preset =
@@ -134,7 +134,7 @@ fn sixty_four_fields_of_any_names_stay_apart() {
 }
 
 #[test]
-fn nothing_that_a_plugin_writes_makes_a_second_line_or_bad_json() {
+fn log_11_nothing_that_a_plugin_writes_makes_a_second_line_or_bad_json() {
     for format in [Format::Json, Format::Text] {
         let page = Page::default();
         let log = Log::new(Options { format, ..options(page.clone()) }).expect("a thread");
@@ -161,7 +161,7 @@ fn nothing_that_a_plugin_writes_makes_a_second_line_or_bad_json() {
 }
 
 #[test]
-fn the_terminal_form_is_one_aligned_line() {
+fn log_7_the_terminal_form_is_one_aligned_line() {
     let page = Page::default();
     let log = Log::new(Options { format: Format::Text, ..options(page.clone()) }).expect("a thread");
     let preset = Preset::new([Field::text("unit", "C"), Field::text("empty", "")]);
@@ -204,7 +204,7 @@ fn colours_wrap_the_same_text() {
 }
 
 #[test]
-fn a_long_message_is_cut_between_characters_and_marked() {
+fn log_12_a_long_message_is_cut_between_characters_and_marked() {
     let (log, page) = log_to_page();
     let gate = log.gate("p", "1.0.0");
     let limit = json::TEXT_LIMIT;
@@ -249,7 +249,7 @@ fn a_field_that_is_an_error_means_that_nothing_is_written() {
 }
 
 #[test]
-fn levels_change_while_running() {
+fn log_8_levels_change_while_running() {
     let (log, page) = log_to_page();
     let (a, b) = (log.gate("a", "1"), log.gate("b", "1"));
     let say = |message: &str| {
@@ -304,7 +304,7 @@ impl Write for Dam {
 }
 
 #[test]
-fn a_target_that_hangs_makes_nobody_wait_and_what_was_lost_is_told_in_its_place() {
+fn log_9_log_10_a_target_that_hangs_makes_nobody_wait_and_what_was_lost_is_told_in_its_place() {
     let ((entered, enters), (open, opened), page) = (mpsc::channel(), mpsc::channel(), Page::default());
     let dam = Dam { entered, opened, page: page.clone() };
     let log = Log::new(Options { buffer: 4_096, ..options(dam) }).expect("a thread");
@@ -489,7 +489,7 @@ fn a_record_written_while_another_is_being_encoded_is_not_lost() {
 }
 
 #[test]
-fn dropping_the_log_writes_what_waits() {
+fn log_14_dropping_the_log_writes_what_waits() {
     let (log, page) = log_to_page();
     log.host(Level::Info, "last words", []);
     drop(log);

@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_rule_is_refused_with_position_and_reason() {
+    fn scheduler_1_a_bad_rule_is_refused_with_position_and_reason() {
         let cases = [
             ("", "is empty: write 5 or 6 fields or a word such as `@daily`"),
             ("  \t ", "is empty: write 5 or 6 fields or a word such as `@daily`"),

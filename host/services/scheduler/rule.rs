@@ -39,6 +39,7 @@ impl Rule {
     /// # Errors
     ///
     /// INVALID_ARGUMENT, with field, position and reason; also for a rule that never happens (30 February).
+    #[cfg(test)]
     pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<Self> {
         Rules::default().rule(text, zone)
     }

@@ -108,7 +108,7 @@ fn last_nearest_and_nth_days_follow_the_month() {
 }
 
 #[test]
-fn a_star_in_a_day_field_means_both_else_either() {
+fn scheduler_5_a_star_in_a_day_field_means_both_else_either() {
     check(&[
         // Neither begins with a star: either.
         (
@@ -162,7 +162,7 @@ const VIENNA: &str = "Europe/Vienna";
 const NEW_YORK: &str = "America/New_York";
 
 #[test]
-fn a_time_of_day_in_the_gap_runs_once_right_after_it() {
+fn scheduler_7_a_time_of_day_in_the_gap_runs_once_right_after_it() {
     check(&[
         (
             "30 2 * * *",
@@ -211,7 +211,7 @@ fn a_time_of_day_in_the_gap_runs_once_right_after_it() {
 }
 
 #[test]
-fn a_time_of_day_that_comes_twice_runs_the_first_time() {
+fn scheduler_8_a_time_of_day_that_comes_twice_runs_the_first_time() {
     check(&[
         ("30 2 * * *", VIENNA, "2026-10-24 12:00:00", &["2026-10-25 00:30:00", "2026-10-26 01:30:00"]),
         (
@@ -236,7 +236,7 @@ fn a_time_of_day_that_comes_twice_runs_the_first_time() {
 }
 
 #[test]
-fn a_star_in_minute_or_hour_follows_real_time() {
+fn scheduler_6_a_star_in_minute_or_hour_follows_real_time() {
     check(&[
         (
             "*/30 * * * *",
@@ -308,7 +308,7 @@ fn a_star_in_minute_or_hour_follows_real_time() {
 }
 
 #[test]
-fn the_zone_comes_from_the_option_or_the_prefix() {
+fn scheduler_19_the_zone_comes_from_the_option_or_the_prefix() {
     check(&[
         ("0 9 * * *", VIENNA, "2026-07-01 00:00:00", &["2026-07-01 07:00:00"]),
         ("0 9 * * *", VIENNA, "2026-12-01 00:00:00", &["2026-12-01 08:00:00"]),

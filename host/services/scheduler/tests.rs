@@ -124,7 +124,7 @@ impl Stage {
 }
 
 #[test]
-fn a_cron_job_runs_when_due_and_never_early() {
+fn scheduler_3_a_cron_job_runs_when_due_and_never_early() {
     let stage = stage_at(TEN - 1);
     stage.cron("tick", "*/5 * * * *");
     stage.advance(0);
@@ -143,7 +143,7 @@ fn a_cron_job_runs_when_due_and_never_early() {
 }
 
 #[test]
-fn a_job_scheduled_on_its_due_time_waits_for_the_next() {
+fn scheduler_4_a_job_scheduled_on_its_due_time_waits_for_the_next() {
     let stage = stage();
     stage.cron("tick", "* * * * *");
     stage.advance(0);
@@ -152,7 +152,7 @@ fn a_job_scheduled_on_its_due_time_waits_for_the_next() {
 }
 
 #[test]
-fn jobs_due_together_run_in_the_order_of_their_due_times() {
+fn scheduler_18_jobs_due_together_run_in_the_order_of_their_due_times() {
     let stage = stage();
     stage.once(request("c"), 3);
     stage.once(request("a"), 1);
@@ -164,7 +164,7 @@ fn jobs_due_together_run_in_the_order_of_their_due_times() {
 }
 
 #[test]
-fn an_interval_keeps_its_beat() {
+fn scheduler_9_an_interval_keeps_its_beat() {
     let stage = stage();
     stage.interval(request("beat"), 100);
     stage.advance(99);
@@ -209,7 +209,7 @@ fn every_in_a_rule_is_an_interval() {
 }
 
 #[test]
-fn once_runs_once_and_is_gone() {
+fn scheduler_10_once_runs_once_and_is_gone() {
     let stage = stage();
     let job = stage.once(request("bell"), 500);
     stage.advance(499);
@@ -259,7 +259,7 @@ fn a_once_job_survives_a_busy_target_but_no_other_refusal() {
 }
 
 #[test]
-fn a_run_due_while_the_last_one_is_under_way_is_skipped() {
+fn scheduler_11_a_run_due_while_the_last_one_is_under_way_is_skipped() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
     stage.interval(request("slow"), 100);
@@ -276,7 +276,7 @@ fn a_run_due_while_the_last_one_is_under_way_is_skipped() {
 }
 
 #[test]
-fn at_most_one_run_is_queued_behind_the_one_under_way() {
+fn scheduler_12_at_most_one_run_is_queued_behind_the_one_under_way() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
     stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
@@ -295,7 +295,7 @@ fn at_most_one_run_is_queued_behind_the_one_under_way() {
 }
 
 #[test]
-fn a_job_that_fails_panics_or_is_refused_keeps_its_schedule() {
+fn scheduler_13_a_job_that_fails_panics_or_is_refused_keeps_its_schedule() {
     let stage = stage();
     stage.interval(request("beat"), 100);
     let answers =
@@ -313,7 +313,7 @@ fn a_job_that_fails_panics_or_is_refused_keeps_its_schedule() {
 }
 
 #[test]
-fn a_name_scheduled_again_replaces_the_job() {
+fn scheduler_2_a_name_scheduled_again_replaces_the_job() {
     let stage = stage();
     let old = stage.interval(request("beat"), 100);
     let (new, replaced) =
@@ -375,7 +375,7 @@ fn owners_and_tenants_keep_their_own_names() {
 }
 
 #[test]
-fn a_removed_job_finishes_its_run_and_is_then_over() {
+fn scheduler_15_a_removed_job_finishes_its_run_and_is_then_over() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
     let job = stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
@@ -436,7 +436,7 @@ fn a_job_that_is_not_live_does_not_run_and_counts_from_when_it_is() {
 }
 
 #[test]
-fn a_wall_clock_set_back_runs_nothing_twice() {
+fn scheduler_14_a_wall_clock_set_back_runs_nothing_twice() {
     let stage = stage();
     stage.cron("hourly", "0 * * * *");
     stage.advance(HOUR);

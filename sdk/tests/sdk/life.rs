@@ -151,7 +151,7 @@ fn what_a_plugin_does_not_implement_is_taken_save_for_calls() {
 }
 
 #[test]
-fn every_function_may_fail_or_panic_and_says_why() {
+fn contract_77_every_function_may_fail_or_panic_and_says_why() {
     type Step = fn(&Driver) -> PintleStatus;
     let steps: [(&str, Step); 6] = [
         ("enable", Driver::enable),

@@ -95,7 +95,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no Rust plugin is called \"sysmom\"; there are [\"sysmon\"")]
+    #[should_panic(
+        expected = "no Rust plugin is called \"sysmom\"; there are [\"hello\", \"panicky\", \"sysmon\"]"
+    )]
     fn a_misspelt_name_is_answered_with_the_right_ones() {
         let _ = samples().rust("sysmom");
     }

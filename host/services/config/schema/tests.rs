@@ -19,7 +19,7 @@ fn refused(schema: &Schema, config: Value) -> Vec<String> {
 }
 
 #[test]
-fn all_problems_are_told_at_once_each_with_its_path() {
+fn config_2_all_problems_are_told_at_once_each_with_its_path() {
     let schema = compiled(json!({
         "type": "object", "additionalProperties": false, "required": ["host"],
         "properties": {
@@ -52,7 +52,7 @@ fn all_problems_are_told_at_once_each_with_its_path() {
 }
 
 #[test]
-fn defaults_fill_what_is_missing_and_nothing_else() {
+fn config_3_defaults_fill_what_is_missing_and_nothing_else() {
     let schema = compiled(json!({
         "type": "object",
         "$defs": {

@@ -1,0 +1,94 @@
+//! What the funnel promises of every function, tried from inside where no plugin can make the case happen.
+
+use super::*;
+use crate::{
+    identity::{Permits, Slot},
+    lanes::{LaneOptions, PoolOptions, Report},
+    services::{clock::SystemClock, log::Options},
+};
+
+struct Nobody;
+
+impl Report for Nobody {
+    fn stuck(&self, _: &Arc<Lane>, _: &str, _: Duration) {}
+    fn resumed(&self, _: &Arc<Lane>, _: &str) {}
+    fn failed(&self, _: &str, _: &str) {}
+}
+
+fn record() -> &'static PluginRecord {
+    let core = Core {
+        pool: Pool::new(PoolOptions::default(), Arc::new(Nobody)),
+        tenants: Tenants::new(),
+        log: Arc::new(Log::new(Options::default()).expect("stderr can be written")),
+        events: Arc::new(Events::new(|| 0)),
+        scheduler: Arc::new(Scheduler::new(Arc::new(SystemClock::new()))),
+        router: OnceLock::new(),
+        kept: AtomicU64::new(0),
+        epoch: Instant::now(),
+        call_timeout: Duration::from_secs(5),
+    }
+    .keep();
+    let options =
+        LaneOptions { name: "probe".into(), concurrency: 1, capacity: 16, deadline: Duration::from_secs(30) };
+    let lane = Lane::new(&core.pool, options);
+    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane)
+}
+
+fn open(slot: &mut Slot, seat: u16) -> PintleCtx {
+    let grants = Grants::intern("probe", "1.0.0", Permits::default());
+    slot.open(&Scope::own(record().key(), grants, 7, seat))
+}
+
+fn last_text(ctx: PintleCtx) -> String {
+    thread::last_failure(ctx).map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn contract_76_a_panic_inside_the_host_is_a_status_and_the_host_goes_on() {
+    let mut slot = Slot::take().expect("a slot is free");
+    let ctx = open(&mut slot, 4001);
+    let status = enter(ctx, Method::Hold, |_| panic!("a mistake of ours"));
+    assert_eq!(status, PINTLE_PANIC);
+    assert!(last_text(ctx).contains("a mistake of ours"), "{}", last_text(ctx));
+    assert_eq!(enter(ctx, Method::Hold, |_| Ok(())), PINTLE_OK);
+}
+
+#[test]
+fn calls_and_failures_are_counted_whatever_became_of_them() {
+    let mut slot = Slot::take().expect("a slot is free");
+    let seat = 4002;
+    let ctx = open(&mut slot, seat);
+    let before = counted(seat);
+    assert_eq!(enter(ctx, Method::Hold, |_| Ok(())), PINTLE_OK);
+    assert_eq!(enter(ctx, Method::Hold, |_| Err(stale())), PINTLE_STALE_HANDLE);
+    assert_eq!(enter(ctx, Method::EventsEmit, |_| panic!("it is not granted")), PINTLE_DENIED);
+    let after = counted(seat);
+    assert_eq!((after.0 - before.0, after.1 - before.1), (3, 2));
+}
+
+#[test]
+fn contract_44_every_kind_of_failure_has_its_status_and_back() {
+    let mut seen = std::collections::HashSet::new();
+    for status in 1..=19 {
+        let kind = kind_of(status).expect("a failure");
+        assert_eq!(status_of(kind), status);
+        assert!(seen.insert(status_of(kind)));
+    }
+    assert_eq!(kind_of(PINTLE_OK), None);
+    for unknown in [-1, 20, 4711, i32::MIN, i32::MAX] {
+        assert_eq!(kind_of(unknown), Some(ErrorKind::Internal), "{unknown}");
+    }
+}
+
+#[test]
+fn contract_48_a_context_that_ends_in_the_middle_of_a_call_lets_it_finish() {
+    let mut slot = Slot::take().expect("a slot is free");
+    let ctx = open(&mut slot, 4003);
+    let status = enter(ctx, Method::Hold, |call| {
+        slot.close();
+        assert_eq!(enter(ctx, Method::Hold, |_| Ok(())), PINTLE_STALE_HANDLE);
+        assert_eq!(call.grants().plugin(), "probe");
+        Ok(())
+    });
+    assert_eq!(status, PINTLE_OK);
+}

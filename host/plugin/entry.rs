@@ -1,0 +1,224 @@
+//! A plugin over all of its generations: where it is in its life, and its numbers.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::Mutex;
+
+use super::{generation::Generation, manifest::Manifest};
+use crate::{
+    boundary::PluginRecord,
+    error::{Error, ErrorKind, Result},
+    lanes::Lane,
+};
+
+/// Where a plugin is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PluginState {
+    /// Loaded; no handler of it runs.
+    Loaded,
+    /// Loaded and enabled.
+    Enabled,
+    /// Not loaded.
+    Unloaded,
+    /// It could not be loaded.
+    Failed,
+}
+
+/// What is known of a plugin that was loaded, or that was to be.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PluginInfo {
+    /// Its id.
+    pub id: String,
+    /// The version that was loaded last.
+    pub version: String,
+    /// Where it is in its life.
+    pub state: PluginState,
+    /// Whether it is compiled into the application.
+    pub built_in: bool,
+    /// The file that it was loaded from.
+    pub path: PathBuf,
+    /// The SHA-256 of the bytes that were loaded last.
+    pub sha256: Option<[u8; 32]>,
+    /// When it was loaded.
+    pub loaded_at: Option<SystemTime>,
+    /// Which copy: grows with every load in this process.
+    pub generation: Option<u64>,
+    /// Why the last step failed, if it did.
+    pub error: Option<Error>,
+    /// Whether a call of it is past its deadline; its lane takes nothing until that call returns.
+    pub stuck: bool,
+    /// Its numbers.
+    pub counters: PluginCounters,
+}
+
+/// A plugin's numbers, over all its generations in this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PluginCounters {
+    /// Calls that it made to the host.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failed_calls: u64,
+    /// Handlers of it, and calls by message to it, that ran.
+    pub handled: u64,
+    /// Those of them that failed.
+    pub failed_handled: u64,
+    /// What waits in its lane now.
+    pub waiting: u64,
+    /// What runs in its lane now.
+    pub running: u64,
+    /// What it has registered now: subscriptions, jobs, held contexts, loggers.
+    pub registrations: u64,
+}
+
+/// A plugin, over all of its generations.
+pub(crate) struct Entry {
+    pub(super) id: Arc<str>,
+    pub(super) number: u64,
+    /// Held during a step: one at a time.
+    pub(super) step: Mutex<()>,
+    pub(super) state: Mutex<EntryState>,
+}
+
+pub(super) struct EntryState {
+    pub(super) lane: Option<Arc<Lane>>,
+    /// By version; never freed.
+    pub(super) records: HashMap<String, &'static PluginRecord>,
+    pub(super) generation: Option<Arc<Generation>>,
+    /// Calls of the generations that are over.
+    pub(super) counted_over: (u64, u64),
+    pub(super) state: PluginState,
+    pub(super) manifest: Option<Arc<Manifest>>,
+    pub(super) path: PathBuf,
+    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) loaded_at: Option<SystemTime>,
+    pub(super) error: Option<Error>,
+}
+
+impl EntryState {
+    /// `unload` may have come to its end only after everybody had given up waiting for it.
+    fn catch_up(&mut self) {
+        if self.generation.as_ref().is_some_and(|generation| generation.is_over()) {
+            self.forget_generation();
+        }
+    }
+
+    /// The generation is over.
+    pub(super) fn forget_generation(&mut self) {
+        if let Some(generation) = self.generation.take() {
+            let (calls, failed) = generation.counted();
+            self.counted_over.0 += calls;
+            self.counted_over.1 += failed;
+        }
+        self.state = PluginState::Unloaded;
+    }
+}
+
+impl Entry {
+    /// A plugin that has not been loaded yet.
+    pub(super) fn new(id: &str, number: u64, path: &Path) -> Self {
+        Self {
+            id: id.into(),
+            number,
+            step: Mutex::default(),
+            state: Mutex::new(EntryState {
+                lane: None,
+                records: HashMap::new(),
+                generation: None,
+                counted_over: (0, 0),
+                state: PluginState::Unloaded,
+                manifest: None,
+                path: path.to_owned(),
+                sha256: None,
+                loaded_at: None,
+                error: None,
+            }),
+        }
+    }
+
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The generation that answers calls, and its lane. UNAVAILABLE unless the plugin is enabled.
+    pub(super) fn enabled(&self) -> Result<(Arc<Generation>, Arc<Lane>)> {
+        let state = self.state.lock();
+        match (&state.generation, &state.lane, state.state) {
+            (Some(generation), Some(lane), PluginState::Enabled) => Ok((generation.clone(), lane.clone())),
+            _ => {
+                let id = self.id.clone();
+                Err(Error::lazy(ErrorKind::Unavailable, move || format!("plugin \"{id}\" is not enabled")))
+            }
+        }
+    }
+
+    pub(super) fn loaded(&self) -> Result<Arc<Generation>> {
+        let mut state = self.state.lock();
+        state.catch_up();
+        state.generation.clone().ok_or_else(|| not_loaded(&self.id))
+    }
+
+    /// Calls `disable`, if it is due.
+    pub(super) fn disable(&self, deadline: Duration) -> Result<()> {
+        let generation = self.loaded()?;
+        // Calls are refused from here on, those that wait in the lane too.
+        self.state.lock().state = PluginState::Loaded;
+        if !generation.is_enabled() {
+            return Ok(());
+        }
+        let outcome = generation.disable(deadline);
+        self.state.lock().error = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    pub(super) fn info(&self) -> PluginInfo {
+        let mut state = self.state.lock();
+        state.catch_up();
+        let (waiting, running) = state.lane.as_ref().map_or((0, 0), |lane| lane.load());
+        let (mut calls, mut failed_calls) = state.counted_over;
+        let mut registrations = 0;
+        if let Some(generation) = &state.generation {
+            let (now, failed_now) = generation.counted();
+            calls += now;
+            failed_calls += failed_now;
+            registrations = generation.register().len() as u64;
+        }
+        let handled =
+            state.records.values().map(|record| record.handled()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        PluginInfo {
+            id: self.id.to_string(),
+            version: state
+                .manifest
+                .as_ref()
+                .map_or_else(String::new, |manifest| manifest.version.to_string()),
+            state: state.state,
+            built_in: false,
+            path: state.path.clone(),
+            sha256: state.sha256,
+            loaded_at: state.loaded_at,
+            generation: state.generation.as_ref().map(|generation| generation.number()),
+            error: state.error.clone(),
+            stuck: state.lane.as_ref().is_some_and(|lane| lane.is_stuck()),
+            counters: PluginCounters {
+                calls,
+                failed_calls,
+                handled: handled.0,
+                failed_handled: handled.1,
+                waiting: waiting as u64,
+                running: u64::from(running),
+                registrations,
+            },
+        }
+    }
+}
+
+pub(super) fn not_loaded(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "it is not loaded").of(id)
+}

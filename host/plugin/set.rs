@@ -1,0 +1,471 @@
+//! All plugins of a host, and which step of their lives may follow which.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
+
+use super::{
+    PluginInfo, PluginState,
+    discover::{Candidate, Discovery, Skipped, discover},
+    entry::{Entry, EntryState, not_loaded},
+    generation::{Generation, Parts},
+    manifest::Manifest,
+    ownership::TrustPolicy,
+    permits::permits,
+    stage::stage,
+    thread_keys,
+};
+use crate::{
+    boundary::{Core, PluginRecord},
+    error::{Error, ErrorKind, Result},
+    identity::Grants,
+    lanes::{Lane, LaneOptions},
+    services::{
+        config::{Configs, PluginConfig, Problem, Schema},
+        events::{Draft, Topic},
+    },
+    settings::PluginSettings,
+};
+
+/// How the plugins of a host are to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct PluginsOptions {
+    /// Where they are looked for, in this order.
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) trust: TrustPolicy,
+    /// The private folder that copies are staged in.
+    pub(crate) staging: PathBuf,
+    pub(crate) load: Duration,
+    pub(crate) handler: Duration,
+    pub(crate) stop: Duration,
+    /// How many calls of a plugin may wait.
+    pub(crate) lane_capacity: usize,
+    /// By plugin id.
+    pub(crate) plugins: BTreeMap<String, PluginSettings>,
+}
+
+/// All plugins of a host.
+pub(crate) struct Plugins {
+    core: &'static Core,
+    options: PluginsOptions,
+    configs: Configs,
+    entries: RwLock<BTreeMap<String, Arc<Entry>>>,
+    /// Who provides a service.
+    providers: RwLock<HashMap<String, Arc<Entry>>>,
+    last_number: AtomicU64,
+    /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
+    /// `to_unload` sees that it is under way.
+    closed: Mutex<bool>,
+}
+
+impl Plugins {
+    pub(crate) fn new(core: &'static Core, options: PluginsOptions) -> Arc<Self> {
+        Arc::new(Self {
+            core,
+            options,
+            configs: Configs::new(),
+            entries: RwLock::default(),
+            providers: RwLock::default(),
+            last_number: AtomicU64::new(0),
+            closed: Mutex::new(false),
+        })
+    }
+
+    pub(super) fn core(&self) -> &'static Core {
+        self.core
+    }
+
+    /// Looks through the folders. Runs nothing of what it finds.
+    pub(crate) fn available(&self) -> Discovery {
+        discover(&self.options.folders, &self.options.trust)
+    }
+
+    /// Whether the settings want a plugin to be enabled at the start.
+    pub(crate) fn is_wanted(&self, id: &str) -> bool {
+        self.options.plugins.get(id).is_none_or(|settings| settings.enabled)
+    }
+
+    /// Loads the plugin of this id from the folders.
+    pub(crate) fn load(&self, id: &str) -> Result<()> {
+        let found = self.available();
+        match found.found.into_iter().find(|candidate| candidate.manifest.id == id) {
+            Some(candidate) => self.load_found(&candidate),
+            None => Err(not_found(id, &found.skipped)),
+        }
+    }
+
+    /// Loads a plugin that was found.
+    pub(crate) fn load_found(&self, candidate: &Candidate) -> Result<()> {
+        let id = candidate.manifest.id.as_str();
+        let entry = self.entry(id, &candidate.path);
+        let _step = entry.step.lock();
+        self.open()?;
+        if entry.loaded().is_ok() {
+            return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
+        }
+        let loaded = self.load_new(&entry, candidate);
+        let mut state = entry.state.lock();
+        state.path.clone_from(&candidate.path);
+        state.error = loaded.as_ref().err().cloned();
+        match loaded {
+            Ok(generation) => {
+                state.manifest = Some(generation.manifest().clone());
+                state.generation = Some(generation);
+                state.state = PluginState::Loaded;
+                state.loaded_at = Some(SystemTime::now());
+                drop(state);
+                self.announce(&entry, "loaded", None);
+                Ok(())
+            }
+            Err(error) => {
+                state.manifest.get_or_insert_with(|| candidate.manifest.clone());
+                state.state = PluginState::Failed;
+                drop(state);
+                self.announce(&entry, "failed", Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<Arc<Generation>> {
+        static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
+        let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
+        candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
+        let staged =
+            stage(&candidate.path, Some(candidate), &self.options.staging, number, &self.options.trust)?;
+        for warning in &staged.warnings {
+            self.core.report_failure(warning, "load");
+        }
+        if staged.manifest.id != *entry.id {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the file {} now has the plugin \"{}\": load that",
+                    candidate.path.display(),
+                    staged.manifest.id
+                ),
+            )
+            .of(entry.id.clone()));
+        }
+        let manifest = staged.manifest.clone();
+        thread_keys::take(&staged.inspection, &self.core.log).map_err(|error| error.of(entry.id.clone()))?;
+        self.claim_services(entry, &manifest)?;
+        entry.state.lock().sha256 = Some(staged.sha256);
+        let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
+        let config = self.config_of(number, &manifest, &settings)?;
+        let grants =
+            Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
+        let record = self.record(entry, &manifest, &settings);
+        let parts = Parts { number, record, manifest, grants, config, staged };
+        Generation::load(parts, self.options.load).inspect_err(|_| self.configs.remove(&entry.id, number))
+    }
+
+    /// Calls `enable` of a loaded plugin; loads it first if it is not.
+    pub(crate) fn enable(&self, id: &str) -> Result<()> {
+        let is_loaded = || self.entries.read().get(id).is_some_and(|entry| entry.loaded().is_ok());
+        if !is_loaded()
+            && let Err(error) = self.load(id)
+            // Somebody else may have loaded it meanwhile: just as well.
+            && !is_loaded()
+        {
+            return Err(error);
+        }
+        let entry = self.known(id)?;
+        let _step = entry.step.lock();
+        self.open()?;
+        let generation = entry.loaded()?;
+        if entry.state.lock().state == PluginState::Enabled {
+            return Ok(());
+        }
+        // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
+        if let Err(error) = entry.disable(self.options.stop) {
+            if error.kind() == ErrorKind::Timeout {
+                return Err(error);
+            }
+            self.core.report_failure(&error, "disable");
+        }
+        let outcome = generation.enable(self.options.load);
+        let mut state = entry.state.lock();
+        state.error = outcome.as_ref().err().cloned();
+        if outcome.is_ok() {
+            state.state = PluginState::Enabled;
+        }
+        drop(state);
+        self.announce(&entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
+        outcome
+    }
+
+    /// Calls `disable` of an enabled plugin.
+    pub(crate) fn disable(&self, id: &str) -> Result<()> {
+        let entry = self.known(id)?;
+        let _step = entry.step.lock();
+        self.disable_entry(&entry, self.options.stop)
+    }
+
+    fn disable_entry(&self, entry: &Entry, deadline: Duration) -> Result<()> {
+        if !entry.loaded()?.is_enabled() {
+            return Ok(());
+        }
+        let outcome = entry.disable(deadline);
+        self.announce(entry, "disabled", outcome.as_ref().err());
+        outcome
+    }
+
+    /// Disables and unloads a plugin.
+    pub(crate) fn unload(&self, id: &str) -> Result<()> {
+        let disabled = self.unload_within(id, Instant::now() + 2 * self.options.stop)?;
+        if let Some(error) = disabled {
+            self.core.report_failure(&error, "disable");
+        }
+        Ok(())
+    }
+
+    /// What its `disable` answered comes back, if that failed: it is unloaded all the same.
+    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<Option<Error>> {
+        let entry = self.known(id)?;
+        let Some(_step) = entry.step.try_lock_until(deadline) else {
+            let text = "it cannot be unloaded in time: another step of it has not ended yet";
+            return Err(Error::new(ErrorKind::Timeout, text).of(id));
+        };
+        let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
+        let disabled = self.disable_entry(&entry, left()).err();
+        if disabled.as_ref().is_some_and(|error| error.kind() == ErrorKind::Timeout) {
+            return disabled.map_or(Ok(None), Err);
+        }
+        let generation = entry.loaded()?;
+        let outcome = generation.clone().unload(left());
+        let mut state = entry.state.lock();
+        match &outcome {
+            Ok(()) => {
+                self.configs.remove(id, generation.number());
+                state.forget_generation();
+            }
+            Err(error) => state.error = Some(error.clone()),
+        }
+        drop(state);
+        if outcome.is_ok() {
+            self.announce(&entry, "unloaded", None);
+        }
+        outcome.map(|()| disabled)
+    }
+
+    /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
+    fn announce(&self, entry: &Entry, what: &str, error: Option<&Error>) {
+        let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
+        let info = entry.info();
+        let mut data =
+            serde_json::json!({ "id": info.id, "version": info.version, "generation": info.generation });
+        if let Some(error) = error {
+            data["error"] = error.to_string().into();
+        }
+        // Nobody may listen, and the engine may have been shut down.
+        let _ = self
+            .core
+            .events
+            .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
+    }
+
+    /// Offers a plugin a new config; it counts from its OK on.
+    pub(crate) fn configure(&self, id: &str, config: &Value) -> Result<()> {
+        let entry = self.known(id)?;
+        let _step = entry.step.lock();
+        let generation = entry.loaded()?;
+        let record = generation.record();
+        let current = record.config(generation.number()).ok_or_else(|| not_loaded(id))?;
+        let proposal =
+            current.propose(config).map_err(|problems| config_error(id, "the new config", &problems))?;
+        if proposal.changes().is_empty() {
+            return Ok(());
+        }
+        generation.configure(proposal.json().into_bytes(), self.options.load)?;
+        current.commit(proposal)
+    }
+
+    /// The ids of all loaded plugins, in the order in which they were loaded.
+    pub(crate) fn loaded(&self) -> Vec<String> {
+        let mut loaded: Vec<_> = self
+            .entries
+            .read()
+            .values()
+            .filter_map(|entry| {
+                Some((entry.state.lock().generation.as_ref()?.number(), entry.id.to_string()))
+            })
+            .collect();
+        loaded.sort_unstable();
+        loaded.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// From here on nothing is loaded or enabled.
+    pub(crate) fn close(&self) {
+        *self.closed.lock() = true;
+    }
+
+    fn open(&self) -> Result<()> {
+        if *self.closed.lock() {
+            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+        }
+        Ok(())
+    }
+
+    /// After `close`: what is loaded, the newest first, and what is just being loaded before all.
+    pub(crate) fn to_unload(&self) -> VecDeque<String> {
+        let under_way = |entry: &&Arc<Entry>| entry.step.is_locked();
+        let mut ids: VecDeque<String> =
+            self.entries.read().values().filter(under_way).map(|entry| entry.id.to_string()).collect();
+        for id in self.loaded().into_iter().rev() {
+            if !ids.contains(&id) {
+                ids.push_back(id);
+            }
+        }
+        ids
+    }
+
+    /// The configs of the newest generations, without their secrets.
+    pub(crate) fn configs(&self) -> BTreeMap<Arc<str>, Value> {
+        self.configs.list()
+    }
+
+    pub(crate) fn infos(&self) -> Vec<PluginInfo> {
+        self.entries.read().values().map(|entry| entry.info()).collect()
+    }
+
+    /// Lanes take nothing any more.
+    pub(crate) fn close_lanes(&self) {
+        for entry in self.entries.read().values() {
+            if let Some(lane) = &entry.state.lock().lane {
+                lane.close();
+            }
+        }
+    }
+
+    pub(super) fn provider(&self, service: &str, major: u32) -> Result<Arc<Entry>> {
+        let provider = self.providers.read().get(service).cloned();
+        let provides = |entry: &Arc<Entry>| {
+            let state = entry.state.lock();
+            state.manifest.as_ref()?.provides.get(service).map(|provided| provided.major)
+        };
+        match provider {
+            Some(provider) if provides(&provider) == Some(major) => Ok(provider),
+            other => {
+                let found = other.as_ref().and_then(provides);
+                let service = service.to_owned();
+                Err(Error::lazy(ErrorKind::NotFound, move || match found {
+                    Some(found) => {
+                        format!("service \"{service}\" is provided with major {found}, not {major}")
+                    }
+                    None => format!("no loaded plugin provides the service \"{service}\""),
+                }))
+            }
+        }
+    }
+
+    /// Notes who provides the services of a manifest; CONFLICT if another plugin does.
+    fn claim_services(&self, entry: &Arc<Entry>, manifest: &Manifest) -> Result<()> {
+        let mut providers = self.providers.write();
+        for service in manifest.provides.keys() {
+            if let Some(other) = providers.get(service)
+                && !Arc::ptr_eq(other, entry)
+                && (other.loaded().is_ok() || other.step.is_locked())
+            {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("it provides the service \"{service}\", which plugin \"{}\" provides already: load only one of them", other.id),
+                )
+                .of(entry.id.clone()));
+            }
+        }
+        for service in manifest.provides.keys() {
+            providers.insert(service.clone(), entry.clone());
+        }
+        Ok(())
+    }
+
+    /// The config of a plugin's settings, checked against the schema of its manifest.
+    fn config_of(
+        &self,
+        generation: u64,
+        manifest: &Manifest,
+        settings: &PluginSettings,
+    ) -> Result<Arc<PluginConfig>> {
+        let id = manifest.id.as_str();
+        let schema = match &manifest.config {
+            Some(schema) => Schema::compile(schema)
+                .map_err(|problems| config_error(id, "the config schema in its manifest", &problems))?,
+            None => Schema::none(),
+        };
+        self.configs
+            .install(id, generation, Arc::new(schema), &Value::Object(settings.config.clone()))
+            .map_err(|problems| {
+                config_error(id, "its config", &problems)
+                    .mend(format!("correct [plugin.{id}] in the host's settings"))
+            })
+    }
+
+    fn entry(&self, id: &str, path: &Path) -> Arc<Entry> {
+        if let Some(entry) = self.entries.read().get(id) {
+            return entry.clone();
+        }
+        let make = || Arc::new(Entry::new(id, self.last_number.fetch_add(1, Relaxed) + 1, path));
+        self.entries.write().entry(id.to_owned()).or_insert_with(make).clone()
+    }
+
+    fn known(&self, id: &str) -> Result<Arc<Entry>> {
+        self.entries.read().get(id).cloned().ok_or_else(|| not_loaded(id))
+    }
+
+    /// The record of this version of a plugin, with a lane as wide as its manifest and the settings say.
+    fn record(&self, entry: &Entry, manifest: &Manifest, settings: &PluginSettings) -> &'static PluginRecord {
+        let version = manifest.version.to_string();
+        let allowed = settings.concurrency.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
+        let concurrency = manifest.concurrency.min(allowed).max(1);
+        let mut state = entry.state.lock();
+        let EntryState { lane, records, .. } = &mut *state;
+        let lane = match lane {
+            Some(lane) if lane.concurrency() == concurrency => lane.clone(),
+            _ => lane
+                .insert(Lane::new(
+                    &self.core.pool,
+                    LaneOptions {
+                        name: entry.id.clone(),
+                        concurrency,
+                        capacity: self.options.lane_capacity,
+                        deadline: self.options.handler,
+                    },
+                ))
+                .clone(),
+        };
+        let record = *records.entry(version).or_insert_with_key(|version| {
+            PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone())
+        });
+        record.set_lane(lane);
+        record
+    }
+}
+
+fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Error::new(ErrorKind::InvalidArgument, format!("{what} is not valid: {}", problems.join("; "))).of(id)
+}
+
+/// No candidate has this id; perhaps one that was skipped would have.
+fn not_found(id: &str, skipped: &[Skipped]) -> Error {
+    let near = skipped.iter().find(|skipped| skipped.path.to_string_lossy().contains(id));
+    let text = match near {
+        Some(skipped) => format!(
+            "it was not found in the plugin folders; {} was skipped: {}",
+            skipped.path.display(),
+            skipped.error
+        ),
+        None => "it was not found in the plugin folders".to_owned(),
+    };
+    Error::new(ErrorKind::NotFound, text).of(id)
+}
