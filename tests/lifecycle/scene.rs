@@ -213,6 +213,18 @@ pub(crate) fn draft(topic: &str, data: &str) -> Draft {
     Draft::new(Topic::parse(topic).expect("it is a topic"), "/test", data.as_bytes())
 }
 
+/// How many events of plugins the application would have heard of so far, from `listen` on.
+pub(crate) fn heard(host: &Host) -> u64 {
+    let subscriptions = host.subscriptions();
+    let own = subscriptions.iter().find(|one| one.name.as_ref() == "plugin.>" && one.owner == 0);
+    own.expect("`listen` comes first").counters.matched
+}
+
+/// The application hears of events of plugins.
+pub(crate) fn listen(host: &Host) {
+    host.subscribe("plugin.>", |_| {}).expect("it has not subscribed to it yet");
+}
+
 /// Has a witness do commands, on behalf of a tenant; what each came to.
 pub(crate) fn ask(host: &Host, tenant: &str, name: &str, commands: &str) -> Vec<String> {
     let answer = host.call(tenant, &format!("{name}.run"), 1, "do", commands.as_bytes(), None);
