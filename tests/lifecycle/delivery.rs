@@ -88,6 +88,7 @@ fn contract_22_what_is_registered_in_load_survives_disable_and_what_is_registere
     );
     let host = scene.started();
     ask(&host, "", "witness", "subscribe w.call; interval call 3600000; subscribe w.two; unsubscribe w.two");
+    until("what was ended is released", || scene.count("witness", "release w.two") == 1);
     let names = || -> Vec<String> {
         let subscriptions = host.subscriptions();
         let jobs = host.jobs();
