@@ -57,7 +57,7 @@ impl Scene {
         scene
     }
 
-    /// With other deadlines: `load_ms = 100`, a line each.
+    /// With other deadlines: `load_ms = 1000`, a line each.
     pub(crate) fn deadlines(mut self, changed: &str) -> Self {
         let mut lines: Vec<&str> = DEADLINES.lines().collect();
         for change in changed.lines() {

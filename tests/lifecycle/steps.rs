@@ -227,7 +227,7 @@ fn contract_53_and_55_from_disable_on_registering_and_calling_is_stopping_and_th
 
 #[test]
 fn contract_24_a_load_that_does_not_return_is_given_up_named_and_undone_when_it_does() {
-    let scene = Scene::new().deadlines("load_ms = 100");
+    let scene = Scene::new().deadlines("load_ms = 1000");
     let hang = format!("subscribe w.>; hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("load", &hang)]).witness("second", &[("load", "subscribe w.>")]);
     let host = scene.host();
@@ -236,7 +236,7 @@ fn contract_24_a_load_that_does_not_return_is_given_up_named_and_undone_when_it_
     let [error] = &started.failed[..] else { panic!("{started:?}") };
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let text =
-        "plugin \"witness\": `load` did not return within 100 ms: nothing else of it runs until it does";
+        "plugin \"witness\": `load` did not return within 1000 ms: nothing else of it runs until it does";
     assert_eq!(error.to_string(), text);
     until("it is reported as stuck", || info(&host, "witness").stuck);
     emit(&host, "", "w.a", "");
@@ -252,7 +252,7 @@ fn contract_24_a_load_that_does_not_return_is_given_up_named_and_undone_when_it_
 
 #[test]
 fn contract_24_an_enable_that_does_not_return_is_given_up_and_disabled_when_it_does() {
-    let scene = Scene::new().deadlines("load_ms = 100");
+    let scene = Scene::new().deadlines("load_ms = 1000");
     let hang = format!("subscribe w.>; hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("enable", &hang)]);
     let host = scene.host();
