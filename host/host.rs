@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    application::Application,
+    application::{Application, SubscribeOptions},
     boundary::{Core, Message, Router},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
@@ -164,7 +164,7 @@ impl HostBuilder {
         };
         let plugins = Plugins::new(core, options);
         let _ = core.router.set(plugins.clone());
-        let application = Application::new(core, settings.queues.lane, settings.deadlines.handler);
+        let application = Application::new(core, settings.deadlines.handler);
         Ok(Host {
             core,
             plugins,
@@ -239,7 +239,21 @@ impl Host {
     /// INVALID_ARGUMENT: the pattern. CONFLICT: the application has subscribed to it already. STOPPING: the host has
     /// stopped.
     pub fn subscribe(&self, pattern: &str, handler: impl Fn(&Event) + Send + Sync + 'static) -> Result<()> {
-        self.application.subscribe(pattern, Box::new(handler))
+        self.subscribe_with(pattern, SubscribeOptions::default(), handler)
+    }
+
+    /// Like `subscribe`, with a queue and a policy of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`, and INVALID_ARGUMENT: the capacity.
+    pub fn subscribe_with(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.application.subscribe(pattern, options, Box::new(handler))
     }
 
     /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
