@@ -13,7 +13,7 @@ use crate::{
     boundary::Core,
     error::{Error, ErrorKind, Result},
     lanes::{Lane, LaneOptions, Run, Task, panic_text},
-    services::events::{Deliver, Event, Pattern, SubscribeRequest, Subscription},
+    services::events::{Deliver, Event, Pattern, Policy, SubscribeRequest, Subscription},
 };
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
@@ -25,6 +25,15 @@ pub(crate) struct Application {
     lane: Arc<Lane>,
     /// The engine knows them weakly.
     listeners: Mutex<Vec<Arc<Listener>>>,
+}
+
+/// How a subscription of the application is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// How many events may wait for the handler, at most 65,536; 0: 1,024.
+    pub capacity: usize,
+    /// What happens when that many do.
+    pub policy: Policy,
 }
 
 type Handler = Box<dyn Fn(&Event) + Send + Sync>;
@@ -41,14 +50,21 @@ struct Listener {
 struct Gateway(Weak<Listener>);
 
 impl Application {
-    pub(crate) fn new(core: &'static Core, capacity: usize, deadline: Duration) -> Self {
-        let options = LaneOptions { name: "application".into(), concurrency: 1, capacity, deadline };
+    pub(crate) fn new(core: &'static Core, deadline: Duration) -> Self {
+        // Each subscription has a bound of its own, and a second one here would only drop what the first has taken.
+        let options =
+            LaneOptions { name: "application".into(), concurrency: 1, capacity: usize::MAX, deadline };
         Self { core, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
     }
 
     /// Calls `handler` with every event whose topic matches, of every tenant, until the host stops.
-    pub(crate) fn subscribe(&self, pattern: &str, handler: Handler) -> Result<()> {
-        let request = SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?);
+    pub(crate) fn subscribe(&self, pattern: &str, options: SubscribeOptions, handler: Handler) -> Result<()> {
+        let SubscribeOptions { capacity, policy } = options;
+        let request = SubscribeRequest {
+            capacity,
+            policy,
+            ..SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?)
+        };
         let mut made = Ok(());
         let listener = Arc::new_cyclic(|me: &Weak<Listener>| {
             let subscription = self.core.events.subscribe(request, Arc::new(Gateway(me.clone())));

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    application::Application,
+    application::{Application, SubscribeOptions},
     boundary::{Core, Message, Router},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
@@ -28,11 +28,15 @@ use crate::{
         log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
     },
-    settings::{LogSettings, Settings},
+    settings::{Deadlines, LogSettings, Settings},
 };
 
-/// How many plugins are unloaded at once when a host stops.
-const STOPPERS: usize = 8;
+/// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
+/// their own.
+const STOPPERS: usize = 256;
+
+/// More than this cannot be added to every clock.
+const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// A host of plugins. Several can live in one process. All functions may be called from any thread.
 ///
@@ -115,7 +119,11 @@ impl HostBuilder {
     /// CONFLICT if another host has the data folder, naming its process; UNAVAILABLE if a folder or the log's file
     /// cannot be used.
     pub fn build(self) -> Result<Host> {
-        let Self { settings, log } = self;
+        let Self { mut settings, log } = self;
+        let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
+        for deadline in [load, handler, stop, call] {
+            *deadline = (*deadline).min(A_YEAR);
+        }
         let log_options = log.unwrap_or_else(|| log_options(&settings.log));
         let folder = match &settings.data {
             Some(path) => DataFolder::open(path)?,
@@ -156,7 +164,7 @@ impl HostBuilder {
         };
         let plugins = Plugins::new(core, options);
         let _ = core.router.set(plugins.clone());
-        let application = Application::new(core, settings.queues.lane, settings.deadlines.handler);
+        let application = Application::new(core, settings.deadlines.handler);
         Ok(Host {
             core,
             plugins,
@@ -231,7 +239,21 @@ impl Host {
     /// INVALID_ARGUMENT: the pattern. CONFLICT: the application has subscribed to it already. STOPPING: the host has
     /// stopped.
     pub fn subscribe(&self, pattern: &str, handler: impl Fn(&Event) + Send + Sync + 'static) -> Result<()> {
-        self.application.subscribe(pattern, Box::new(handler))
+        self.subscribe_with(pattern, SubscribeOptions::default(), handler)
+    }
+
+    /// Like `subscribe`, with a queue and a policy of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe`, and INVALID_ARGUMENT: the capacity.
+    pub fn subscribe_with(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.application.subscribe(pattern, options, Box::new(handler))
     }
 
     /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
@@ -240,7 +262,8 @@ impl Host {
     /// # Errors
     ///
     /// NOT_FOUND: nobody provides the service in that major. UNSUPPORTED: the method. UNAVAILABLE: its plugin is not
-    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. Otherwise what the plugin answered.
+    /// enabled, or stuck. BUSY: its queue is full. TIMEOUT. TOO_LARGE: above 1 MiB. INVALID_ARGUMENT: the tenant.
+    /// Otherwise what the plugin answered.
     pub fn call(
         &self,
         tenant: &str,
@@ -257,13 +280,13 @@ impl Host {
         self.plugins.call(Message {
             caller: "application",
             from: None,
-            tenant: self.core.tenants.named(tenant),
+            tenant: self.core.tenants.named_by_application(tenant)?,
             depth: 0,
             service,
             major,
             method,
             data: request.to_vec(),
-            deadline: Instant::now() + timeout.unwrap_or(self.call),
+            deadline: later(timeout.unwrap_or(self.call)),
         })
     }
 
@@ -360,13 +383,13 @@ impl Host {
     /// Waits until nothing is queued, runs or waits, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.core.pool.wait_idle(Instant::now() + timeout)
+        self.core.pool.wait_idle(later(timeout))
     }
 
     /// Waits until the libraries of all unloaded plugins are closed, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_closed(&self, timeout: Duration) -> bool {
-        self.core.pool.settle(Instant::now() + timeout)
+        self.core.pool.settle(later(timeout))
     }
 
     /// What the workers are doing.
@@ -387,7 +410,9 @@ impl Host {
             return Stopped::default();
         }
         let started = Instant::now();
+        let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
+        self.plugins.close();
         self.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -410,13 +435,17 @@ impl Host {
         Stopped { left, failed }
     }
 
-    /// Newest first. Some at once, so that one that hangs does not use up the others' time.
+    /// Newest first, many at once.
     fn unload_all(&self, deadline: Instant) -> Vec<Error> {
-        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.loaded().into_iter().rev().collect());
+        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.to_unload());
         let failed = Mutex::new(Vec::new());
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
-                if let Err(error) = self.plugins.unload_within(&id, deadline) {
+                // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
+                let outcome = self.plugins.unload_within(&id, deadline);
+                if let Some(error) = outcome.unwrap_or_else(Some)
+                    && error.kind() != ErrorKind::NotFound
+                {
                     self.core.log.host(Level::Error, &error.to_string(), []);
                     failed.lock().push(error);
                 }
@@ -448,6 +477,11 @@ impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").field("plugins", &self.plugins.loaded()).finish_non_exhaustive()
     }
+}
+
+/// The end of a wait that begins now. For whoever waits for ever a year is as good.
+fn later(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(A_YEAR)
 }
 
 fn log_options(settings: &LogSettings) -> LogOptions {

@@ -26,6 +26,9 @@
 mod application;
 #[allow(unsafe_code, reason = "raw pointers become values here")]
 mod boundary;
+#[cfg(feature = "bench-entry")]
+#[allow(unsafe_code, reason = "C calls in")]
+mod embed;
 mod error;
 mod folder;
 mod host;
@@ -43,9 +46,13 @@ pub use settings::Settings;
 
 /// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.
 pub mod events {
-    pub use crate::services::events::{
-        Counters, Draft, Drops, Emitted, Event, Extension, Pattern, SubscriptionReport, Topic, Totals,
-        cloud::{from_json, to_json},
+    pub use crate::{
+        application::SubscribeOptions,
+        services::events::{
+            Counters, Draft, Drops, Emitted, Event, Extension, Pattern, Policy, SubscriptionReport, Topic,
+            Totals,
+            cloud::{from_json, to_json},
+        },
     };
 }
 
@@ -72,5 +79,17 @@ pub mod log {
 /// Parts that the benches measure on their own. No promise is made about them.
 #[doc(hidden)]
 pub mod bench_parts {
+    use std::path::Path;
+
     pub use crate::services::log;
+    use crate::{
+        Result,
+        inspect::Candidate,
+        plugin::{ownership::TrustPolicy, stage::stage as stage_in},
+    };
+
+    /// Stages a copy of a plugin as loading it does. The copy is removed when the answer is dropped.
+    pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> Result<impl Sized> {
+        stage_in(&candidate.path, Some(candidate), private, generation, &TrustPolicy::default())
+    }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Method,
+    identity::{Method, Phase, Seat},
     lanes::{About, Entry, Run, Task},
     services::events::{Deliver, Draft, Event, Pattern, Policy, SubscribeRequest, Subscription, Topic},
 };
@@ -64,7 +64,7 @@ unsafe extern "C" fn emit(
         if let Some(options) = options {
             // SAFETY: as above; the options' texts are inputs too.
             unsafe { take_options(&mut draft, &options) }?;
-            wait = wait_of(options.wait_ms)?;
+            wait = wait_of(options.wait_ms)?.min(patience(call));
         }
         call.core().events.emit(draft, wait).map(drop)
     })
@@ -100,6 +100,14 @@ fn wait_of(wait_ms: i64) -> Result<Duration> {
         }));
     }
     Ok(Duration::from_millis(wait_ms as u64))
+}
+
+/// How long the call may wait at most: not longer than its own caller does, and not at all from the start of `disable`.
+fn patience(call: &Call) -> Duration {
+    if Seat::phase(call.scope.seat) == Phase::Stopping {
+        return Duration::ZERO;
+    }
+    Duration::from_millis(call.remaining() as u64)
 }
 
 fn check_publish(call: &Call, topic: &str) -> Result<()> {

@@ -94,11 +94,18 @@ pub(crate) unsafe fn optional<'a>(
 }
 
 /// Where a result is written; it must not be null.
+#[inline]
 pub(crate) fn output<T>(name: &'static str, out: *mut T) -> Result<Output<T>> {
     if out.is_null() {
-        return Err(Error::argument(name, "the pointer is null: pass where the result is to be written"));
+        return Err(no_output(name));
     }
     Ok(Output(out))
+}
+
+#[cold]
+#[inline(never)]
+fn no_output(name: &'static str) -> Error {
+    Error::argument(name, "the pointer is null: pass where the result is to be written")
 }
 
 /// A caller's place for one result.

@@ -106,8 +106,11 @@ unsafe extern "C" fn logger_free(ctx: PintleCtx, logger: PintleLogger) -> Pintle
     })
 }
 
+/// Not in line, so that a record that is not wanted does not pay for what one that is needs.
+///
 /// # Safety
 /// The inputs are readable for this call.
+#[inline(never)]
 unsafe fn record(
     call: &Call,
     level: Level,
@@ -183,6 +186,7 @@ fn level_of(level: u32) -> Result<Level> {
 }
 
 #[cold]
+#[inline(never)]
 fn unknown_level(level: u32) -> Error {
     Error::lazy(ErrorKind::InvalidArgument, move || {
         format!("argument `level`: {level}, PINTLE_LOG_TRACE (0) to PINTLE_LOG_FATAL (5) are taken")

@@ -19,19 +19,22 @@ const REMEMBERED: usize = 16;
 
 thread_local! {
     /// No destructor, so that the access costs no more than the address.
-    static FAST: Fast = const { Fast { in_sink: Cell::new(false), counts: Cell::new(None) } };
+    static FAST: Fast =
+        const { Fast { counts: Cell::new(None), page: Cell::new(None), in_sink: Cell::new(false) } };
     static FAILURES: RefCell<VecDeque<(u64, Error)>> = const { RefCell::new(VecDeque::new()) };
     /// Gives the thread's counts back at its end.
     static COUNTS: RefCell<Option<Lease>> = const { RefCell::new(None) };
 }
 
 struct Fast {
-    in_sink: Cell<bool>,
+    /// The page, if this thread has one and is not inside a sink: one look answers both, and that is what a call pays.
     counts: Cell<Option<&'static Counts>>,
+    page: Cell<Option<&'static Counts>>,
+    in_sink: Cell<bool>,
 }
 
 /// Counts by seat. Written by one thread, read by all.
-struct Counts {
+pub(crate) struct Counts {
     calls: [AtomicU64; Seat::COUNT],
     failures: [AtomicU64; Seat::COUNT],
 }
@@ -50,36 +53,52 @@ struct Lease(&'static Counts);
 impl Drop for Lease {
     fn drop(&mut self) {
         // Calls that later destructors of this thread make are counted on a page that is its own until then.
-        FAST.with(|fast| fast.counts.set(None));
+        FAST.with(|fast| {
+            fast.counts.set(None);
+            fast.page.set(None);
+        });
         PAGES.lock().free.push(self.0);
     }
 }
 
-/// Whether this thread is inside the `write` of a caller's sink.
-#[inline]
-pub(crate) fn in_sink() -> bool {
-    FAST.with(|fast| fast.in_sink.get())
+impl Counts {
+    /// This thread's; `None` if it is inside the `write` of a caller's sink.
+    #[inline]
+    pub(crate) fn outside_sink() -> Option<&'static Self> {
+        FAST.with(|fast| fast.counts.get()).or_else(first_or_in_sink)
+    }
+
+    /// This thread's, also inside a sink.
+    pub(crate) fn here() -> &'static Self {
+        FAST.with(|fast| fast.page.get()).unwrap_or_else(take_page)
+    }
+
+    /// Counts a call of the generation in this seat.
+    #[inline]
+    pub(crate) fn call(&self, seat: u16) {
+        increment(&self.calls[usize::from(seat) % Seat::COUNT]);
+    }
 }
 
 /// Runs the `write` of a caller's sink.
 pub(crate) fn inside_sink<R>(write: impl FnOnce() -> R) -> R {
-    let outer = FAST.with(|fast| fast.in_sink.replace(true));
+    let outer = FAST.with(|fast| {
+        fast.counts.set(None);
+        fast.in_sink.replace(true)
+    });
     let result = write();
-    FAST.with(|fast| fast.in_sink.set(outer));
+    FAST.with(|fast| {
+        fast.in_sink.set(outer);
+        if !outer {
+            fast.counts.set(fast.page.get());
+        }
+    });
     result
-}
-
-/// Counts a call of the generation in this seat.
-#[inline]
-pub(crate) fn count_call(seat: u16) {
-    let counts = FAST.with(|fast| fast.counts.get()).unwrap_or_else(take_page);
-    increment(&counts.calls[usize::from(seat) % Seat::COUNT]);
 }
 
 /// Counts a failed call of the generation in this seat.
 pub(crate) fn count_failure(seat: u16) {
-    let counts = FAST.with(|fast| fast.counts.get()).unwrap_or_else(take_page);
-    increment(&counts.failures[usize::from(seat) % Seat::COUNT]);
+    increment(&Counts::here().failures[usize::from(seat) % Seat::COUNT]);
 }
 
 /// Calls and failures of the generations that have had this seat, since the process began.
@@ -98,6 +117,13 @@ fn increment(count: &AtomicU64) {
 }
 
 #[cold]
+#[inline(never)]
+fn first_or_in_sink() -> Option<&'static Counts> {
+    if FAST.with(|fast| fast.in_sink.get()) { None } else { Some(Counts::here()) }
+}
+
+#[cold]
+#[inline(never)]
 fn take_page() -> &'static Counts {
     let mut pages = PAGES.lock();
     let page = pages.free.pop().unwrap_or_else(|| {
@@ -111,7 +137,12 @@ fn take_page() -> &'static Counts {
     drop(pages);
     // In a thread that is already ending there is no lease: its one page is lost to new threads, not to the sums.
     let _ = COUNTS.try_with(|lease| lease.replace(Some(Lease(page))));
-    FAST.with(|fast| fast.counts.set(Some(page)));
+    FAST.with(|fast| {
+        fast.page.set(Some(page));
+        if !fast.in_sink.get() {
+            fast.counts.set(Some(page));
+        }
+    });
     page
 }
 
@@ -150,10 +181,29 @@ mod tests {
         let (before, _) = counted(seat);
         std::thread::scope(|threads| {
             for _ in 0..3 {
-                threads.spawn(|| (0..1000).for_each(|_| count_call(seat)));
+                threads.spawn(|| (0..1000).for_each(|_| Counts::here().call(seat)));
             }
         });
         assert_eq!(counted(seat).0 - before, 3000);
+    }
+
+    #[test]
+    fn inside_a_sink_a_thread_is_told_so_and_counts_all_the_same() {
+        let seat = 4001;
+        let (before, _) = counted(seat);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                // Its first call of all is made from inside.
+                inside_sink(|| {
+                    assert!(Counts::outside_sink().is_none());
+                    Counts::here().call(seat);
+                    inside_sink(|| assert!(Counts::outside_sink().is_none()));
+                    assert!(Counts::outside_sink().is_none(), "still inside the outer one");
+                });
+                Counts::outside_sink().expect("outside again").call(seat);
+            });
+        });
+        assert_eq!(counted(seat).0 - before, 2);
     }
 
     #[test]

@@ -203,10 +203,9 @@ pub(crate) fn look_up(ctx: u64) -> Option<Scope> {
     if line.tag.load(Relaxed) != ctx {
         return None;
     }
-    let record = ptr::NonNull::new(record)?;
-    // SAFETY: the tag was the same before and after, so this is the pointer that `open` stored for this very
-    // context from a `&'static Grants`.
-    let grants = unsafe { grants.as_ref() }?;
+    // SAFETY: the tag was the same before and after, so these are the pointers that `open` stored for this very
+    // context, from a `NonNull` and from a `&'static Grants`: neither is null.
+    let (record, grants) = unsafe { (ptr::NonNull::new_unchecked(record), &*grants) };
     Some(Scope {
         record: RecordKey(record),
         grants,

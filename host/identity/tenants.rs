@@ -12,6 +12,11 @@ use std::{
 
 use parking_lot::RwLock;
 
+use crate::error::{Error, Result};
+
+/// The most bytes that a tenant's name may have.
+const LONGEST_NAME: usize = 128;
+
 /// A tenant that is in use: its name and its number stay while this is held.
 #[derive(Clone, Debug)]
 pub(crate) struct Tenant(Arc<Named>);
@@ -94,6 +99,24 @@ impl Tenants {
         names.by_number.insert(number, Arc::downgrade(&named));
         drop(names);
         Tenant(named)
+    }
+
+    /// The tenant that an application names, under the rules that its events keep too.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT: longer than 128 bytes, or with control characters.
+    pub(crate) fn named_by_application(&self, name: &str) -> Result<Tenant> {
+        if name.len() > LONGEST_NAME {
+            let len = name.len();
+            let problem = format!("has {len} bytes, at most {LONGEST_NAME} are allowed");
+            return Err(Error::argument("tenant", problem));
+        }
+        if let Some((at, c)) = name.char_indices().find(|(_, c)| c.is_control()) {
+            let problem = format!("has the control character U+{:04X} at byte {at}", u32::from(c));
+            return Err(Error::argument("tenant", problem));
+        }
+        Ok(self.named(name))
     }
 
     /// The tenant with this number, if somebody holds it.

@@ -130,7 +130,9 @@ impl Search {
                 (Library::None, Level::Below) => {}
                 (Library::None, Level::Top) => match fs::metadata(path) {
                     Ok(metadata) if metadata.is_dir() => folders.push(path),
-                    _ => {}
+                    Ok(_) => {}
+                    // It may have been meant as a folder of plugins: a link to a disk that is not mounted, say.
+                    Err(error) => self.skip(path, io(path, &error)),
                 },
                 (Library::Ours, _) => self.library(path),
                 (Library::Foreign(system), _) => {

@@ -103,6 +103,13 @@ pub(super) struct EntryState {
 }
 
 impl EntryState {
+    /// `unload` may have come to its end only after everybody had given up waiting for it.
+    fn catch_up(&mut self) {
+        if self.generation.as_ref().is_some_and(|generation| generation.is_over()) {
+            self.forget_generation();
+        }
+    }
+
     /// The generation is over.
     pub(super) fn forget_generation(&mut self) {
         if let Some(generation) = self.generation.take() {
@@ -154,10 +161,7 @@ impl Entry {
 
     pub(super) fn loaded(&self) -> Result<Arc<Generation>> {
         let mut state = self.state.lock();
-        // `unload` may have come to its end only after everybody had given up waiting for it.
-        if state.generation.as_ref().is_some_and(|generation| generation.is_over()) {
-            state.forget_generation();
-        }
+        state.catch_up();
         state.generation.clone().ok_or_else(|| not_loaded(&self.id))
     }
 
@@ -175,7 +179,8 @@ impl Entry {
     }
 
     pub(super) fn info(&self) -> PluginInfo {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.catch_up();
         let (waiting, running) = state.lane.as_ref().map_or((0, 0), |lane| lane.load());
         let (mut calls, mut failed_calls) = state.counted_over;
         let mut registrations = 0;

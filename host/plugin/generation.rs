@@ -178,10 +178,18 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         let me = self.clone();
-        on_lane(self.record, "disable", deadline, move |run| me.disable_here(run), |_, _| ())?
+        let late = self.clone();
+        let step = move |run: &mut Run<'_>| me.disable_here(run);
+        // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
+        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
+        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
+        // One that nobody could wait for may have ended while this one stood in line.
+        if !self.is_enabled() {
+            return Ok(());
+        }
         let outcome = self.lifecycle(run, "`disable`", |ctx| self.mapped.library.disable(self.state, ctx));
         self.register.drain_since_enable();
         self.enabled.store(false, Release);
@@ -194,17 +202,23 @@ impl Generation {
         self.register.stop();
         let record = self.record;
         let me = self;
-        let step = move |run: &mut Run<'_>| {
-            me.unload_here(run);
-            me
+        let step = move |run: &mut Run<'_>| me.unload_here(run).then_some(me);
+        let undo = |late: Option<Arc<Self>>, _: &mut Run<'_>| {
+            if let Some(late) = late {
+                late.retire();
+            }
         };
-        let undo = |late: Arc<Self>, _: &mut Run<'_>| late.retire();
-        on_lane(record, "unload", deadline, step, undo).map(|generation| generation.retire())
+        let unloaded = on_lane(record, "unload", deadline, step, undo)?;
+        if let Some(unloaded) = unloaded {
+            unloaded.retire();
+        }
+        Ok(())
     }
 
-    fn unload_here(&self, run: &mut Run<'_>) {
+    /// False if it was unloaded already, by one that nobody could wait for.
+    fn unload_here(&self, run: &mut Run<'_>) -> bool {
         if self.is_over() {
-            return;
+            return false;
         }
         self.register.stop();
         // Handed back before `unload`, as promised, and with the contexts still valid.
@@ -215,6 +229,7 @@ impl Generation {
             pintle_abi::PINTLE_OK
         });
         self.end_here();
+        true
     }
 
     /// Ends contexts and registrations: from here on everything of it is stale.
@@ -385,7 +400,7 @@ impl Task for Step {
 }
 
 /// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
-/// `deadline`, nobody waits any more and `late` is given its result.
+/// `deadline`, nobody waits any more and `late` is given its result. If it could not even begin by then, it does not.
 fn on_lane<T: Send + 'static>(
     record: &'static PluginRecord,
     name: &'static str,
@@ -393,11 +408,23 @@ fn on_lane<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
+    on_lane_or_late(record, name, deadline, body, late, |_| ())
+}
+
+/// Like `on_lane`; in place of a step that could not begin by `deadline`, `instead` runs when it could.
+fn on_lane_or_late<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+    instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
+) -> Result<T> {
     let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
-        if promise.start(0)
-            && let Err(value) = promise.finish(body(run))
-        {
+        if !promise.start(0) {
+            instead(run);
+        } else if let Err(value) = promise.finish(body(run)) {
             late(value, run);
         }
     };

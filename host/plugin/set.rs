@@ -1,7 +1,7 @@
 //! All plugins of a host, and which step of their lives may follow which.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::{
@@ -62,6 +62,9 @@ pub(crate) struct Plugins {
     /// Who provides a service.
     providers: RwLock<HashMap<String, Arc<Entry>>>,
     last_number: AtomicU64,
+    /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
+    /// `to_unload` sees that it is under way.
+    closed: Mutex<bool>,
 }
 
 impl Plugins {
@@ -73,6 +76,7 @@ impl Plugins {
             entries: RwLock::default(),
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
+            closed: Mutex::new(false),
         })
     }
 
@@ -104,6 +108,7 @@ impl Plugins {
         let id = candidate.manifest.id.as_str();
         let entry = self.entry(id, &candidate.path);
         let _step = entry.step.lock();
+        self.open()?;
         if entry.loaded().is_ok() {
             return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
         }
@@ -166,17 +171,28 @@ impl Plugins {
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
     pub(crate) fn enable(&self, id: &str) -> Result<()> {
-        if self.entries.read().get(id).is_none_or(|entry| entry.loaded().is_err()) {
-            self.load(id)?;
+        let is_loaded = || self.entries.read().get(id).is_some_and(|entry| entry.loaded().is_ok());
+        if !is_loaded()
+            && let Err(error) = self.load(id)
+            // Somebody else may have loaded it meanwhile: just as well.
+            && !is_loaded()
+        {
+            return Err(error);
         }
         let entry = self.known(id)?;
         let _step = entry.step.lock();
+        self.open()?;
         let generation = entry.loaded()?;
         if entry.state.lock().state == PluginState::Enabled {
             return Ok(());
         }
-        // A `disable` that nobody could wait for is made up for first.
-        entry.disable(self.options.stop)?;
+        // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
+        if let Err(error) = entry.disable(self.options.stop) {
+            if error.kind() == ErrorKind::Timeout {
+                return Err(error);
+            }
+            self.core.report_failure(&error, "disable");
+        }
         let outcome = generation.enable(self.options.load);
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();
@@ -206,18 +222,24 @@ impl Plugins {
 
     /// Disables and unloads a plugin.
     pub(crate) fn unload(&self, id: &str) -> Result<()> {
-        self.unload_within(id, Instant::now() + 2 * self.options.stop)
+        let disabled = self.unload_within(id, Instant::now() + 2 * self.options.stop)?;
+        if let Some(error) = disabled {
+            self.core.report_failure(&error, "disable");
+        }
+        Ok(())
     }
 
-    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<()> {
+    /// What its `disable` answered comes back, if that failed: it is unloaded all the same.
+    pub(crate) fn unload_within(&self, id: &str, deadline: Instant) -> Result<Option<Error>> {
         let entry = self.known(id)?;
-        let _step = entry.step.lock();
+        let Some(_step) = entry.step.try_lock_until(deadline) else {
+            let text = "it cannot be unloaded in time: another step of it has not ended yet";
+            return Err(Error::new(ErrorKind::Timeout, text).of(id));
+        };
         let left = || deadline.saturating_duration_since(Instant::now()).min(self.options.stop);
-        if let Err(error) = self.disable_entry(&entry, left()) {
-            if error.kind() == ErrorKind::Timeout {
-                return Err(error);
-            }
-            self.core.report_failure(&error, "disable");
+        let disabled = self.disable_entry(&entry, left()).err();
+        if disabled.as_ref().is_some_and(|error| error.kind() == ErrorKind::Timeout) {
+            return disabled.map_or(Ok(None), Err);
         }
         let generation = entry.loaded()?;
         let outcome = generation.clone().unload(left());
@@ -233,7 +255,7 @@ impl Plugins {
         if outcome.is_ok() {
             self.announce(&entry, "unloaded", None);
         }
-        outcome
+        outcome.map(|()| disabled)
     }
 
     /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
@@ -282,6 +304,31 @@ impl Plugins {
         loaded.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// From here on nothing is loaded or enabled.
+    pub(crate) fn close(&self) {
+        *self.closed.lock() = true;
+    }
+
+    fn open(&self) -> Result<()> {
+        if *self.closed.lock() {
+            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+        }
+        Ok(())
+    }
+
+    /// After `close`: what is loaded, the newest first, and what is just being loaded before all.
+    pub(crate) fn to_unload(&self) -> VecDeque<String> {
+        let under_way = |entry: &&Arc<Entry>| entry.step.is_locked();
+        let mut ids: VecDeque<String> =
+            self.entries.read().values().filter(under_way).map(|entry| entry.id.to_string()).collect();
+        for id in self.loaded().into_iter().rev() {
+            if !ids.contains(&id) {
+                ids.push_back(id);
+            }
+        }
+        ids
+    }
+
     /// The configs of the newest generations, without their secrets.
     pub(crate) fn configs(&self) -> BTreeMap<Arc<str>, Value> {
         self.configs.list()
@@ -327,7 +374,7 @@ impl Plugins {
         for service in manifest.provides.keys() {
             if let Some(other) = providers.get(service)
                 && !Arc::ptr_eq(other, entry)
-                && other.loaded().is_ok()
+                && (other.loaded().is_ok() || other.step.is_locked())
             {
                 return Err(Error::new(
                     ErrorKind::Conflict,

@@ -3,6 +3,7 @@
 //! The drawing is in ARCHITECTURE.md ("Who may know whom"); the tables here are that page as data. Change both, or
 //! neither. `source` reads Rust files without compiling them.
 
+mod page;
 mod source;
 
 use std::{

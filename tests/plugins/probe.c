@@ -466,8 +466,8 @@ static void reply_bad(answer *to, pintle_sink reply) {
   tell(to, "null", reply.write(reply.data, pintle_bytesn(NULL, 5)));
   tell(to, "length_2_63", reply.write(reply.data, pintle_bytesn("x", (size_t)1 << 63)));
   tell(to, "too_large", reply.write(reply.data, pintle_bytesn(large, more)));
-  tell(to, "data_null", reply.write(NULL, pintle_bytesn("x", 1)));
-  tell(to, "data_forged", reply.write((void *)(uintptr_t)12345, pintle_bytesn("x", 1)));
+  tell_of(to, "data_null", 0, reply.write(NULL, pintle_bytesn("x", 1)));
+  tell_of(to, "data_forged", 12345, reply.write((void *)(uintptr_t)12345, pintle_bytesn("x", 1)));
   free(large);
 }
 
@@ -549,7 +549,7 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
   else if (METHOD("fork")) forked(&to);
   else if (METHOD("sinks")) sinks(&to);
   else if (METHOD("reply_stash")) late = reply;
-  else if (METHOD("reply_late")) tell(&to, "late", late.write(late.data, pintle_bytesn("late", 4)));
+  else if (METHOD("reply_late")) tell_of(&to, "late", (pintle_ctx)(uintptr_t)late.data, late.write(late.data, pintle_bytesn("late", 4)));
   else if (METHOD("reply_bad")) reply_bad(&to, reply);
   else if (METHOD("handles")) handles(&to);
   else if (METHOD("hold")) hold(&to);

@@ -1,28 +1,35 @@
 //! `cargo demo`: the command and the sample plugins at work, from a fresh clone, for some seconds.
 //!
-//! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run` on it; what is
-//! to be seen is up to `pintle run`. The demo's settings are `xtask/demo.toml`.
+//! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run --watch` on it; what
+//! is to be seen is up to that. The demo's settings are `xtask/demo.toml`. The only thing that it adds is work for the
+//! processors, so that there is something to be alarmed about.
 
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::AtomicBool,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pintle_test_support::{install, samples, target_dir};
 
 use crate::{Failure, cargo};
 
+/// When the processors are kept busy, after the start, and for how long; and how long a demo must be to have time for
+/// that.
+const WORK: (Duration, Duration, Duration) =
+    (Duration::from_secs(3), Duration::from_secs(2), Duration::from_secs(7));
+
 /// Runs the demo; see the help of `xtask`.
 pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
     let length = length(options)?;
+    compiler()?;
     // Debug builds: on a fresh clone they are there minutes earlier, and the demo is no benchmark.
     eprintln!("building the pintle command and the sample plugins");
     let target = target_dir().to_string_lossy();
@@ -34,9 +41,19 @@ pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
         .map_err(|cause| format!("cannot take SIGINT: {cause}"))?;
     let mut pintle = Command::new(command());
-    pintle.arg("run").arg("--settings").arg(folder.join("pintle.toml"));
+    pintle.arg("run").arg("--watch").arg("--settings").arg(folder.join("pintle.toml"));
     pintle.arg("--plugins").arg(folder.join("plugins")).current_dir(&folder);
+    let work = length.is_none_or(|length| length >= WORK.2);
+    if work {
+        let (from, long) = (WORK.0.as_secs(), WORK.1.as_secs());
+        eprintln!(
+            "after {from} s this demo keeps the processors busy for {long} s, so that their alarm is raised"
+        );
+    }
     let child = pintle.spawn().map_err(|cause| format!("{} does not start: {cause}", command().display()))?;
+    if work {
+        keep_busy();
+    }
     let status = ended(child, length).map_err(|cause| format!("cannot wait for pintle: {cause}"))?;
     if status.success() { Ok(()) } else { Err(format!("pintle failed: {status}")) }
 }
@@ -55,6 +72,22 @@ fn length(options: &[String]) -> Result<Option<Duration>, Failure> {
     }
 }
 
+/// One of the plugins is in C: a missing compiler is better told before minutes of building than after.
+fn compiler() -> Result<(), Failure> {
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
+    let mut words = compiler.split_whitespace();
+    let mut cc = Command::new(words.next().unwrap_or("cc"));
+    let found =
+        cc.args(words).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match found.status() {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(format!(
+            "the demo has a plugin in C, and the C compiler `{compiler}` does not start: {cause}: install one, or name \
+             yours in CC"
+        )),
+    }
+}
+
 /// Makes the folder anew: the settings, and the plugins each in a folder of its own. Nobody else may write there,
 /// or the host would refuse the plugins.
 fn furnish(folder: &Path) -> io::Result<()> {
@@ -64,10 +97,10 @@ fn furnish(folder: &Path) -> io::Result<()> {
     private(folder)?;
     private(&folder.join("plugins"))?;
     fs::write(folder.join("pintle.toml"), include_str!("../demo.toml"))?;
-    for (name, library) in samples().real() {
+    for (name, library) in [("sysmon", samples().rust("sysmon")), ("threshold", samples().c("threshold"))] {
         let own = folder.join("plugins").join(name);
         private(&own)?;
-        install(library, &own);
+        install(&library, &own);
     }
     Ok(())
 }
@@ -87,6 +120,19 @@ fn private(folder: &Path) -> io::Result<()> {
 fn command() -> PathBuf {
     let own = env::current_exe().unwrap_or_default();
     own.with_file_name(format!("pintle{}", env::consts::EXE_SUFFIX))
+}
+
+/// Real work for all processors, later on; nobody waits for it.
+fn keep_busy() {
+    let (from, until) = (Instant::now() + WORK.0, Instant::now() + WORK.0 + WORK.1);
+    for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        thread::spawn(move || {
+            thread::sleep(from.saturating_duration_since(Instant::now()));
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        });
+    }
 }
 
 /// Waits for the end of `pintle`, and asks it to stop when its time is up.

@@ -1,4 +1,4 @@
-//! The chores of the project: `cargo xtask header`, `cargo xtask samples`, `cargo demo`.
+//! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
 //! One table below has each command's words, its help and its function. `demo` has a file of its own.
 
@@ -24,7 +24,13 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 3] = [
+const CHORES: [Chore; 6] = [
+    Chore {
+        name: "cycles",
+        options: "",
+        help: "loads and unloads plugins some thousand times in one process and shows what memory did",
+        run: cycles,
+    },
     Chore {
         name: "demo",
         options: "[--seconds N | --forever]",
@@ -33,10 +39,22 @@ const CHORES: [Chore; 3] = [
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
     Chore {
+        name: "model",
+        options: "[TIMES]",
+        help: "runs each model of the lanes through so many interleavings, 100000 by default",
+        run: model,
+    },
+    Chore {
         name: "samples",
         options: "",
         help: "builds every sample plugin and says where it is",
         run: list_samples,
+    },
+    Chore {
+        name: "valgrind",
+        options: "",
+        help: "runs a host with plugins for a whole life cycle under valgrind and shows what it says",
+        run: valgrind,
     },
 ];
 
@@ -81,12 +99,70 @@ fn header(options: &[String]) -> Result<(), Failure> {
     compiles
 }
 
+fn model(options: &[String]) -> Result<(), Failure> {
+    let times = match options {
+        [] => "100000",
+        [times] if times.parse::<usize>().is_ok_and(|times| times > 0) => times,
+        _ => return Err("it takes one number: how many interleavings".into()),
+    };
+    cargo(&["test", "--quiet", "--release", "-p", "pintle-model"], &[("PINTLE_MODEL", times)])
+}
+
 fn list_samples(options: &[String]) -> Result<(), Failure> {
     none(options)?;
     for (name, library) in samples().all() {
         println!("{name:<24} {}", library.display());
     }
     Ok(())
+}
+
+/// The full form of what `tests/cycles.rs` does at every test run.
+fn cycles(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    println!("some thousand rounds, each in a process with its like: this takes minutes");
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "-p",
+            "pintle",
+            "--test",
+            "cycles",
+            "--",
+            "--ignored",
+            "--exact",
+            "full",
+            "--nocapture",
+        ],
+        &[],
+    )
+}
+
+/// What `examples/rust/tests/greeter.rs` does at every test run, with valgrind's words in sight.
+fn valgrind(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    let there =
+        Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there {
+        return Err(
+            "valgrind is not there: install it, with `apt-get install valgrind` or the like".to_owned()
+        );
+    }
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "-p",
+            "pintle-examples",
+            "--test",
+            "greeter",
+            "--",
+            "valgrind",
+            "--nocapture",
+            "--test-threads=1",
+        ],
+        &[],
+    )
 }
 
 fn none(options: &[String]) -> Result<(), Failure> {

@@ -64,7 +64,7 @@ pub struct Emitted {
 /// A subscription as a report shows it.
 #[derive(Clone, Debug)]
 pub struct SubscriptionReport {
-    /// Who subscribed.
+    /// Who subscribed: 0 is the application, plugins are numbered from 1.
     pub owner: u64,
     /// Whose events it sees; None: those of all tenants and of the system scope.
     pub tenant: Option<Arc<str>>,

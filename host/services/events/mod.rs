@@ -32,6 +32,7 @@ use parking_lot::{Mutex, RwLock};
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
     event::{Draft, Event, Extension},
+    subscription::Policy,
     topic::{Pattern, Topic},
 };
 use self::{
@@ -39,7 +40,7 @@ use self::{
     subscription::{Offer, Queue, Waiter, Waiting},
 };
 pub(crate) use self::{
-    subscription::{Deliver, Policy, Subscription},
+    subscription::{Deliver, Subscription},
     topic::PatternToken,
 };
 use crate::error::{Error, ErrorKind, Result};

@@ -118,6 +118,8 @@ struct Destructor {
 
 impl Drop for Destructor {
     fn drop(&mut self) {
+        // It takes its time.
+        thread::yield_now();
         if self.closed.lock().expect("no panic").contains(&self.generation) {
             let text = format!("library {} was closed under a thread", self.generation);
             self.wrong.lock().expect("no panic").push(text);

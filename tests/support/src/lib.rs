@@ -60,16 +60,6 @@ impl Samples {
         named(&self.c, "C", name)
     }
 
-    /// The plugins of `sample-plugins/`, each with its name: without those that exist only to be refused.
-    pub fn real(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
-        let of = |plugins: &'static str| {
-            let folder = repository().join("sample-plugins").join(plugins);
-            move |(name, _): &(&String, &PathBuf)| folder.join(name).is_dir()
-        };
-        let real = self.rust.iter().filter(of("rust")).chain(self.c.iter().filter(of("c")));
-        real.map(|(name, library)| (name.as_str(), library))
-    }
-
     /// Every plugin with its name, first those in Rust, then those in C.
     pub fn all(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
         self.rust.iter().chain(&self.c).map(|(name, library)| (name.as_str(), library))

@@ -1,0 +1,54 @@
+//! How the command ends: its statuses, for scripts, and what it says when it cannot go on.
+
+use std::process::ExitCode;
+
+/// What `--help` says about the statuses; `docs/cli.md` says the same at more length.
+pub(crate) const HELP: &str = "\
+Exit status:
+  0  all went well
+  1  it could not run, or not to its end: the data folder is in use, a file fails, a plugin hangs
+  2  the command line or the settings are wrong; nothing was run
+  3  no plugin could be started
+  4  it ran, but not whole: a plugin did not start, a line was no event, or events were dropped
+  130, 143  ended at once by the second SIGINT or SIGTERM";
+
+/// How the command ends when nobody ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Fine = 0,
+    /// It could not run, or not to its end.
+    Failed = 1,
+    /// The command line or the settings are wrong.
+    Misused = 2,
+    /// No plugin could be started.
+    NoPlugin = 3,
+    /// It ran, but not whole.
+    Partly = 4,
+}
+
+/// Why a command cannot go on.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What happened, to what, and what to do.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    /// It cannot run.
+    pub(crate) fn failed(text: impl ToString) -> Self {
+        Self { exit: Exit::Failed, text: text.to_string() }
+    }
+
+    /// The command line or the settings are wrong.
+    pub(crate) fn misused(text: impl ToString) -> Self {
+        Self { exit: Exit::Misused, text: text.to_string() }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,175 @@
+//! How fast events are fed to a host so that none is dropped for want of room.
+//!
+//! Every queue of a host is bounded, and a subscriber that says nothing else loses its oldest events when it does not
+//! keep up: right for live events, wrong for a file. So the input comes in batches, each small enough for the
+//! smallest queue, and the next comes when the last has gone through all plugins, what they emitted on the way
+//! included. A plugin that hangs is waited for until the host calls it stuck; then the others go on.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Duration,
+};
+
+use pintle::Host;
+
+use super::output::Output;
+
+/// The most events of a batch. Larger ones are no faster.
+const MOST_EVENTS: u64 = 512;
+
+/// The most bytes of a batch: a reply may be as large as what it replies to, and stdout has bounded room.
+const MOST_BYTES: usize = 1 << 20;
+
+/// From how many bytes on that wait for the reader of stdout no more input is taken.
+const MOST_BACKLOG: usize = 1 << 20;
+
+/// How long to wait for the host before having a closer look, at first and at most.
+const LOOK: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(5));
+
+/// The batches of one input.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// How many calls may wait for one plugin.
+    lane: u64,
+    size: u64,
+    left: u64,
+    bytes: usize,
+    /// How many deliveries there had been when the batch began.
+    before: u64,
+    /// How many deliveries an event leads to, those to plugins of what other plugins emit included.
+    spread: u64,
+}
+
+impl Pace {
+    /// For a host whose plugins have lanes of this length.
+    pub(super) fn new(lane: usize) -> Self {
+        Self {
+            lane: u64::try_from(lane).unwrap_or(u64::MAX),
+            size: 0,
+            left: 0,
+            bytes: 0,
+            before: 0,
+            spread: 1,
+        }
+    }
+
+    /// Waits until there is room for one more event of this size. False: the command is to stop.
+    pub(super) fn wait(
+        &mut self,
+        bytes: usize,
+        host: &Host,
+        output: Option<&Output>,
+        stop: &AtomicBool,
+    ) -> bool {
+        if self.left == 0 || self.bytes + bytes > MOST_BYTES {
+            let mut look = LOOK.0;
+            while !drained(host, look) || output.is_some_and(|output| output.backlog() > MOST_BACKLOG) {
+                if stop.load(SeqCst) {
+                    return false;
+                }
+                look = (look * 2).min(LOOK.1);
+                if output.is_some_and(|output| output.backlog() > MOST_BACKLOG) {
+                    std::thread::sleep(look);
+                }
+            }
+            let deliveries = host.event_totals().counters.matched;
+            let capacities = host.subscriptions().into_iter().map(|subscription| subscription.capacity);
+            self.begin(deliveries, capacities.min().map_or(u64::MAX, |smallest| smallest as u64));
+        }
+        self.left -= 1;
+        self.bytes += bytes;
+        !stop.load(SeqCst)
+    }
+
+    /// Begins a batch. It may be twice as large as the last: how far an event spreads shows in the first ones.
+    fn begin(&mut self, deliveries: u64, smallest_queue: u64) {
+        let fed = self.size - self.left;
+        if fed > 0 {
+            let spread = (deliveries - self.before).div_ceil(fed);
+            // A job that emits much in one batch slows down the next few and not all.
+            self.spread = spread.max(self.spread / 2).max(1);
+        }
+        // All of an event's deliveries might be to one subscription, and the next event might spread twice as far.
+        let room = smallest_queue.min(self.lane) / (2 * self.spread);
+        self.size = room.min(2 * self.size).clamp(1, MOST_EVENTS);
+        self.left = self.size;
+        self.bytes = 0;
+        self.before = deliveries;
+    }
+}
+
+/// Whether nothing waits in a queue, but for plugins that are stuck. Looks for at most `look`.
+fn drained(host: &Host, look: Duration) -> bool {
+    // Mostly all is done in no time. If not, it may be that a call takes long before which nothing waits.
+    host.wait_idle(look)
+        || (host.plugins().iter().all(|plugin| plugin.stuck || plugin.counters.waiting == 0)
+            && host
+                .subscriptions()
+                .iter()
+                .all(|subscription| subscription.owner != APPLICATION || subscription.counters.waiting == 0))
+}
+
+/// Who subscribed: the application, as in the reports of a host.
+const APPLICATION: u64 = 0;
+
+/// Waits until the host has nothing to do, at most `patience`; tells whether that is so. A plugin that is stuck may
+/// never end, and does not count.
+pub(super) fn idle(host: &Host, patience: Duration) -> bool {
+    if host.wait_idle(patience) {
+        return true;
+    }
+    // One look at several plugins is no look at one moment: only if nothing was handled between two looks that found
+    // nothing, nothing had been on its way from one plugin to another.
+    matches!((settled(host), settled(host)), (Some(first), Some(second)) if first == second)
+}
+
+/// How much was handled so far, if some plugins are stuck and the others have nothing to do.
+fn settled(host: &Host) -> Option<(u64, u64)> {
+    let plugins = host.plugins();
+    let quiet = plugins
+        .iter()
+        .all(|plugin| plugin.stuck || (plugin.counters.waiting == 0 && plugin.counters.running == 0));
+    let mine = host.subscriptions();
+    let mine = mine.iter().filter(|subscription| subscription.owner == APPLICATION);
+    let (waiting, delivered) = mine.fold((0, 0), |(waiting, delivered), subscription| {
+        let counters = subscription.counters;
+        (waiting + counters.waiting + counters.running, delivered + counters.delivered)
+    });
+    let handled = plugins.iter().map(|plugin| plugin.counters.handled).sum();
+    (quiet && waiting == 0 && plugins.iter().any(|plugin| plugin.stuck)).then_some((handled, delivered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds batch after batch, each event of which leads to `spread` deliveries.
+    fn sizes(lane: usize, smallest_queue: u64, spreads: &[u64]) -> Vec<u64> {
+        let mut pace = Pace::new(lane);
+        let mut deliveries = 7;
+        let mut batch = |spread: &u64| {
+            pace.begin(deliveries, smallest_queue);
+            deliveries += pace.size * spread;
+            pace.left = 0;
+            pace.size
+        };
+        spreads.iter().map(&mut batch).collect()
+    }
+
+    #[test]
+    fn batches_grow_until_the_smallest_queue_would_be_half_full() {
+        for (lane, smallest, spreads, expected) in [
+            (4_096, u64::MAX, &[1; 11][..], &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 512][..]),
+            (4_096, 1_024, &[2; 11], &[1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256]),
+            (4_096, 16, &[1; 6], &[1, 2, 4, 8, 8, 8]),
+            (16, 1_024, &[4; 4], &[1, 2, 2, 2]),
+            (1, 1, &[1; 3], &[1, 1, 1]),
+            (4_096, 1_024, &[1_000; 3], &[1, 1, 1]),
+            (4_096, 1_024, &[0; 3], &[1, 2, 4]),
+            // One that spreads far is remembered for some batches.
+            (4_096, 64, &[1, 1, 16, 1, 1, 1, 1, 1, 1], &[1, 2, 4, 2, 4, 8, 16, 32, 32]),
+        ] {
+            assert_eq!(sizes(lane, smallest, spreads), expected, "{lane} {smallest} {spreads:?}");
+        }
+    }
+}

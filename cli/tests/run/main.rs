@@ -1,0 +1,11 @@
+//! `pintle run` as whoever runs it sees it: what goes in and comes out, what is said, and how it ends.
+//!
+//! `place` has the folder of a test and the command in it; the others have what their names say.
+
+#![cfg(unix)]
+
+mod end;
+mod place;
+mod start;
+mod stream;
+mod watch;

@@ -1,0 +1,67 @@
+//! Sinks: those of a plugin that refuse or call the host, and the host's own, used too late or wrongly.
+
+use pintle::ErrorKind;
+use pintle_abi::*;
+
+use crate::rig::{Rig, Running, assert_says, plugin, relay};
+
+fn probe() -> Running {
+    Rig::of(&plugin("probe", &[])).with(&relay("a")).start_well()
+}
+
+#[test]
+fn contract_71_and_contract_72_a_sink_that_refuses_ends_the_call_and_one_that_calls_the_host_is_reentrant() {
+    let refused = (PINTLE_CANCELLED, "the sink that was passed refused the result with status 99");
+    let inside = (PINTLE_REENTRANT, "the host was called from inside a sink's `write`");
+    let cases = probe().probe("sinks", "");
+    cases.are(&[
+        ("refused_get", refused.0, refused.1),
+        ("refused_text", refused.0, refused.1),
+        ("refused_scope", refused.0, refused.1),
+        ("refused_call", refused.0, refused.1),
+        ("inside_emit", inside.0, inside.1),
+        ("inside_scope", inside.0, inside.1),
+        ("inside_config", inside.0, inside.1),
+        ("inside_log", inside.0, inside.1),
+        ("inside_set_error", PINTLE_OK, ""),
+        ("get_around", PINTLE_OK, ""),
+        ("afterwards", PINTLE_OK, ""),
+    ]);
+    assert_eq!(cases.number("refused_last_error"), i64::from(PINTLE_CANCELLED));
+    assert_eq!(cases.number("inside_last_error"), i64::from(PINTLE_OK));
+}
+
+#[test]
+fn contract_73_a_reply_sink_is_stale_after_its_call() {
+    let running = probe();
+    running.probe("reply_stash", "");
+    running.probe("reply_late", "").are(&[(
+        "late",
+        PINTLE_STALE_HANDLE,
+        "the context or handle is not valid: its call has ended",
+    )]);
+}
+
+#[test]
+fn contract_63_a_reply_takes_1_mib_and_neither_null_nor_forged_sinks() {
+    let stale = (PINTLE_STALE_HANDLE, "the context or handle is not valid");
+    let bad = PINTLE_INVALID_ARGUMENT;
+    // It answers at all although five writes to its reply failed: nothing of them is in it.
+    probe().probe("reply_bad", "").are(&[
+        ("null", bad, "argument `piece`: the pointer is null, the length is 5"),
+        ("length_2_63", bad, "argument `piece`: the length is 9223372036854775808"),
+        ("too_large", PINTLE_TOO_LARGE, "argument `piece`: 1048577 bytes, at most 1048576 are taken"),
+        ("data_null", stale.0, stale.1),
+        ("data_forged", stale.0, stale.1),
+    ]);
+}
+
+#[test]
+fn contract_63_a_request_above_1_mib_is_too_large_before_anything_runs() {
+    let running = probe();
+    let most = "x".repeat(1 << 20);
+    running.ask("a.ping", "ping", &most).expect("1 MiB is taken");
+    let error = running.ask("a.ping", "ping", &(most + "x")).expect_err("one byte more is not");
+    assert_says(&error, ErrorKind::TooLarge, &["the request has 1048577 bytes, at most 1 MiB is taken"]);
+    assert_eq!(running.info("a").counters.handled, 1);
+}

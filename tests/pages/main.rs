@@ -1,0 +1,38 @@
+//! The pages of the project against the project: what they list is there, and what is there is listed.
+//!
+//! README.md has a test of its own (`tests/readme.rs`), and so have the promises, the settings and the drawing of the house.
+
+mod dependencies;
+mod manifest;
+mod troubleshooting;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+#[test]
+fn links_between_pages_lead_to_files() {
+    let pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/contract.md"];
+    let more = ["docs/manifest.md", "docs/settings.md", "docs/troubleshooting.md", "docs/promises.md"];
+    for page in pages.into_iter().chain(more) {
+        let text = read(page);
+        for (at, _) in text.match_indices("](") {
+            let target = &text[at + 2..];
+            let target = &target[..target.find(')').expect("a link ends")];
+            let file = target.split('#').next().expect("a split gives one part at least");
+            let beside = Path::new(page).parent().expect("a page lies somewhere").join(file);
+            let is_there = target.starts_with("http") || file.is_empty() || root().join(beside).exists();
+            assert!(is_there, "{page} leads to {target}, which is not there");
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: impl AsRef<Path>) -> String {
+    let path = root().join(file);
+    fs::read_to_string(&path).unwrap_or_else(|cause| panic!("cannot read {}: {cause}", path.display()))
+}
