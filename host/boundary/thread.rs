@@ -135,16 +135,14 @@ fn take_page() -> &'static Counts {
         page
     });
     drop(pages);
-    // In a thread that is already ending there is no lease: its page is lost to new threads, not to the sums.
-    let leased = COUNTS.try_with(|lease| lease.replace(Some(Lease(page))));
-    if leased.is_ok() {
-        FAST.with(|fast| {
-            fast.page.set(Some(page));
-            if !fast.in_sink.get() {
-                fast.counts.set(Some(page));
-            }
-        });
-    }
+    // In a thread that is already ending there is no lease: its one page is lost to new threads, not to the sums.
+    let _ = COUNTS.try_with(|lease| lease.replace(Some(Lease(page))));
+    FAST.with(|fast| {
+        fast.page.set(Some(page));
+        if !fast.in_sink.get() {
+            fast.counts.set(Some(page));
+        }
+    });
     page
 }
 

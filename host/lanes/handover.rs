@@ -70,9 +70,10 @@ impl Pool {
         } else if state.monitor_asleep {
             self.monitor.notify_one();
         }
+        // With nobody at work, one lane is a backlog.
         let backlog = state.ready.len() > BACKLOG * state.active && state.active < self.options.workers;
         // With nobody to notice that those at work do not get on, nobody is relied on.
-        if state.active == 0 || backlog || !state.watched {
+        if backlog || !state.watched {
             self.wake(&mut state, Some(lane.last_worker.load(Relaxed)));
         }
     }
@@ -216,7 +217,7 @@ impl State {
     #[cfg(any(test, pintle_model))]
     pub(super) fn audit(&self) {
         assert_eq!(self.active, self.workers.values().filter(|member| member.is_active()).count(), "active");
-        let idle = self.workers.values().filter(|member| member.idle).count();
+        let idle = self.workers.values().filter(|member| member.idle && !member.leaving).count();
         assert_eq!(self.idle.len(), idle, "those who are idle");
         let ready: HashSet<u64> = self.ready.iter().map(|lane| lane.id()).collect();
         assert_eq!(ready.len(), self.ready.len(), "a lane is ready once");
@@ -239,6 +240,8 @@ impl State {
         }
         for (number, member) in &mut self.workers {
             if member.record.forget(generation) && join {
+                // One that is idle is woken to end, and for nothing else.
+                self.idle.retain(|idle| idle != number);
                 member.leaving = true;
                 member.record.leaving.store(true, Release);
                 member.record.woken.notify_one();

@@ -103,7 +103,7 @@ fn watch(pool: &Arc<Pool>) {
 impl Monitor {
     /// Looks once.
     pub(super) fn look(&mut self, pool: &Arc<Pool>, state: &mut State, now: Instant) -> Look {
-        let (mut progress, mut held) = (false, 0);
+        let (mut progress, mut held, mut coming) = (false, 0, 0);
         let (mut overdue, mut nearest) = (Vec::new(), None::<Duration>);
         self.seen.retain(|number, _| state.workers.contains_key(number));
         for (number, member) in &state.workers {
@@ -115,6 +115,7 @@ impl Monitor {
             }
             let running = steps % 2 == 1;
             if !running || member.overdue {
+                coming += usize::from(member.is_active());
                 continue;
             }
             let after = now.saturating_duration_since(seen.since);
@@ -134,20 +135,15 @@ impl Monitor {
                 overdue
             })
             .collect();
-        let waits = !state.ready.is_empty() && self.were_ready;
-        let getting_on = state.active.saturating_sub(held);
-        if waits && (getting_on < pool.options.workers || !progress) || !overdue.is_empty() {
-            self.relieve(pool, state);
+        let waits =
+            self.were_ready && (state.active.saturating_sub(held) < pool.options.workers || !progress);
+        // Whoever has been woken, or has just ended a task, is about to take a lane.
+        if state.ready.len() > coming && (waits || !overdue.is_empty()) {
+            pool.wake(state, None);
         }
         self.were_ready = !state.ready.is_empty();
         self.quiet = if progress || self.were_ready { 0 } else { self.quiet.saturating_add(1) };
         Look { overdue, next: self.next(state, nearest) }
-    }
-
-    fn relieve(&self, pool: &Arc<Pool>, state: &mut State) {
-        if !state.ready.is_empty() {
-            pool.wake(state, None);
-        }
     }
 
     /// `nearest`: how long until the first call is past its deadline, of those that run and are not yet.

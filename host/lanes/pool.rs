@@ -275,7 +275,8 @@ impl Pool {
         }
         let mut left: Vec<_> = records.iter().filter_map(|record| record.describe()).collect();
         if ending > 0 {
-            left.push(format!("{ending} threads that run a plugin's thread-exit destructors"));
+            // Destructors that plugins left on them, most likely.
+            left.push(format!("{ending} workers that were told to end and have not ended yet"));
         }
         left
     }

@@ -56,6 +56,8 @@ struct Mapped {
     /// Threads that ran its code must end before it is closed.
     join: bool,
     keep: bool,
+    /// An `unload` that came too late and was asked for again must not close it a second time, too early.
+    retired: AtomicBool,
 }
 
 /// What a generation is made of, before there is one.
@@ -101,8 +103,8 @@ impl Generation {
             },
         };
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
-        let mapped =
-            Arc::new(Mapped { number, record, library, staged: Mutex::new(Some(staged)), join, keep });
+        let (staged, retired) = (Mutex::new(Some(staged)), AtomicBool::new(false));
+        let mapped = Arc::new(Mapped { number, record, library, staged, join, keep, retired });
         if let Some(error) = refusal {
             mapped.retire();
             return Err(error);
@@ -143,6 +145,10 @@ impl Generation {
         let me = self.clone();
         let late = self.clone();
         let step = move |run: &mut Run<'_>| {
+            if me.enabled.load(Acquire) {
+                // A `disable` that was given up before it began.
+                let _ = me.disable_here(run);
+            }
             me.register.begin_enable();
             let outcome = me.lifecycle(run, "`enable`", |ctx| me.mapped.library.enable(me.state, ctx));
             match &outcome {
@@ -361,6 +367,9 @@ impl Generation {
 
 impl Mapped {
     fn retire(self: &Arc<Self>) {
+        if self.retired.swap(true, AcqRel) {
+            return;
+        }
         let me = self.clone();
         self.record.core.pool.retire(Retired {
             generation: self.number,

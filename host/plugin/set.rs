@@ -443,8 +443,12 @@ impl Plugins {
         let EntryState { lane, records, .. } = &mut *state;
         let lane = match lane {
             Some(lane) if lane.concurrency() == concurrency => lane.clone(),
-            _ => lane
-                .insert(Lane::new(
+            old => {
+                if let Some(old) = old.take() {
+                    // Whoever waits for something that still stands in it is told.
+                    old.close();
+                }
+                old.insert(Lane::new(
                     &self.core.pool,
                     LaneOptions {
                         name: entry.id.clone(),
@@ -453,7 +457,8 @@ impl Plugins {
                         deadline: self.options.handler,
                     },
                 ))
-                .clone(),
+                .clone()
+            }
         };
         let record = *records.entry(version).or_insert_with_key(|version| {
             PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone())

@@ -24,7 +24,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 5] = [
+const CHORES: [Chore; 6] = [
     Chore {
         name: "cycles",
         options: "",
@@ -38,6 +38,12 @@ const CHORES: [Chore; 5] = [
         run: demo::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
+    Chore {
+        name: "model",
+        options: "[TIMES]",
+        help: "runs each model of the lanes through so many interleavings, 100000 by default",
+        run: model,
+    },
     Chore {
         name: "samples",
         options: "",
@@ -91,6 +97,15 @@ fn header(options: &[String]) -> Result<(), Failure> {
     let after = fs::read(&path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))?;
     println!("{} {}", path.display(), if before == after { "was fresh" } else { "is written" });
     compiles
+}
+
+fn model(options: &[String]) -> Result<(), Failure> {
+    let times = match options {
+        [] => "100000",
+        [times] if times.parse::<usize>().is_ok_and(|times| times > 0) => times,
+        _ => return Err("it takes one number: how many interleavings".into()),
+    };
+    cargo(&["test", "--quiet", "--release", "-p", "pintle-model"], &[("PINTLE_MODEL", times)])
 }
 
 fn list_samples(options: &[String]) -> Result<(), Failure> {

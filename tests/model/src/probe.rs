@@ -64,9 +64,7 @@ impl World {
         let (pending, promise) = Pending::pair();
         let notes = lane.notes.clone();
         let body = move |run: &mut Run<'_>| {
-            for generation in notes.lock().expect("no panic").iter() {
-                run.note(*generation, 1);
-            }
+            note(&notes, run);
             let _ = promise.finish(answer());
         };
         let task = Arc::new(Body(body));
@@ -120,6 +118,8 @@ struct Destructor {
 
 impl Drop for Destructor {
     fn drop(&mut self) {
+        // It takes its time.
+        thread::yield_now();
         if self.closed.lock().expect("no panic").contains(&self.generation) {
             let text = format!("library {} was closed under a thread", self.generation);
             self.wrong.lock().expect("no panic").push(text);
@@ -152,7 +152,7 @@ pub(crate) struct Watched {
     counts: Arc<Counts>,
     wrong: Arc<Mutex<Vec<String>>>,
     most: u32,
-    /// Generations that every question to this lane runs.
+    /// Generations whose code runs here.
     notes: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -188,10 +188,14 @@ impl Watched {
     }
 
     pub(crate) fn run(&self, body: impl Fn() + Send + Sync + 'static) {
-        self.lane.push_always(Arc::new(Body(move |_: &mut Run<'_>| body())));
+        let notes = self.notes.clone();
+        self.lane.push_always(Arc::new(Body(move |run: &mut Run<'_>| {
+            note(&notes, run);
+            body();
+        })));
     }
 
-    /// Questions to this lane run code of a generation.
+    /// What runs in this lane, and what answers questions to it, is code of a generation.
     pub(crate) fn noting(&self, generation: u64) {
         self.notes.lock().expect("no panic").push(generation);
     }
@@ -232,6 +236,12 @@ impl Watched {
         self.counts.alone.fetch_sub(u32::from(alone), SeqCst);
         self.counts.running.fetch_sub(1, SeqCst);
         self.counts.ran.fetch_add(1, SeqCst);
+    }
+}
+
+fn note(notes: &Mutex<Vec<u64>>, run: &mut Run<'_>) {
+    for generation in notes.lock().expect("no panic").iter() {
+        run.note(*generation, 1);
     }
 }
 
