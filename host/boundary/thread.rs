@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn inside_a_sink_a_thread_is_told_so_and_counts_all_the_same() {
-        let seat = 4001;
+        let seat = 4050;
         let (before, _) = counted(seat);
         std::thread::scope(|threads| {
             threads.spawn(|| {
