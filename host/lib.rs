@@ -81,15 +81,12 @@ pub mod log {
 pub mod bench_parts {
     use std::path::Path;
 
+    use crate::inspect::Candidate;
     pub use crate::services::log;
-    use crate::{
-        Result,
-        inspect::Candidate,
-        plugin::{ownership::TrustPolicy, stage::stage as stage_in},
-    };
 
     /// Stages a copy of a plugin as loading it does. The copy is removed when the answer is dropped.
-    pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> Result<impl Sized> {
-        stage_in(&candidate.path, Some(candidate), private, generation, &TrustPolicy::default())
+    pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> crate::Result<impl Sized> {
+        let policy = crate::plugin::ownership::TrustPolicy::default();
+        crate::plugin::stage::stage(&candidate.path, Some(candidate), private, generation, &policy)
     }
 }
