@@ -128,7 +128,7 @@ fn contract_28_set_error_goes_with_its_own_calls_failure_only() {
     let running = asker();
     let fails = |method: &str| running.ask("asker.run", method, "").expect_err("it fails");
     running.ask("asker.run", "say", "").expect("an error's text is no error");
-    let parts = &["plugin \"asker\": \"asker.run.silent\" failed (Conflict) and did not say why"];
+    let parts = &["plugin \"asker\": \"asker.run.silent\" failed (CONFLICT) and did not say why"];
     assert_says(&fails("silent"), ErrorKind::Conflict, parts);
     let error = fails("twice");
     assert_eq!(

@@ -42,7 +42,7 @@ fn ways(step: &str, named: &str) -> [(&'static str, ErrorKind, String); 3] {
         (
             "silent",
             ErrorKind::Conflict,
-            format!("plugin \"misbehave\": {named} failed (Conflict) and did not say why: set_error gives"),
+            format!("plugin \"misbehave\": {named} failed (CONFLICT) and did not say why: set_error gives"),
         ),
         (
             "garbage",
