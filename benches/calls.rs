@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p pintle --bench calls --features bench-entry`. The bars of issue 2 are 1.8 and 2.6.
 
+#[path = "measure/bars.rs"]
+mod bars;
 #[path = "measure/looper.rs"]
 mod looper;
 mod measure;
@@ -11,9 +13,10 @@ mod source;
 
 use std::{env, hint::black_box, path::Path, process::ExitCode, thread};
 
+use bars::{Pairs, Report, pairs};
 use libloading::os::unix::{Library, Symbol};
-use looper::{Hosted, What, nanoseconds};
-use measure::{Pairs, Report, measuring, median, pairs, rounds, time};
+use looper::{Hosted, What, nanoseconds, works};
+use measure::{measuring, median, rounds, time};
 use pintle::Host;
 use pintle_test_support::install;
 
@@ -67,13 +70,6 @@ fn compare(report: &mut Report, host: &dyn Hosted, bar: f64, how: &str) {
             let plural = if threads == 1 { "thread" } else { "threads" };
             report.bar(&format!("{how}: {name}, {threads} {plural}"), "ns", &pairs, bar);
         }
-    }
-}
-
-/// Everything that a looper can do is done once, so that what is measured is known to work.
-fn works(host: &dyn Hosted) {
-    for what in What::ALL {
-        nanoseconds(host, what, 1, 1);
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use looper::{What, nanoseconds};
+use looper::{What, nanoseconds, works};
 use measure::{measuring, median, rounds, time};
 use pintle::Host;
 use pintle_test_support::install;
@@ -30,6 +30,7 @@ fn main() {
     swarm(&source::compiled("listener"), folder.path(), LISTENERS);
     let host = Host::builder().plugins(folder.path()).build().expect("a host can be made");
     assert_eq!(host.start().enabled.len(), LISTENERS + 1, "all plugins run");
+    works(&host);
 
     let events = if measuring() { 100_000 } else { 100 };
     for (how, clock) in

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p pintle --bench loading`. The bars of issue 2 are 2.5, 1.3 with 64 KiB, and 0.5.
 
+#[path = "measure/bars.rs"]
+mod bars;
 mod measure;
 #[path = "measure/source.rs"]
 mod source;
@@ -17,8 +19,9 @@ use std::{
     time::Duration,
 };
 
+use bars::{Report, pairs};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
-use measure::{Report, median, pairs, rounds, time};
+use measure::{median, rounds, time};
 use pintle::{Host, HostBuilder, bench_parts::stage};
 use sha2::{Digest, Sha256};
 use swarm::swarm;

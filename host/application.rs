@@ -90,7 +90,7 @@ impl Deliver for Gateway {
     fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
         let listener = self.0.upgrade().ok_or_else(over)?;
         let lane = listener.lane.clone();
-        lane.push(listener)
+        lane.push_event(listener)
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {

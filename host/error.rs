@@ -52,6 +52,34 @@ pub enum ErrorKind {
     Panic,
 }
 
+impl ErrorKind {
+    /// Its name in the contract, without the front that all statuses have: `NOT_FOUND`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::Denied => "DENIED",
+            Self::StaleHandle => "STALE_HANDLE",
+            Self::BufferTooSmall => "BUFFER_TOO_SMALL",
+            Self::Conflict => "CONFLICT",
+            Self::WrongType => "WRONG_TYPE",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Quota => "QUOTA",
+            Self::Timeout => "TIMEOUT",
+            Self::Cancelled => "CANCELLED",
+            Self::Busy => "BUSY",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Stopping => "STOPPING",
+            Self::Reentrant => "REENTRANT",
+            Self::Internal => "INTERNAL",
+            Self::Panic => "PANIC",
+        }
+    }
+}
+
 /// A failure. Its `Display` is one sentence: `plugin "x": what happened: what to do`.
 #[derive(Clone)]
 pub struct Error {

@@ -380,6 +380,15 @@ impl Host {
         self.core.log.set_level(plugin, level);
     }
 
+    /// Opens the log file again by its path, as a rotation of logs wants it; nothing for logs that are no file.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE: it cannot be opened; the old one stays in use.
+    pub fn reopen_log(&self) -> Result<()> {
+        self.core.log.reopen()
+    }
+
     /// Waits until nothing is queued, runs or waits, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
@@ -420,7 +429,7 @@ impl Host {
         self.core.events.shutdown();
         self.application.close();
         self.plugins.close_lanes();
-        let left = self.core.pool.shut_down(until(95));
+        let mut left = self.core.pool.shut_down(until(95));
         for left in &left {
             self.core.log.host(
                 Level::Error,
@@ -428,9 +437,10 @@ impl Host {
                 [Field::text("left", left)],
             );
         }
-        self.core
-            .log
-            .shutdown(until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10)));
+        let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
+        if !self.core.log.shutdown(rest) {
+            left.push("the log: its target did not take all records in time".into());
+        }
         drop(self.folder.lock().take());
         Stopped { left, failed }
     }

@@ -7,7 +7,7 @@ use pintle_abi::{PINTLE_OK, PintleCtx, PintleField, PintleStatus, PintleStr};
 /// What the looper calls. The numbers are those of `looper.c`.
 #[derive(Clone, Copy)]
 #[repr(u64)]
-pub enum What {
+pub(crate) enum What {
     BareRemaining,
     Remaining,
     BareEnabled,
@@ -20,8 +20,7 @@ pub enum What {
 }
 
 impl What {
-    /// Every one there is.
-    pub const ALL: [Self; 9] = [
+    const ALL: [Self; 9] = [
         Self::BareRemaining,
         Self::Remaining,
         Self::BareEnabled,
@@ -35,7 +34,7 @@ impl What {
 }
 
 /// A host that has the looper, however it is reached: calls `bench.loop` with a request, for its reply.
-pub trait Hosted: Sync {
+pub(crate) trait Hosted: Sync {
     fn call(&self, request: &[u8]) -> Result<Vec<u8>, String>;
 }
 
@@ -46,8 +45,15 @@ impl Hosted for pintle::Host {
     }
 }
 
+/// Has everything done once that a looper can do, so that what is measured is known to work.
+pub(crate) fn works(host: &dyn Hosted) {
+    for what in What::ALL {
+        nanoseconds(host, what, 1, 1);
+    }
+}
+
 /// Nanoseconds for each call of `rounds`, when as many threads as `threads` do it at once: of all of them the mean.
-pub fn nanoseconds(host: &dyn Hosted, what: What, rounds: u64, threads: u64) -> f64 {
+pub(crate) fn nanoseconds(host: &dyn Hosted, what: What, rounds: u64, threads: u64) -> f64 {
     let gate = AtomicU32::new(0);
     let request: Vec<u8> =
         [what as u64, rounds, (&raw const BARE).addr() as u64, (&raw const gate).addr() as u64, threads]

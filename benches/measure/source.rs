@@ -5,6 +5,6 @@ use std::path::PathBuf;
 use pintle_test_support::{compile_c, repository};
 
 /// The library of the plugin called `name`.
-pub fn compiled(name: &str) -> PathBuf {
+pub(crate) fn compiled(name: &str) -> PathBuf {
     compile_c(name, repository().join("benches/plugins").join(name).with_extension("c"), &["-g0"])
 }

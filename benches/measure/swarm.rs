@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use pintle_test_support::install;
 
 /// Puts `count` copies of `library`, whose id ends with `-0000`, into `folder`: with the ids `-0000`, `-0001` and so on.
-pub fn swarm(library: &Path, folder: &Path, count: usize) {
+pub(crate) fn swarm(library: &Path, folder: &Path, count: usize) {
     let bytes = fs::read(library).expect("it was just built");
     let name = library.file_stem().expect("it has a name").to_str().expect("it is a simple one");
     let id = format!("{name}-0000");

@@ -86,7 +86,7 @@ impl Callback {
         let ctx = run.enter(&scope, about);
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
-        let result = answered(status, outcome.error, &format!("the {what} handler")).map(|()| outcome.reply);
+        let result = answered(ctx, status, outcome, &format!("the {what} handler"));
         self.record.count_handled(result.is_ok());
         self.finish();
         Some(result.map_err(|error| error.of(self.record.id.clone())))

@@ -4,7 +4,10 @@ use std::{
     any::Any,
     borrow::Cow,
     ffi::c_void,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Phase, Seat},
     lanes::{About, Entry, Run, Task},
-    services::events::{Deliver, Draft, Event, Pattern, Policy, SubscribeRequest, Subscription, Topic},
+    services::{
+        events::{Deliver, Draft, Event, Pattern, Policy, SubscribeRequest, Subscription, Topic},
+        log::{Field, Level},
+    },
 };
 
 const LARGEST_DATA: usize = 1 << 20;
@@ -149,6 +155,8 @@ struct Subscriber {
     callback: Callback,
     handler: Handler,
     subscription: Weak<Subscription>,
+    /// How many dropped events are told in the log next: twice as many each time.
+    tell_drops_at: AtomicU64,
     me: Weak<Self>,
 }
 
@@ -189,6 +197,7 @@ unsafe extern "C" fn subscribe(
                 callback: Callback::new(call, user, release),
                 handler,
                 subscription: made.clone().unwrap_or_default(),
+                tell_drops_at: AtomicU64::new(1),
                 me: me.clone(),
             }
         });
@@ -252,6 +261,29 @@ impl Entry for Subscriber {
     }
 }
 
+impl Subscriber {
+    /// Says in the log that handlers do not keep up: with the first event that is dropped, and then each time that
+    /// twice as many are.
+    fn tell_drops(&self, subscription: &Subscription) {
+        let counters = subscription.counters();
+        let dropped = counters.dropped.displaced + counters.dropped.no_room;
+        if dropped >= self.tell_drops_at.load(Relaxed) {
+            self.tell_drops_at.store(dropped.saturating_mul(2), Relaxed);
+            let record = self.callback.record();
+            let fields = [
+                Field::text("of", &record.id),
+                Field::text("subscription", subscription.name()),
+                Field::unsigned("dropped", dropped),
+            ];
+            record.core.log.host(
+                Level::Warn,
+                "events were dropped because their handlers do not keep up",
+                fields,
+            );
+        }
+    }
+}
+
 /// What the engine is given in place of the subscriber, which does not exist yet when the engine is asked.
 struct Gateway(Weak<Subscriber>);
 
@@ -259,7 +291,7 @@ impl Deliver for Gateway {
     fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
         let subscriber = self.0.upgrade().ok_or_else(stale)?;
         let lane = subscriber.callback.record().lane();
-        lane.push(subscriber)
+        lane.push_event(subscriber)
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
@@ -286,6 +318,7 @@ impl Task for Subscriber {
         if let Some(Err(error)) = outcome {
             core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
         }
+        self.tell_drops(&subscription);
     }
 
     fn describe(&self) -> String {

@@ -66,9 +66,9 @@ unsafe extern "C" fn set_error(ctx: PintleCtx, message: PintleStr) -> PintleStat
     enter_from_anywhere(ctx, Method::SetError, |call| {
         // SAFETY: the contract says that the text is readable for this call.
         let message = unsafe { input::raw("message", message.ptr.cast(), message.len) }?;
-        let mut text = String::from_utf8_lossy(&message[..message.len().min(LONGEST_ERROR)]).into_owned();
+        let text = String::from_utf8_lossy(&message[..message.len().min(LONGEST_ERROR)]);
         // One line wherever it is shown.
-        text.retain(|letter| !letter.is_control());
+        let text = text.replace(char::is_control, " ");
         let worker = call.scope.worker.checked_sub(1).and_then(|number| call.core().pool.worker(number));
         if worker.is_some_and(|worker| worker.write_error(ctx, text)) {
             return Ok(());
@@ -101,7 +101,7 @@ unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus 
     enter(ctx, Method::Hold, |call| {
         let out = input::output("held", held)?;
         let register = call.register()?;
-        let mut slot = Slot::take().ok_or_else(|| {
+        let mut slot = Slot::take_held().ok_or_else(|| {
             Error::new(
                 ErrorKind::Quota,
                 "the process has 65,536 contexts, all that there can be: release some",

@@ -35,12 +35,12 @@ pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use sink::reply_sink;
 use thread::Counts;
-pub(crate) use thread::counted;
+pub(crate) use thread::{counted, forget};
 
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
-    lanes::{Caller, Lane, Pool, Register, panic_text},
+    lanes::{Caller, Lane, Outcome, Pool, Register, panic_text},
     services::{
         config::PluginConfig,
         events::Events,
@@ -439,15 +439,35 @@ pub(crate) fn kind_of(status: PintleStatus) -> Option<ErrorKind> {
     Some(known.unwrap_or(ErrorKind::Internal))
 }
 
-/// What a plugin's function answered, as a result: the status, with the text of `set_error`.
-pub(crate) fn answered(status: PintleStatus, text: Option<String>, what: &str) -> Result<()> {
-    let Some(kind) = kind_of(status) else { return Ok(()) };
-    let text = match text {
-        Some(text) => text,
-        None if status_of(kind) == status => {
-            format!("{what} failed ({kind:?}) and did not say why: set_error gives a failure a text")
+/// What a plugin's function answered, as a result: its reply, or its status with the text of `set_error`. Where it gave
+/// none, the host's own text serves, if a host call under the same context failed the same way: plugins pass such a
+/// status on.
+pub(crate) fn answered(
+    ctx: PintleCtx,
+    status: PintleStatus,
+    outcome: Outcome,
+    what: &str,
+) -> Result<Vec<u8>> {
+    let Some(kind) = kind_of(status) else {
+        if outcome.overflowed {
+            return Err(Error::new(ErrorKind::TooLarge, format!("{what} answered more than 1 MiB")));
         }
-        None => format!("{what} answered {status}, which is no status of this contract"),
+        return Ok(outcome.reply);
+    };
+    if let Some(text) = outcome.error {
+        return Err(Error::new(kind, text));
+    }
+    if status_of(kind) != status {
+        return Err(Error::new(
+            kind,
+            format!("{what} answered {status}, which is no status of this contract"),
+        ));
+    }
+    let text = match thread::last_failure(ctx).filter(|failure| failure.kind() == kind) {
+        Some(failure) => format!("{what} failed: {failure}"),
+        None => {
+            format!("{what} failed ({}) and did not say why: set_error gives a failure a text", kind.name())
+        }
     };
     Err(Error::new(kind, text))
 }

@@ -1,6 +1,7 @@
 //! The table `pintle_scheduler`.
 
 use std::{
+    any::Any,
     ffi::c_void,
     sync::{
         Arc, OnceLock, Weak,
@@ -145,6 +146,7 @@ unsafe fn schedule(
         callback: Callback::new(call, asked.user, asked.release),
         handler,
         tenant,
+        name: request.name.clone(),
         job: OnceLock::new(),
         due_ms: AtomicI64::new(0),
         me: me.clone(),
@@ -186,6 +188,7 @@ struct Scheduled {
     callback: Callback,
     handler: Handler,
     tenant: Tenant,
+    name: Arc<str>,
     job: OnceLock<Weak<Job>>,
     /// Of the run that stands in the lane: the engine never tells of another before it has ended.
     due_ms: AtomicI64,
@@ -201,6 +204,11 @@ impl Scheduled {
 impl Entry for Scheduled {
     fn kind(&self) -> &'static str {
         "job"
+    }
+
+    fn replaces(&self, other: &dyn Entry) -> bool {
+        let other = (other as &dyn Any).downcast_ref::<Self>();
+        other.is_some_and(|other| other.name == self.name && other.tenant.number() == self.tenant.number())
     }
 
     fn set_live(&self, live: bool) {

@@ -161,6 +161,11 @@ pub(crate) fn remember(ctx: u64, error: Error) {
     });
 }
 
+/// Forgets this thread's last failure with a context that lives on: a new function begins under it.
+pub(crate) fn forget(ctx: u64) {
+    let _ = FAILURES.try_with(|failures| failures.borrow_mut().retain(|(of, _)| *of != ctx));
+}
+
 /// This thread's last failure with this context.
 pub(crate) fn last_failure(ctx: u64) -> Option<Error> {
     FAILURES
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn inside_a_sink_a_thread_is_told_so_and_counts_all_the_same() {
-        let seat = 4001;
+        let seat = 4050;
         let (before, _) = counted(seat);
         std::thread::scope(|threads| {
             threads.spawn(|| {

@@ -10,7 +10,7 @@ use crate::Host;
 /// # Safety
 /// `folder` leads to `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pintle_bench_start(folder: *const u8, len: usize) -> *mut Host {
+pub(crate) unsafe extern "C" fn pintle_bench_start(folder: *const u8, len: usize) -> *mut Host {
     // SAFETY: the caller vouches for it.
     let folder = unsafe { slice::from_raw_parts(folder, len) };
     let start = || {
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn pintle_bench_start(folder: *const u8, len: usize) -> *m
 /// # Safety
 /// `host` comes from `pintle_bench_start`; `request` leads to `len` bytes, `reply` to eight.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pintle_bench_call(
+pub(crate) unsafe extern "C" fn pintle_bench_call(
     host: *const Host,
     request: *const u8,
     len: usize,
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn pintle_bench_call(
 /// # Safety
 /// `host` comes from `pintle_bench_start` and is not used afterwards.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pintle_bench_stop(host: *mut Host) {
+pub(crate) unsafe extern "C" fn pintle_bench_stop(host: *mut Host) {
     // SAFETY: the caller vouches for it.
     drop(unsafe { Box::from_raw(host) });
 }

@@ -65,6 +65,8 @@ impl RecordKey {
 }
 
 const SLOTS: usize = 1 << 16;
+/// How many slots held contexts must leave, so that no plugin can keep a host from working.
+const RESERVED: usize = 8192;
 const TAG_BITS: u32 = 48;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 
@@ -123,7 +125,19 @@ pub(crate) struct Slot {
 impl Slot {
     /// Takes a free slot; `None` if all 65,536 are in use.
     pub(crate) fn take() -> Option<Self> {
+        Self::take_leaving(0)
+    }
+
+    /// Takes a free slot for a plugin that holds it; the last ones are left for workers and generations.
+    pub(crate) fn take_held() -> Option<Self> {
+        Self::take_leaving(RESERVED)
+    }
+
+    fn take_leaving(reserved: usize) -> Option<Self> {
         let mut free = FREE.lock();
+        if free.fresh - free.returned.len() + reserved >= SLOTS {
+            return None;
+        }
         let index = match free.returned.pop() {
             Some(index) => index,
             None if free.fresh < SLOTS => {

@@ -126,6 +126,16 @@ impl Lane {
 
     /// Queues a task. BUSY if the queue is full, UNAVAILABLE if the lane is stuck or closed.
     pub(crate) fn push(self: &Arc<Self>, task: Arc<dyn Task>) -> Result<()> {
+        self.push_within(task, self.options.capacity)
+    }
+
+    /// Queues a task whose number is bounded elsewhere: an event of a subscription, which has a queue of its own.
+    /// UNAVAILABLE if the lane is stuck or closed.
+    pub(crate) fn push_event(self: &Arc<Self>, task: Arc<dyn Task>) -> Result<()> {
+        self.push_within(task, usize::MAX)
+    }
+
+    fn push_within(self: &Arc<Self>, task: Arc<dyn Task>, capacity: usize) -> Result<()> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(self.gone());
@@ -138,8 +148,8 @@ impl Lane {
                 )
             }));
         }
-        if state.queue.len() >= self.options.capacity {
-            let (name, capacity) = (self.name().clone(), self.options.capacity);
+        if state.queue.len() >= capacity {
+            let name = self.name().clone();
             return Err(Error::lazy(ErrorKind::Busy, move || {
                 format!("{capacity} calls wait for plugin \"{name}\" already: try again later")
             }));

@@ -28,4 +28,4 @@ pub use pool::PoolStats;
 pub(crate) use pool::{Caller, Pool, PoolOptions, Report, Retired, panic_text};
 pub(crate) use register::{Entry, Register};
 pub(crate) use waits::Turn;
-pub(crate) use worker::{About, Run};
+pub(crate) use worker::{About, Outcome, Run};

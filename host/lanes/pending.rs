@@ -110,11 +110,18 @@ impl<T> Drop for Promise<T> {
 /// A wait that can be ended from outside, whatever it waits for.
 pub(super) trait Wake: Send + Sync {
     fn wake(&self, why: ErrorKind);
+
+    /// Whether it has been answered or ended, although its thread may not have noticed yet.
+    fn is_over(&self) -> bool;
 }
 
 impl<T: Send> Wake for Pending<T> {
     fn wake(&self, why: ErrorKind) {
         self.give_up(why);
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(*self.state.lock(), State::Done(_) | State::GivenUp(_))
     }
 }
 

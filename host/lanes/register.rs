@@ -30,6 +30,11 @@ pub(crate) trait Entry: Any + Send + Sync {
     /// Takes it out of its engine. After `shut`, with nothing locked.
     fn end(&self) {}
 
+    /// Whether it takes the place of another, which then ends: so it needs no room of its own.
+    fn replaces(&self, _other: &dyn Entry) -> bool {
+        false
+    }
+
     /// Whether the plugin is to be told when it has ended.
     fn needs_release(&self) -> bool {
         false
@@ -96,6 +101,7 @@ impl Register {
         let kind = entry.kind();
         if state.entries.len() >= MOST
             && state.entries.values().filter(|held| held.entry.kind() == kind).count() >= MOST
+            && !state.entries.values().any(|held| entry.replaces(&*held.entry))
         {
             return Err(Error::lazy(ErrorKind::Quota, move || {
                 format!(
@@ -196,9 +202,10 @@ impl Register {
         }
     }
 
-    /// Ends and releases what was registered since `enable`. Called on the lane, when nothing else of it runs.
+    /// Ends and releases the handlers that were registered since `enable`; contexts and loggers live on. Called on the
+    /// lane, when nothing else of it runs.
     pub(crate) fn drain_since_enable(&self) {
-        self.drain_where(|held| held.since_enable);
+        self.drain_where(|held| held.since_enable && held.entry.needs_release());
         self.state.lock().enabling = false;
     }
 

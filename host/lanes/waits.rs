@@ -145,9 +145,19 @@ impl Waits {
         nodes.push(Node { key, lane: goal.lane.occupied(), calls: Vec::new(), comes: false });
         let calls = self.calls.get(&key.0);
         let calls = calls.into_iter().flat_map(HashMap::values);
-        let calls = calls.map(|goals| goals.iter().map(|goal| self.reach(goal, nodes)).collect()).collect();
+        // A wait that was answered stays here until its thread has woken up; it holds nobody up.
+        let mut reach = |goals: &Vec<Goal>| {
+            let goals = goals.iter().filter(|goal| !self.is_over(goal.wait));
+            goals.map(|goal| self.reach(goal, nodes)).collect()
+        };
+        let calls = calls.map(&mut reach).collect();
         nodes[at].calls = calls;
         at
+    }
+
+    fn is_over(&self, wait: u64) -> bool {
+        let waiter = self.waits.get(&wait).and_then(|wait| wait.waiter.as_ref());
+        waiter.is_some_and(|waiter| waiter.is_over())
     }
 }
 
@@ -158,5 +168,59 @@ impl Node {
             return self.calls.iter().all(returns);
         }
         self.lane.has_room || self.lane.running > self.calls.len() || self.calls.iter().any(returns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lanes::{LaneOptions, Pending, Pool, PoolOptions, Report, Run, Task};
+
+    struct Nobody;
+
+    impl Report for Nobody {
+        fn stuck(&self, _: &Arc<Lane>, _: &str, _: Duration) {}
+        fn resumed(&self, _: &Arc<Lane>, _: &str) {}
+        fn failed(&self, _: &str, _: &str) {}
+    }
+
+    struct Nothing;
+
+    impl Task for Nothing {
+        fn run(&self, _: &mut Run<'_>) {}
+
+        fn describe(&self) -> String {
+            "nothing".into()
+        }
+    }
+
+    /// A lane with one call that runs, on no thread: its pool is gone.
+    fn busy(name: &str) -> Arc<Lane> {
+        let pool = Pool::new(PoolOptions::default(), Arc::new(Nobody));
+        let deadline = Duration::from_secs(60);
+        let lane = Lane::new(&pool, LaneOptions { name: name.into(), concurrency: 1, capacity: 4, deadline });
+        drop(pool);
+        lane.push(Arc::new(Nothing)).expect("there is room");
+        assert!(lane.begin(true).is_some());
+        lane
+    }
+
+    /// A waits for C, which has answered and goes on with a call that waits for A; A's thread is late to notice.
+    #[test]
+    fn contract_60_a_wait_that_was_answered_closes_no_circle() {
+        let (a, c) = (busy("a"), busy("c"));
+        let (from_a, from_c) = ((a.id(), Place::default()), (c.id(), Place::default()));
+        let mut waits = Waits::default();
+        let (pending, promise) = Pending::<()>::pair();
+        let first = waits.begin(Some(from_a), &c, Turn::Queued, 1, Some(pending)).expect("c is at work");
+        let circle = waits.begin(Some(from_c), &a, Turn::Queued, 2, None).map_err(|error| error.kind());
+        assert_eq!(circle, Err(ErrorKind::Reentrant));
+        promise.finish(()).expect("a waits");
+        let second = waits.begin(Some(from_c), &a, Turn::Queued, 2, None).expect("a is about to go on");
+        waits.end(first);
+        waits.end(second);
+        assert!(waits.calls.is_empty() && waits.waits.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::identity::{Scope, Seat, Slot};
 
 /// A worker, among those of all pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pool: u64,
     worker: u32,
@@ -64,6 +64,7 @@ struct Call {
     ctx: u64,
     about: Option<About>,
     reply: Vec<u8>,
+    overflowed: bool,
     error: Option<String>,
 }
 
@@ -81,6 +82,8 @@ pub(crate) struct About {
 pub(crate) struct Outcome {
     /// What was written to its reply sink.
     pub(crate) reply: Vec<u8>,
+    /// Whether more was written to it than it takes.
+    pub(crate) overflowed: bool,
     /// The text of `set_error`.
     pub(crate) error: Option<String>,
 }
@@ -108,7 +111,9 @@ impl Worker {
         }
         if call.reply.len().saturating_add(piece.len()) > limit
             || call.reply.try_reserve(piece.len()).is_err()
+            || call.overflowed
         {
+            call.overflowed = true;
             return Some(false);
         }
         call.reply.extend_from_slice(piece);
@@ -220,9 +225,8 @@ impl<'w> Run<'w> {
     pub(crate) fn leave(&mut self) -> Outcome {
         self.slot.close();
         let mut call = self.worker.call.lock();
-        call.ctx = 0;
-        call.about = None;
-        Outcome { reply: std::mem::take(&mut call.reply), error: call.error.take() }
+        let Call { reply, overflowed, error, .. } = std::mem::take(&mut *call);
+        Outcome { reply, overflowed, error }
     }
 
     /// Notes that this thread runs code of a generation.
@@ -239,10 +243,7 @@ impl<'w> Run<'w> {
 
     fn begin(&mut self, ctx: u64, about: Option<About>) {
         let mut call = self.worker.call.lock();
-        call.ctx = ctx;
-        call.about = about;
-        call.reply.clear();
-        call.error = None;
+        *call = Call { ctx, about, ..Call::default() };
     }
 }
 

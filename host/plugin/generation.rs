@@ -16,7 +16,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{PluginRecord, answered, counted},
+    boundary::{PluginRecord, answered, counted, forget},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task, Turn},
@@ -130,8 +130,8 @@ impl Generation {
             enabled: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
-        match answered(status, outcome.error, "`load`") {
-            Ok(()) => Ok(generation),
+        match answered(ctx, status, outcome, "`load`") {
+            Ok(_) => Ok(generation),
             Err(error) => {
                 generation.end_here();
                 generation.retire();
@@ -167,7 +167,7 @@ impl Generation {
         let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
             if outcome.is_ok() {
                 late.register.stop();
-                let _ = late.disable_here(run);
+                late.disable_for_nobody(run);
             }
         };
         on_lane(self.record, "enable", deadline, step, undo)?
@@ -181,8 +181,21 @@ impl Generation {
         let late = self.clone();
         let step = move |run: &mut Run<'_>| me.disable_here(run);
         // Begun late is better than never: a plugin that was enabled is disabled before anything else of it runs.
-        let never_begun = move |run: &mut Run<'_>| drop(late.disable_here(run));
-        on_lane_or_late(self.record, "disable", deadline, step, |_, _| (), never_begun)?
+        let never_begun = move |run: &mut Run<'_>| late.disable_for_nobody(run);
+        let core = self.record.core;
+        let undo = move |late: Result<()>, _: &mut Run<'_>| {
+            if let Err(error) = late {
+                core.report_failure(&error, "disable");
+            }
+        };
+        on_lane_or_late(self.record, "disable", deadline, step, undo, never_begun)?
+    }
+
+    /// Nobody waits for its outcome: a failure goes to the log.
+    fn disable_for_nobody(&self, run: &mut Run<'_>) {
+        if let Err(error) = self.disable_here(run) {
+            self.record.core.report_failure(&error, "disable");
+        }
     }
 
     fn disable_here(&self, run: &mut Run<'_>) -> Result<()> {
@@ -242,12 +255,22 @@ impl Generation {
     }
 
     /// Offers a new config.
-    pub(crate) fn configure(self: &Arc<Self>, config: Vec<u8>, deadline: Duration) -> Result<()> {
-        let me = self.clone();
-        let step = move |run: &mut Run<'_>| {
-            me.lifecycle(run, "`configure`", |ctx| me.mapped.library.configure(me.state, ctx, &config))
+    pub(crate) fn configure(self: &Arc<Self>, new: Vec<u8>, old: Vec<u8>, deadline: Duration) -> Result<()> {
+        let (me, late) = (self.clone(), self.clone());
+        let step = move |run: &mut Run<'_>| me.configure_here(run, &new);
+        // Nobody commits the new one any more, so the plugin is given back the one that counts.
+        let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
+            if outcome.is_ok()
+                && let Err(error) = late.configure_here(run, &old)
+            {
+                late.record.core.report_failure(&error, "configure");
+            }
         };
-        on_lane(self.record, "configure", deadline, step, |_, _| ())?
+        on_lane(self.record, "configure", deadline, step, undo)?
+    }
+
+    fn configure_here(&self, run: &mut Run<'_>, config: &[u8]) -> Result<()> {
+        self.lifecycle(run, "`configure`", |ctx| self.mapped.library.configure(self.state, ctx, config))
     }
 
     /// Answers a call by message. In the lane's turn, not alone.
@@ -273,7 +296,7 @@ impl Generation {
         let status = self.mapped.library.call(self.state, ctx, request);
         let outcome = run.leave();
         let result = match status {
-            Some(status) => answered(status, outcome.error, &format!("\"{name}\"")).map(|()| outcome.reply),
+            Some(status) => answered(ctx, status, outcome, &format!("\"{name}\"")),
             None => Err(Error::new(
                 ErrorKind::Unsupported,
                 "its `call` is null although its manifest provides services",
@@ -328,11 +351,12 @@ impl Generation {
             own.slot.set_worker(Some(run.worker()));
             own.ctx
         };
+        forget(ctx);
         run.enter_own(ctx, self.number, seat);
         let status = function(ctx);
         let outcome = run.leave();
         self.own.lock().slot.set_worker(None);
-        answered(status, outcome.error, what).map_err(|error| error.of(self.record.id.clone()))
+        answered(ctx, status, outcome, what).map(drop).map_err(|error| error.of(self.record.id.clone()))
     }
 
     /// Closes the library as soon as that is safe. The generation has ended.

@@ -34,7 +34,13 @@ pub(super) fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits 
         methods,
         subscribe: narrowed(events.map_or(&[], |asked| &asked.subscribe), settings.subscribe.as_deref()),
         publish: narrowed(events.map_or(&[], |asked| &asked.publish), settings.publish.as_deref()),
-        call: services.call.iter().filter(|service| listed(&settings.call, service)).cloned().collect(),
+        call: services
+            .call
+            .iter()
+            .filter(|_| listed(&settings.services, "call"))
+            .filter(|service| listed(&settings.call, service))
+            .cloned()
+            .collect(),
     }
 }
 

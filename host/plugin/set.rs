@@ -98,7 +98,14 @@ impl Plugins {
     pub(crate) fn load(&self, id: &str) -> Result<()> {
         let found = self.available();
         match found.found.into_iter().find(|candidate| candidate.manifest.id == id) {
-            Some(candidate) => self.load_found(&candidate),
+            Some(candidate) => {
+                for warning in
+                    found.warnings.iter().filter(|warning| warning.plugin().is_none_or(|of| of == id))
+                {
+                    self.core.report_failure(warning, "load");
+                }
+                self.load_found(&candidate)
+            }
             None => Err(not_found(id, &found.skipped)),
         }
     }
@@ -253,17 +260,21 @@ impl Plugins {
         }
         drop(state);
         if outcome.is_ok() {
-            self.announce(&entry, "unloaded", None);
+            self.announce_generation(&entry, "unloaded", None, Some(generation.number()));
         }
         outcome.map(|()| disabled)
     }
 
     /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
     fn announce(&self, entry: &Entry, what: &str, error: Option<&Error>) {
+        self.announce_generation(entry, what, error, entry.info().generation);
+    }
+
+    fn announce_generation(&self, entry: &Entry, what: &str, error: Option<&Error>, generation: Option<u64>) {
         let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
         let info = entry.info();
         let mut data =
-            serde_json::json!({ "id": info.id, "version": info.version, "generation": info.generation });
+            serde_json::json!({ "id": info.id, "version": info.version, "generation": generation });
         if let Some(error) = error {
             data["error"] = error.to_string().into();
         }
@@ -286,7 +297,8 @@ impl Plugins {
         if proposal.changes().is_empty() {
             return Ok(());
         }
-        generation.configure(proposal.json().into_bytes(), self.options.load)?;
+        let old = current.snapshot().json("")?.into_bytes();
+        generation.configure(proposal.json().into_bytes(), old, self.options.load)?;
         current.commit(proposal)
     }
 

@@ -103,6 +103,10 @@ pub(crate) fn stage(
         None => Arc::new(inspection.parse_manifest()?),
     };
     manifest.check_abi()?;
+    if known.is_some() {
+        // Discovery has told of the folder and of these files.
+        warnings.clear();
+    }
     stage_resources(&manifest, home, &mut copies, policy, &mut warnings)
         .map_err(|error| error.of(manifest.id.as_str()))?;
     let warnings = warnings.into_iter().map(|warning| warning.of(manifest.id.as_str())).collect();

@@ -15,8 +15,8 @@ use super::{Deadlines, GrantSettings, KEYS, LogSettings, PluginSettings, Problem
 use crate::services::config::nearest;
 
 const DAY_MS: usize = 86_400_000;
-const SERVICES: [&str; 10] =
-    ["log", "config", "cache", "storage", "database", "events", "scheduler", "idempotency", "files", "call"];
+const SERVICES: [&str; 8] =
+    ["cache", "storage", "database", "events", "scheduler", "idempotency", "files", "call"];
 
 pub(super) fn read(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -135,7 +135,7 @@ enabld = true
 config = 5
 concurrency = 99999999999999999999
 [plugin.p.grants]
-services = ["cahce", "log"]
+services = ["cahce", "events"]
 methods = ["get"]
 publish = "all"
 call = ["ok", 1, ""]

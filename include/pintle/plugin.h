@@ -762,7 +762,7 @@ typedef struct pintle_host {
    *
    * Returns: OK; NOT_FOUND (nobody provides the service in that major); UNSUPPORTED (unknown method); DENIED;
    * INVALID_ARGUMENT; OUT_OF_RANGE (timeout_ms); TOO_LARGE; TIMEOUT (the provider may still run it);
-   * CANCELLED (the sink refused, or the caller's own caller has given up); REENTRANT (only the waiter itself
+   * CANCELLED (the sink refused, when the provider has run already, or the caller's own caller has given up); REENTRANT (only the waiter itself
    * could end the wait); BUSY (the provider's queue is full, or too many wait); UNAVAILABLE (the provider is
    * disabled, unloaded or stuck); STOPPING; STALE_HANDLE; otherwise what the provider answered.
    * Thread: any.

@@ -141,7 +141,7 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
 }
 
 #[test]
-fn contract_38_and_contract_41_sizes_flags_and_values_of_no_known_host_are_refused() {
+fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_host_are_refused() {
     let (bad, new) = (PINTLE_INVALID_ARGUMENT, PINTLE_UNSUPPORTED);
     let cases = probed("options");
     cases.are(&[
@@ -170,7 +170,7 @@ fn contract_38_and_contract_41_sizes_flags_and_values_of_no_known_host_are_refus
 }
 
 #[test]
-fn everywhere_8_and_events_1_what_is_just_outside_of_a_limit_or_grant_is_refused() {
+fn everywhere_8_calls_6_and_events_1_what_is_just_outside_of_a_limit_or_grant_is_refused() {
     let (bad, range, large) = (PINTLE_INVALID_ARGUMENT, PINTLE_OUT_OF_RANGE, PINTLE_TOO_LARGE);
     probed("limits").are(&[
         ("emit_1_mib", PINTLE_OK, ""),

@@ -250,9 +250,11 @@ fn a_host_that_may_not_read() {
 fn as_an_ordinary_user(test: &str, environment: &[(&str, &Path)]) -> Option<String> {
     let program = std::env::current_exe().expect("a test knows its program");
     let mut command = if is_root() {
-        // Where the program lies, others may not be allowed to look.
+        // Where the program lies, others may not be allowed to look. Copied by another process: a file that this one
+        // has open for writing cannot be executed as long as a child forked meanwhile has it open as well.
         let copy = environment[0].1.join("program");
-        fs::copy(&program, &copy).expect("there is room");
+        let copied = Command::new("cp").arg(&program).arg(&copy).status().expect("cp is there");
+        assert!(copied.success());
         mode(&copy, 0o755);
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);

@@ -8,6 +8,7 @@
 mod arguments;
 mod contexts;
 mod entries;
+mod errors;
 mod files;
 mod hosts;
 mod manifests;

@@ -230,7 +230,7 @@ pub(crate) struct Cases(BTreeMap<String, Value>);
 pub(crate) type Expected<'e> = (&'e str, PintleStatus, &'e str);
 
 impl Cases {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         Self(serde_json::from_str(text).unwrap_or_else(|error| panic!("not JSON: {error}: {text}")))
     }
 
@@ -256,17 +256,6 @@ impl Cases {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    }
-
-    /// Every case whose name begins with `front` is as expected; the others are not looked at.
-    #[track_caller]
-    pub(crate) fn all_are(&self, front: &str, status: PintleStatus, text: &str) {
-        let cases: Vec<_> = self.0.iter().filter(|(name, _)| name.starts_with(front)).collect();
-        assert!(!cases.is_empty(), "no case begins with {front}");
-        for (name, case) in cases {
-            let said = case["text"].as_str().unwrap_or_default();
-            assert!(case["status"] == status && said.contains(text), "{name}: {case}");
-        }
     }
 
     #[track_caller]

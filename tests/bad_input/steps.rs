@@ -195,7 +195,7 @@ fn contract_24_a_load_that_does_not_return_is_reported_by_name_and_the_others_st
     let begun = Instant::now();
     let stopped = running.stop();
     assert!(begun.elapsed() < SOON / 2, "stop took {:?}", begun.elapsed());
-    assert_eq!(stopped.left, ["plugin \"misbehave\" in `load`"]);
+    assert!(stopped.left.iter().any(|left| left == "plugin \"misbehave\" in `load`"), "{stopped:?}");
     touch(&file);
 }
 
@@ -314,7 +314,9 @@ fn contract_24_a_handler_that_does_not_return_holds_nobody_up_but_its_own_plugin
     let begun = Instant::now();
     let stopped = running.stop();
     assert!(begun.elapsed() < SOON / 2, "stop took {:?}", begun.elapsed());
-    assert_eq!(stopped.left, ["plugin \"misbehave\" in the handler of its subscription \"misbehave.>\""]);
+    // A thread that has not ended by then for want of processor time is told of as well.
+    let hung = "plugin \"misbehave\" in the handler of its subscription \"misbehave.>\"";
+    assert!(stopped.left.iter().any(|left| left == hung), "{stopped:?}");
     assert!(stopped.failed.iter().any(|error| error.plugin() == Some("misbehave")), "{stopped:?}");
     touch(&file);
 }
@@ -322,16 +324,21 @@ fn contract_24_a_handler_that_does_not_return_holds_nobody_up_but_its_own_plugin
 #[test]
 fn contract_24_a_stuck_plugin_goes_on_when_its_handler_returns() {
     let (running, file) = misbehaving(json!({ "call": "hang" }), |rig| rig.handle_within(500));
-    let short = Some(std::time::Duration::from_millis(100));
-    let error = running.call("acme", "misbehave.run", 1, "run", b"", short).expect_err("it hangs");
-    let text =
-        "plugin \"misbehave\" did not answer \"misbehave.run.run\" in time; it may still do what was asked";
-    assert_says(&error, ErrorKind::Timeout, &[text]);
-    until("it is stuck", || running.info("misbehave").stuck);
-    let error = running.ask("misbehave.run", "run", "").expect_err("its lane takes no more");
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    touch(&file);
-    running.wait_for_line(&["a plugin is no longer stuck", "misbehave", "misbehave.run.run"]);
+    std::thread::scope(|threads| {
+        let first = threads.spawn(|| running.ask("misbehave.run", "run", "echo"));
+        until("it hangs", || hanging(&file).exists());
+        let short = Some(std::time::Duration::from_millis(50));
+        let error = running.call("acme", "misbehave.run", 1, "run", b"", short).expect_err("it hangs");
+        assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable), "{error:?}");
+        until("it is stuck", || running.info("misbehave").stuck);
+        let error = running.ask("misbehave.run", "run", "").expect_err("its lane takes no more");
+        let parts = &["plugin \"misbehave\" is stuck in a call that is past its deadline"];
+        assert_says(&error, ErrorKind::Unavailable, parts);
+        touch(&file);
+        running.wait_for_line(&["a plugin is no longer stuck", "misbehave", "misbehave.run.run"]);
+        let late = first.join().expect("it does not panic");
+        assert_eq!(late.expect("who still waits gets the answer"), "echo");
+    });
     until("it is no longer stuck", || !running.info("misbehave").stuck);
     assert_eq!(running.ask("misbehave.run", "run", "echo").expect("it works"), "echo");
 }

@@ -88,6 +88,7 @@ fn contract_22_what_is_registered_in_load_survives_disable_and_what_is_registere
     );
     let host = scene.started();
     ask(&host, "", "witness", "subscribe w.call; interval call 3600000; subscribe w.two; unsubscribe w.two");
+    until("what was ended is released", || scene.count("witness", "release w.two") == 1);
     let names = || -> Vec<String> {
         let subscriptions = host.subscriptions();
         let jobs = host.jobs();
@@ -98,6 +99,7 @@ fn contract_22_what_is_registered_in_load_survives_disable_and_what_is_registere
     };
     let all = ["call true", "enable true", "load true", "w.call", "w.enable", "w.load"];
     assert_eq!(names(), all);
+    until("what was ended before is released", || scene.count("witness", "release w.two") == 1);
     host.disable("witness").expect("it is fine");
     assert_eq!(names(), ["load false", "w.load"]);
     let journal = scene.journal("witness");
@@ -114,7 +116,7 @@ fn contract_22_what_is_registered_in_load_survives_disable_and_what_is_registere
 }
 
 #[test]
-fn events_21_unload_removes_all_subscriptions_and_jobs() {
+fn events_21_and_scheduler_17_unload_removes_all_subscriptions_and_jobs() {
     let script =
         [("load", "subscribe w.a; interval a 1"), ("enable", "subscribe w.b; interval b 1; once c 3600000")];
     let scene = Scene::new().witness("witness", &script);

@@ -15,7 +15,7 @@ const FURTHER: usize = 1_000;
 
 fn hung_plugins_delay_nobody(hung: usize) {
     let mut scene = Scene::new()
-        .deadlines("handler_ms = 200")
+        .deadlines("handler_ms = 1000")
         .witness("second", &[("load", "subscribe w.>")])
         .witness("third", &[("load", "subscribe w.>")]);
     let hang = format!("hang {}", scene.path("gate").display());
@@ -62,11 +62,12 @@ fn hung_plugins_delay_nobody(hung: usize) {
 /// Stops the host, whose plugins of these names hang, and looks at what it says of them.
 #[track_caller]
 fn stops_in_time(host: &Host, names: &[String], inside: &str) {
-    let deadline = Duration::from_millis(2_000);
+    let deadline = Duration::from_millis(3_000);
     let begun = Instant::now();
     let stopped = host.stop_within(deadline);
     let took = begun.elapsed();
-    assert!(took <= deadline, "it took {took:?}");
+    // The rest is what a loaded machine needs to wake a thread.
+    assert!(took <= deadline + Duration::from_millis(200), "it took {took:?}");
     assert_eq!(stopped.left.len(), names.len(), "{stopped:?}");
     for name in names {
         let left = stopped.left.iter().find(|left| left.starts_with(&format!("plugin \"{name}\" in ")));
@@ -98,7 +99,7 @@ fn events_20_five_plugins_that_hang_delay_no_other_and_the_host_stops_in_time() 
 #[test]
 fn plugins_that_hang_do_not_keep_the_others_from_a_clean_stop_however_many() {
     let mut scene =
-        Scene::new().deadlines("handler_ms = 100").witness("first", &[("unload", "emit out.bye")]);
+        Scene::new().deadlines("handler_ms = 1000").witness("first", &[("unload", "emit out.bye")]);
     let hang = format!("hang {}", scene.path("gate").display());
     let names: Vec<String> =
         (0..12).map(|number| format!("stuck-{}", (b'a' + number as u8) as char)).collect();
@@ -118,7 +119,7 @@ fn plugins_that_hang_do_not_keep_the_others_from_a_clean_stop_however_many() {
 #[test]
 fn contract_24_the_stop_is_in_time_wherever_a_plugin_hangs() {
     for place in ["enable", "disable", "unload"] {
-        let scene = Scene::new().deadlines("load_ms = 100\nstop_ms = 300");
+        let scene = Scene::new().deadlines("load_ms = 1000\nstop_ms = 1000");
         let hang = format!("hang {}", scene.path("gate").display());
         let scene = scene.witness("witness", &[(place, &hang)]).witness("second", &[]);
         let host = scene.host();
@@ -150,7 +151,7 @@ fn contract_24_the_stop_is_in_time_while_somebody_else_waits_for_a_step() {
 
 #[test]
 fn contract_24_a_load_that_hangs_is_left_behind_at_the_stop_and_named() {
-    let scene = Scene::new().deadlines("load_ms = 100");
+    let scene = Scene::new().deadlines("load_ms = 1000");
     let hang = format!("hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("load", &hang)]);
     let host = scene.host();
@@ -162,7 +163,7 @@ fn contract_24_a_load_that_hangs_is_left_behind_at_the_stop_and_named() {
 
 #[test]
 fn contract_24_a_stuck_lane_resumes_when_its_call_returns() {
-    let scene = Scene::new().deadlines("handler_ms = 50");
+    let scene = Scene::new().deadlines("handler_ms = 500");
     let hang = format!("hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("load", "subscribe w.>"), ("event", &hang)]);
     let host = scene.started();
@@ -182,7 +183,7 @@ fn contract_24_a_stuck_lane_resumes_when_its_call_returns() {
 
 #[test]
 fn contract_24_an_unload_that_is_given_up_can_be_repeated_when_the_call_has_returned() {
-    let scene = Scene::new().deadlines("stop_ms = 100");
+    let scene = Scene::new().deadlines("stop_ms = 300");
     let hang = format!("hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("load", "subscribe w.>"), ("event", &hang)]);
     let host = scene.started();
@@ -205,7 +206,7 @@ fn contract_24_an_unload_that_is_given_up_can_be_repeated_when_the_call_has_retu
 
 #[test]
 fn a_rust_plugin_that_hangs_while_it_is_unloaded_pins_only_its_own_library() {
-    let scene = Scene::new().deadlines("load_ms = 100").plugin(&samples().rust("hello"));
+    let scene = Scene::new().deadlines("load_ms = 1000").plugin(&samples().rust("hello"));
     let hang = format!("hang {}", scene.path("gate").display());
     let scene = scene.witness("witness", &[("load", "subscribe w.>"), ("event", &hang)]);
     let host = scene.started();

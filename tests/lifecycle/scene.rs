@@ -57,7 +57,7 @@ impl Scene {
         scene
     }
 
-    /// With other deadlines: `load_ms = 100`, a line each.
+    /// With other deadlines: `load_ms = 1000`, a line each.
     pub(crate) fn deadlines(mut self, changed: &str) -> Self {
         let mut lines: Vec<&str> = DEADLINES.lines().collect();
         for change in changed.lines() {
@@ -211,6 +211,18 @@ pub(crate) fn emit(host: &Host, tenant: &str, topic: &str, data: &str) -> Emitte
 
 pub(crate) fn draft(topic: &str, data: &str) -> Draft {
     Draft::new(Topic::parse(topic).expect("it is a topic"), "/test", data.as_bytes())
+}
+
+/// How many events of plugins the application would have heard of so far, from `listen` on.
+pub(crate) fn heard(host: &Host) -> u64 {
+    let subscriptions = host.subscriptions();
+    let own = subscriptions.iter().find(|one| one.name.as_ref() == "plugin.>" && one.owner == 0);
+    own.expect("`listen` comes first").counters.matched
+}
+
+/// The application hears of events of plugins.
+pub(crate) fn listen(host: &Host) {
+    host.subscribe("plugin.>", |_| {}).expect("it has not subscribed to it yet");
 }
 
 /// Has a witness do commands, on behalf of a tenant; what each came to.

@@ -354,7 +354,7 @@ static void use(answer *to, const char *front, pintle_ctx ctx) {
   CASE("remaining", host->remaining(ctx, &ms));
   CASE("hold", host->hold(ctx, &held));
   if (held != 0) host->release(held);
-  CASE("call", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), pintle_bytesn(NULL, 0), 100, pintle_discard_sink()));
+  CASE("call", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), pintle_bytesn(NULL, 0), 0, pintle_discard_sink()));
   CASE("set_error", host->set_error(ctx, PINTLE_STR("used")));
 #undef CASE
 }

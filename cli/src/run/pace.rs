@@ -38,19 +38,15 @@ pub(super) struct Pace {
     before: u64,
     /// How many deliveries an event leads to, those to plugins of what other plugins emit included.
     spread: u64,
+    /// How many events may be on their way until a queue could be half full.
+    room: u64,
 }
 
 impl Pace {
     /// For a host whose plugins have lanes of this length.
     pub(super) fn new(lane: usize) -> Self {
-        Self {
-            lane: u64::try_from(lane).unwrap_or(u64::MAX),
-            size: 0,
-            left: 0,
-            bytes: 0,
-            before: 0,
-            spread: 1,
-        }
+        let lane = u64::try_from(lane).unwrap_or(u64::MAX);
+        Self { lane, size: 0, left: 0, bytes: 0, before: 0, spread: 1, room: 0 }
     }
 
     /// Waits until there is room for one more event of this size. False: the command is to stop.
@@ -63,7 +59,9 @@ impl Pace {
     ) -> bool {
         if self.left == 0 || self.bytes + bytes > MOST_BYTES {
             let mut look = LOOK.0;
-            while !drained(host, look) || output.is_some_and(|output| output.backlog() > MOST_BACKLOG) {
+            while !drained(host, self.room, look)
+                || output.is_some_and(|output| output.backlog() > MOST_BACKLOG)
+            {
                 if stop.load(SeqCst) {
                     return false;
                 }
@@ -90,53 +88,66 @@ impl Pace {
             self.spread = spread.max(self.spread / 2).max(1);
         }
         // All of an event's deliveries might be to one subscription, and the next event might spread twice as far.
-        let room = smallest_queue.min(self.lane) / (2 * self.spread);
-        self.size = room.min(2 * self.size).clamp(1, MOST_EVENTS);
+        self.room = smallest_queue.min(self.lane) / (2 * self.spread);
+        self.size = self.room.min(2 * self.size).clamp(1, MOST_EVENTS);
         self.left = self.size;
         self.bytes = 0;
         self.before = deliveries;
     }
 }
 
-/// Whether nothing waits in a queue, but for plugins that are stuck. Looks for at most `look`.
-fn drained(host: &Host, look: Duration) -> bool {
-    // Mostly all is done in no time. If not, it may be that a call takes long before which nothing waits.
-    host.wait_idle(look)
-        || (host.plugins().iter().all(|plugin| plugin.stuck || plugin.counters.waiting == 0)
-            && host
-                .subscriptions()
-                .iter()
-                .all(|subscription| subscription.owner != APPLICATION || subscription.counters.waiting == 0))
+/// Whether nothing waits in a queue, and no more runs than there is room for what may come of it. Waits for that for at
+/// most `patience`. What plugins have that are stuck does not count.
+fn drained(host: &Host, room: u64, patience: Duration) -> bool {
+    if host.wait_idle(patience) {
+        return true;
+    }
+    // It may be that a call takes long, and no queue is the fuller for it.
+    let first = Load::of(host);
+    if first.waiting > 0 || first.running > room {
+        return false;
+    }
+    // One look at several plugins is no look at one moment. Where every event counts, only two looks that find nothing,
+    // and nothing handled between them, tell that nothing was on its way from one plugin to another.
+    room > 0 || Load::of(host) == first
 }
-
-/// Who subscribed: the application, as in the reports of a host.
-const APPLICATION: u64 = 0;
 
 /// Waits until the host has nothing to do, at most `patience`; tells whether that is so. A plugin that is stuck may
 /// never end, and does not count.
 pub(super) fn idle(host: &Host, patience: Duration) -> bool {
-    if host.wait_idle(patience) {
-        return true;
-    }
-    // One look at several plugins is no look at one moment: only if nothing was handled between two looks that found
-    // nothing, nothing had been on its way from one plugin to another.
-    matches!((settled(host), settled(host)), (Some(first), Some(second)) if first == second)
+    drained(host, 0, patience)
 }
 
-/// How much was handled so far, if some plugins are stuck and the others have nothing to do.
-fn settled(host: &Host) -> Option<(u64, u64)> {
-    let plugins = host.plugins();
-    let quiet = plugins
-        .iter()
-        .all(|plugin| plugin.stuck || (plugin.counters.waiting == 0 && plugin.counters.running == 0));
-    let mine = host.subscriptions();
-    let mine = mine.iter().filter(|subscription| subscription.owner == APPLICATION);
-    let (waiting, delivered) = mine.fold((0, 0), |(waiting, delivered), subscription| {
-        let counters = subscription.counters;
-        (waiting + counters.waiting + counters.running, delivered + counters.delivered)
-    });
-    let handled = plugins.iter().map(|plugin| plugin.counters.handled).sum();
-    (quiet && waiting == 0 && plugins.iter().any(|plugin| plugin.stuck)).then_some((handled, delivered))
+/// What a host has to do, without what plugins have that are stuck.
+#[derive(PartialEq, Eq)]
+struct Load {
+    waiting: u64,
+    running: u64,
+    /// What was done before.
+    handled: u64,
+}
+
+impl Load {
+    fn of(host: &Host) -> Self {
+        // In the reports of a host, the number of the application.
+        const APPLICATION: u64 = 0;
+        let mut load = Self { waiting: 0, running: 0, handled: 0 };
+        for plugin in host.plugins() {
+            let counters = plugin.counters;
+            load.handled += counters.handled;
+            if !plugin.stuck {
+                load.waiting += counters.waiting;
+                load.running += counters.running;
+            }
+        }
+        for mine in host.subscriptions().into_iter().filter(|subscription| subscription.owner == APPLICATION)
+        {
+            load.handled += mine.counters.delivered;
+            load.waiting += mine.counters.waiting;
+            load.running += mine.counters.running;
+        }
+        load
+    }
 }
 
 #[cfg(test)]

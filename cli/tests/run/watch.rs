@@ -12,7 +12,7 @@ fn place() -> Place {
         "pintle.toml",
         "plugins = [\"plugins\"]\n[plugin.sysmon.config]\ninterval_ms = 20\n[plugin.threshold.config]\nmemory_above = 0\n",
     );
-    place.write("in", event("1", "greet.you", r#"{"n":1}"#) + "oops\n");
+    place.write("in", "oops\n".to_owned() + &event("1", "greet.you", r#"{"n":1}"#));
     place
 }
 
@@ -75,7 +75,7 @@ fn on_a_terminal_it_draws_a_table_in_place_and_the_log_above_it() {
     assert!(live.contains("\u{1b}[2K\u{1b}[1mPLUGIN     VERSION  STATE"), "{live}");
     // Up to where it began, again and again.
     assert!(live.matches("A\u{1b}[?7l").count() > 1, "{live}");
-    for said in ["pintle: in:2: the CloudEvent cannot be read", "greeting"] {
+    for said in ["pintle: in:1: the CloudEvent cannot be read", "greeting"] {
         let at = live.find(said).unwrap_or_else(|| panic!("{said} is missing in {live}"));
         let before = &live[..at];
         let above = before.rfind("\u{1b}[J").expect("the table was taken away for it");

@@ -183,6 +183,8 @@ impl Drop for Closed {
         state.closing = true;
         state.closed = true;
         state.counts.lost += state.counts.taken - state.settled;
+        // Nothing is taken any more, and a host that has stopped is kept for as long as the process lives.
+        state.filling = Vec::new();
         self.0.done.notify_all();
     }
 }

@@ -158,7 +158,7 @@ pub(in crate::run) fn drops(drops: &Drops) -> String {
     let reasons = [
         (drops.displaced + drops.no_room, "in full queues"),
         (drops.not_live, "of plugins that were not enabled"),
-        (drops.not_taken, "of plugins that were stuck"),
+        (drops.not_taken, "of plugins that were stuck or whose lanes were full"),
         (drops.ended, "of subscriptions that had ended"),
     ];
     let reasons: Vec<_> = reasons
