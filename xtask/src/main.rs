@@ -41,7 +41,7 @@ const CHORES: [Chore; 6] = [
     Chore {
         name: "model",
         options: "[TIMES]",
-        help: "runs each model of the lanes through so many interleavings, 100000 by default",
+        help: "runs each model of the lanes through so many interleavings, 50000 by default",
         run: model,
     },
     Chore {
@@ -101,7 +101,7 @@ fn header(options: &[String]) -> Result<(), Failure> {
 
 fn model(options: &[String]) -> Result<(), Failure> {
     let times = match options {
-        [] => "100000",
+        [] => "50000",
         [times] if times.parse::<usize>().is_ok_and(|times| times > 0) => times,
         _ => return Err("it takes one number: how many interleavings".into()),
     };

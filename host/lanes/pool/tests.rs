@@ -625,3 +625,40 @@ fn a_watched_pool_gets_by_without_anybody_looking() {
     // Slots of contexts come back with the workers.
     assert!(Slot::take().is_some());
 }
+
+#[test]
+#[ignore = "a measurement"]
+#[cfg(target_os = "linux")]
+fn what_the_workers_and_the_monitor_cost() {
+    fn spent() -> Vec<(String, f64)> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("it is Linux");
+        let read = |task: std::path::PathBuf| {
+            let name = std::fs::read_to_string(task.join("comm")).ok()?;
+            let times = std::fs::read_to_string(task.join("schedstat")).ok()?;
+            let ns: f64 = times.split_whitespace().next()?.parse().ok()?;
+            let id = task.file_name()?.to_string_lossy().into_owned();
+            name.starts_with("pintle-").then(|| (format!("{} {id}", name.trim()), ns / 1e6))
+        };
+        tasks.filter_map(|task| read(task.ok()?.path())).collect()
+    }
+    let pool = Pool::new(PoolOptions { workers: 2, most: 8 }, Arc::new(Told::default()));
+    let lanes: Vec<_> = (0..10).map(|number| lane(&pool, &format!("l{number}"), 1)).collect();
+    for (what, gap_us, seconds) in [("1,000/s", 1_000, 5), ("1/s", 1_000_000, 5), ("idle", 5_000_000, 5)] {
+        let (before, start) = (spent(), Instant::now());
+        let mut next = start;
+        while start.elapsed() < Duration::from_secs(seconds) {
+            if what != "idle" {
+                for lane in &lanes {
+                    lane.push_always(task(|_| ()));
+                }
+            }
+            next += Duration::from_micros(gap_us);
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+        for (name, ms) in spent() {
+            let earlier = before.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, ms)| *ms);
+            println!("{what:8} {name:24} {:8.3} ms per second", (ms - earlier) / seconds as f64);
+        }
+    }
+    assert!(pool.shut_down(soon()).is_empty());
+}
