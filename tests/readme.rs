@@ -102,7 +102,6 @@ fn the_application_is_compiled_and_prints_what_the_plugin_emits() {
 
 /// The whole page, command by command, with the command that users have.
 #[test]
-#[ignore = "until `pintle run` is there"]
 fn a_newcomer_gets_what_the_page_says() {
     let newcomer = Newcomer::new();
     newcomer.write("hello.c", first("c"));

@@ -33,7 +33,7 @@ fn away_from_a_terminal_it_shows_plain_lines_and_a_summary() {
     for text in [
         " 1 in, 1 refused, ",
         "PLUGIN     VERSION  STATE    CALLS  ERRORS  HANDLED  FAILURES  WAITING\n",
-        "hello      0.1.0    enabled      2       0        1         0        0\n",
+        "hello      0.1.0    enabled      3       0        1         0        0\n",
         "\nplugin.hello.greeted         1  n 1\n",
         "\nplugin.threshold.alarm  raised  ",
         "plugin.sysmon.memory used",
