@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -41,11 +42,16 @@ impl Place {
     /// With these plugins in its folder `plugins`.
     pub(crate) fn with(plugins: &[PathBuf]) -> Self {
         let place = Self { folder: tempfile::tempdir().expect("there is room") };
-        fs::create_dir(place.path("plugins")).expect("it can be made");
+        place.folder("plugins");
         for plugin in plugins {
             install(plugin, &place.path("plugins"));
         }
         place
+    }
+
+    /// Makes a folder that only its owner may write, whatever the umask: nothing for the host to warn of.
+    pub(crate) fn folder(&self, name: &str) {
+        fs::DirBuilder::new().mode(0o755).create(self.path(name)).expect("it can be made");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -13,8 +13,8 @@ type Case = (&'static [&'static str], &'static str, i32, &'static [&'static str]
 fn what_is_wrong_is_said_and_the_status_tells_which_kind_it_is() {
     const HELLO: &[&str] = &["--plugins", "plugins", "--until-idle"];
     let place = Place::with(&[samples().c("hello")]);
-    fs::create_dir(place.path("empty")).unwrap();
-    fs::create_dir(place.path("broken")).unwrap();
+    place.folder("empty");
+    place.folder("broken");
     place.write("broken/text.so", "not a library");
     place.write("a-file", "");
     let cases: &[Case] = &[
@@ -100,7 +100,7 @@ fn a_plugin_that_does_not_start_is_reported_and_the_others_work() {
 #[test]
 fn the_command_line_comes_before_the_settings() {
     let place = Place::with(&[samples().c("hello")]);
-    fs::create_dir(place.path("first")).unwrap();
+    place.folder("first");
     pintle_test_support::install(&samples().c("hello"), &place.path("first"));
     place.write("pintle.toml", "plugins = [\"plugins\"]\ndata = \"data\"\n");
     let ended = place.run(&["--plugins", "first", "--data", "other", "--until-idle"]);
