@@ -23,7 +23,7 @@ use crate::{
     identity::{Method, Phase, Seat},
     lanes::{About, Entry, Run, Task},
     services::{
-        events::{Deliver, Draft, Event, Pattern, Policy, SubscribeRequest, Subscription, Topic},
+        events::{Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic},
         log::{Field, Level},
     },
 };
@@ -72,7 +72,10 @@ unsafe extern "C" fn emit(
             unsafe { take_options(&mut draft, &options) }?;
             wait = wait_of(options.wait_ms)?.min(patience(call));
         }
-        call.core().events.emit(draft, wait).map(drop)
+        let seat = call.scope.seat;
+        let publisher =
+            Publisher { number: call.scope.generation, stopping: &|| Seat::phase(seat) == Phase::Stopping };
+        call.core().events.emit_as(publisher, draft, wait).map(drop)
     })
 }
 

@@ -157,7 +157,7 @@ impl Generation {
                     me.register.go_live();
                 }
                 Err(_) => {
-                    me.register.stop();
+                    me.stop();
                     me.register.drain_since_enable();
                 }
             }
@@ -166,7 +166,7 @@ impl Generation {
         // Nobody counts on it any more: it goes back to being disabled.
         let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
             if outcome.is_ok() {
-                late.register.stop();
+                late.stop();
                 late.disable_for_nobody(run);
             }
         };
@@ -175,8 +175,7 @@ impl Generation {
 
     /// Calls `disable`, whatever it answers, and drops what was registered since `enable`.
     pub(crate) fn disable(self: &Arc<Self>, deadline: Duration) -> Result<()> {
-        self.register.stop();
-        self.record.core.pool.stop_waits(self.number);
+        self.stop();
         let me = self.clone();
         let late = self.clone();
         let step = move |run: &mut Run<'_>| me.disable_here(run);
@@ -189,6 +188,14 @@ impl Generation {
             }
         };
         on_lane_or_late(self.record, "disable", deadline, step, undo, never_begun)?
+    }
+
+    /// The stop begins, if it has not: nothing is delivered, nothing new is taken, and who waits on its behalf, for an
+    /// answer or for room, goes on. In this order: a wait that is not found has yet to look whether it may begin.
+    fn stop(&self) {
+        self.register.stop();
+        self.record.core.pool.stop_waits(self.number);
+        self.record.core.events.stop_waits(self.number);
     }
 
     /// Nobody waits for its outcome: a failure goes to the log.
@@ -212,7 +219,7 @@ impl Generation {
     /// Calls `unload` and ends everything of the generation. The library is closed later, when no thread is left that
     /// ran it.
     pub(crate) fn unload(self: Arc<Self>, deadline: Duration) -> Result<()> {
-        self.register.stop();
+        self.stop();
         let record = self.record;
         let me = self;
         let step = move |run: &mut Run<'_>| me.unload_here(run).then_some(me);
@@ -233,7 +240,7 @@ impl Generation {
         if self.is_over() {
             return false;
         }
-        self.register.stop();
+        self.stop();
         // Handed back before `unload`, as promised, and with the contexts still valid.
         run.note(self.number, self.register.seat().index());
         self.register.drain_handlers();
@@ -247,7 +254,7 @@ impl Generation {
 
     /// Ends contexts and registrations: from here on everything of it is stale.
     fn end_here(&self) {
-        self.register.stop();
+        self.stop();
         self.register.drain();
         self.own.lock().slot.close();
         self.record.end(self.number);

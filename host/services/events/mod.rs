@@ -2,11 +2,11 @@
 //!
 //! Transient events: at most once to each subscription that matches, in order for each, and never at the cost of the
 //! publisher, which waits for no handler. Open next: [`topic`] for what matches what, [`subscription`] for queues and
-//! policies, [`cloud`] for CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers,
+//! policies, [`waiter`] for publishers that wait, [`cloud`] for CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers,
 //! and [`Clock`]; which topics a plugin may publish and subscribe to is decided before.
 //!
-//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals or a waiter. None
-//! is held while [`Deliver`] is called.
+//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals or a waiter; the
+//! list of waiters, a waiter. None is held while [`Deliver`] is called.
 
 pub(crate) mod cloud;
 mod counters;
@@ -16,6 +16,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 pub(crate) mod topic;
+mod waiter;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -37,11 +38,13 @@ pub use self::{
 };
 use self::{
     routes::Routes,
-    subscription::{Offer, Queue, Waiter, Waiting},
+    subscription::{Offer, Queue, Waiting},
+    waiter::{Waiter, Waiters},
 };
 pub(crate) use self::{
     subscription::{Deliver, Subscription},
     topic::PatternToken,
+    waiter::Publisher,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -72,6 +75,7 @@ impl<F: Fn() -> i64 + Send + Sync> Clock for F {
 pub(crate) struct Events {
     clock: Box<dyn Clock>,
     register: RwLock<Register>,
+    waiters: Waiters,
     /// Of subscriptions that are over; what counts publishers is beside it.
     ended: Arc<Mutex<Totals>>,
     emitted: AtomicU64,
@@ -138,6 +142,7 @@ impl Events {
         Self {
             clock: Box::new(clock),
             register: RwLock::default(),
+            waiters: Waiters::default(),
             ended: Arc::default(),
             emitted: AtomicU64::new(0),
             unheard: AtomicU64::new(0),
@@ -210,6 +215,22 @@ impl Events {
     /// A full queue is no error. REENTRANT if too many events led to this one; TOO_LARGE; INVALID_ARGUMENT;
     /// UNAVAILABLE after [`shutdown`](Self::shutdown). That the publisher may use the topic was checked before.
     pub(crate) fn emit(&self, draft: Draft, wait: Duration) -> Result<Emitted> {
+        self.publish(None, draft, wait)
+    }
+
+    /// As [`emit`](Self::emit), on behalf of somebody who can be stopped: a wait for room ends with
+    /// [`stop_waits`](Self::stop_waits), and does not begin when it is stopping. Where there is still no room then,
+    /// the event is dropped, as at the end of `wait`; that is no error, for others may have it already.
+    pub(crate) fn emit_as(&self, publisher: Publisher<'_>, draft: Draft, wait: Duration) -> Result<Emitted> {
+        self.publish(Some(publisher), draft, wait)
+    }
+
+    /// Lets everybody go on who waits for room on behalf of a publisher, which says that it is stopping already.
+    pub(crate) fn stop_waits(&self, publisher: u64) {
+        self.waiters.stop(publisher);
+    }
+
+    fn publish(&self, publisher: Option<Publisher<'_>>, draft: Draft, wait: Duration) -> Result<Emitted> {
         draft.check()?;
         if wait > MAX_WAIT {
             let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
@@ -239,7 +260,9 @@ impl Events {
                 }
             }
             if !full.is_empty() {
-                wait_for_room(full, &event, Instant::now() + wait, &mut emitted);
+                let waiter = Arc::new(Waiter::default());
+                let _listed = publisher.map(|publisher| self.waiters.list(publisher, &waiter));
+                wait_for_room(full, &event, &waiter, Instant::now() + wait, &mut emitted);
             }
         }
         if emitted.matched == 0 {
@@ -333,13 +356,13 @@ impl Emitted {
 fn wait_for_room(
     full: Vec<&Arc<Subscription>>,
     event: &Arc<Event>,
+    waiter: &Arc<Waiter>,
     deadline: Instant,
     emitted: &mut Emitted,
 ) {
-    let waiter = Arc::new(Waiter::default());
     let mut waits = Vec::with_capacity(full.len());
     for subscription in full {
-        match Waiting::begin(subscription, &waiter) {
+        match Waiting::begin(subscription, waiter) {
             Ok(waiting) => waits.push(waiting),
             Err(_) => emitted.add(subscription.offer(event, false)),
         }

@@ -9,12 +9,11 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Weak},
-    time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::{Counters, Event, Pattern, Totals};
+use super::{Counters, Event, Pattern, Totals, waiter::Waiter};
 use crate::error::Result;
 
 /// What the engine needs of the outside: somebody who runs the handler of a subscription.
@@ -98,13 +97,6 @@ pub(super) enum Offer {
     Full,
     /// The subscription is over.
     Over,
-}
-
-/// A publisher that waits for room, in one subscription or in several at once.
-#[derive(Default)]
-pub(super) struct Waiter {
-    woken: Mutex<bool>,
-    bell: Condvar,
 }
 
 /// One wait of a publisher in one subscription; it ends when this is dropped.
@@ -349,24 +341,5 @@ impl Drop for Waiting<'_> {
         let mut queue = self.subscription.queue.lock();
         queue.waiters.retain(|other| !Arc::ptr_eq(other, &self.waiter));
         queue.wake_next(self.subscription.capacity);
-    }
-}
-
-impl Waiter {
-    /// Sleeps until there is something to look at. False: the deadline came first.
-    pub(super) fn sleep(&self, deadline: Instant) -> bool {
-        let mut woken = self.woken.lock();
-        while !*woken {
-            if self.bell.wait_until(&mut woken, deadline).timed_out() {
-                return std::mem::take(&mut *woken);
-            }
-        }
-        *woken = false;
-        true
-    }
-
-    fn wake(&self) {
-        *self.woken.lock() = true;
-        self.bell.notify_one();
     }
 }

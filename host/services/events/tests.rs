@@ -492,6 +492,66 @@ fn room_that_is_made_while_the_first_in_line_leaves_is_told_to_the_next() {
 }
 
 #[test]
+fn contract_54_a_publisher_that_stops_waits_for_room_no_longer_and_others_do() {
+    // Early: somewhere between the publisher's look at the full queue and its sleep.
+    for early in [true, false] {
+        let (events, lane, subscription, waits) = full(1);
+        let emit_as = |number| {
+            let begun = Instant::now();
+            let publisher = Publisher { number, stopping: &|| false };
+            let emitted = events.emit_as(publisher, draft("a", number), LONG).unwrap();
+            assert!(begun.elapsed() < LONG, "{number}: it slept to the end");
+            emitted
+        };
+        thread::scope(|scope| {
+            let others = [scope.spawn(|| emit_as(8)), scope.spawn(|| emit_patiently(&events, "application"))];
+            until_waiting(&subscription, 2);
+            let stopped = [scope.spawn(|| emit_as(7)), scope.spawn(|| emit_as(7))];
+            (0..4).for_each(|_| waits.recv().unwrap());
+            if !early {
+                until_waiting(&subscription, 4);
+            }
+            events.stop_waits(7);
+            for stopped in stopped {
+                let expected = Emitted { matched: 1, dropped: 1, ..Emitted::default() };
+                assert_eq!(stopped.join().unwrap(), expected);
+            }
+            assert_eq!(subscription.queue.lock().publishers(), 2);
+            for _ in 0..2 {
+                subscription.take().unwrap();
+                while subscription.counters().waiting == 0 {
+                    thread::yield_now();
+                }
+            }
+            others.map(|other| assert_eq!(other.join().unwrap().queued, 1));
+        });
+        assert_eq!(subscription.counters().dropped, Drops { no_room: 2, ..Drops::default() });
+        assert_eq!(lane.waiting.load(Ordering::SeqCst), 0, "the permits are given back");
+        assert_eq!(events.waiters.len(), 0);
+    }
+}
+
+#[test]
+fn contract_54_a_stop_is_not_missed_by_a_publisher_that_is_about_to_wait() {
+    let (events, _lane, subscription, _waits) = full(1);
+    let just_before = || true;
+    let just_after = || {
+        events.stop_waits(7);
+        false
+    };
+    for stopping in [&just_before as &dyn Fn() -> bool, &just_after] {
+        let begun = Instant::now();
+        let publisher = Publisher { number: 7, stopping };
+        assert_eq!(events.emit_as(publisher, draft("a", ""), LONG).unwrap().dropped, 1);
+        assert!(begun.elapsed() < LONG);
+        assert_eq!(events.waiters.len(), 0);
+    }
+    subscription.take().unwrap();
+    let publisher = Publisher { number: 7, stopping: &just_before };
+    assert_eq!(events.emit_as(publisher, draft("a", ""), LONG).unwrap().queued, 1, "there is room");
+}
+
+#[test]
 fn events_14_a_publisher_waits_no_longer_than_it_said() {
     let (events, lane, subscription, _waits) = full(2);
     let wait = Duration::from_millis(30);
