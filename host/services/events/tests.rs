@@ -523,7 +523,9 @@ fn contract_54_a_publisher_that_stops_waits_for_room_no_longer_and_others_do() {
                     thread::yield_now();
                 }
             }
-            others.map(|other| assert_eq!(other.join().unwrap().queued, 1));
+            for other in others {
+                assert_eq!(other.join().unwrap().queued, 1);
+            }
         });
         assert_eq!(subscription.counters().dropped, Drops { no_room: 2, ..Drops::default() });
         assert_eq!(lane.waiting.load(Ordering::SeqCst), 0, "the permits are given back");
