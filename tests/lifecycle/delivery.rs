@@ -237,3 +237,32 @@ fn events_16_emit_waits_for_no_handler() {
     drop(go);
     scene.free("gate");
 }
+
+#[test]
+fn events_17_a_publisher_does_not_wait_for_room_in_a_queue_that_only_its_own_lane_empties() {
+    let scene = Scene::new().witness("witness", &[("load", "narrow plugin.>")]);
+    let host = scene.started();
+    let started = Instant::now();
+    for answer in ask(&host, "", "witness", "patient out.a; patient out.b; patient out.c") {
+        assert!(answer.ends_with("= 0"), "{answer}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "not the minute that it would wait");
+    assert_eq!(host.subscriptions()[0].counters.dropped.no_room, 2);
+    until("the first is handled", || scene.count("witness", "event plugin.> plugin.witness.out.a") == 1);
+}
+
+#[test]
+fn events_24_an_event_that_came_in_as_a_cloudevent_keeps_what_it_came_with() {
+    let host = Scene::new().host();
+    let (tell, told) = mpsc::channel();
+    host.subscribe("a.b", move |event| {
+        let _ = tell.send(event.clone());
+    })
+    .expect("the pattern is valid");
+    let text = br#"{"specversion":"1.0","id":"its-own","source":"/else/where","type":"a.b","subject":"of it",
+                    "time":"2001-02-03T04:05:06.789Z","data":1}"#;
+    host.emit("", pintle::events::from_json(text).expect("it is one")).expect("it is the application's");
+    let event = told.recv_timeout(PATIENCE).expect("it is heard");
+    assert_eq!((&*event.id, &*event.source, &*event.subject), ("its-own", "/else/where", "of it"));
+    assert_eq!(event.time_ms, 981_173_106_789);
+}

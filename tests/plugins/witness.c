@@ -273,6 +273,46 @@ static pintle_status command(pintle_ctx ctx, char *text, pintle_buf *extra) {
     snprintf(options, sizeof options, "%s", text);
     return PINTLE_OK;
   }
+  if (strcmp(verb, "narrow") == 0) { /* room for one, and publishers are to wait */
+    entry *one = new_entry(text);
+    pintle_subscribe_options o = {0};
+    pintle_status status;
+    o.size = sizeof o, o.capacity = 1, o.policy = PINTLE_QUEUE_WAIT;
+    status = host->events->subscribe(ctx, pintle_cstr(text), on_event, one, released, &o, &one->handle);
+    if (status != PINTLE_OK) forget(one);
+    return status;
+  }
+  if (strcmp(verb, "patient") == 0) {
+    pintle_emit_options o = {0};
+    o.size = sizeof o, o.wait_ms = 60000;
+    return host->events->emit(ctx, pintle_cstr(text), pintle_bytesn(NULL, 0), &o);
+  }
+  if (strcmp(verb, "handle") == 0) {
+    snprintf(line, sizeof line, "%" PRIu64, handle_of(text));
+    return pintle_buf_write(extra, line, strlen(line));
+  }
+  if (strcmp(verb, "end") == 0) { /* the handle `text`, whosever it is */
+    pintle_registration other = strtoull(text, NULL, 10);
+    snprintf(line, sizeof line, "unsubscribe %d remove %d", (int)host->events->unsubscribe(ctx, other),
+             (int)host->scheduler->remove(ctx, other));
+    return pintle_buf_write(extra, line, strlen(line));
+  }
+  if (strcmp(verb, "remaining") == 0) {
+    int64_t ms = -1;
+    pintle_status status = host->remaining(ctx, &ms);
+    snprintf(line, sizeof line, ms == PINTLE_FOREVER ? "forever" : "%" PRId64, ms);
+    return status == PINTLE_OK ? pintle_buf_write(extra, line, strlen(line)) : status;
+  }
+  if (strcmp(verb, "holds") == 0) { /* until it is refused; then all are released again */
+    static pintle_ctx all[100000];
+    size_t at, held_now = 0;
+    pintle_status status = PINTLE_OK;
+    while (held_now < 100000 && (status = host->hold(ctx, &all[held_now])) == PINTLE_OK) held_now++;
+    for (at = 0; at < held_now; at++)
+      if (host->release(all[at]) != PINTLE_OK) return PINTLE_INTERNAL;
+    snprintf(line, sizeof line, "%d after %u", (int)status, (unsigned)held_now);
+    return pintle_buf_write(extra, line, strlen(line));
+  }
   if (strcmp(verb, "sink") == 0) {
     char *function = part(&text, ' ');
     return into_hanging_sink(ctx, function, text);
