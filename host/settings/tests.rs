@@ -286,3 +286,11 @@ fn the_example_in_the_docs_is_valid_and_its_defaults_are_the_defaults() {
     assert_eq!((settings.log.level, settings.log.buffer), (Level::Info, LogSettings::default().buffer));
     assert!(settings.plugin.contains_key("threshold"));
 }
+
+#[test]
+fn contract_24_contract_57_without_settings_the_deadlines_are_those_of_the_contract() {
+    let Deadlines { load, handler, stop, call } = Settings::default().deadlines;
+    assert_eq!([load, handler, stop, call].map(|one| one.as_secs()), [10, 30, 10, 5]);
+    let written = Settings::from_text("[deadlines]\ncall_ms = 7", "").expect("valid").deadlines;
+    assert_eq!((written.call.as_millis(), written.load), (7, load), "each can be set");
+}

@@ -206,6 +206,14 @@ fn calls_10_contract_58_contract_59_contract_60_a_wait_that_only_the_waiter_coul
 }
 
 #[test]
+fn contract_63_a_reply_of_1_mib_arrives_whole() {
+    let askers = Askers::new(&["a"], |_| ());
+    let request: Vec<u8> = (0..1 << 20).map(|at: u32| (at % 251) as u8).collect();
+    let reply = askers.host.call("", "a.ask", 1, "echo", &request, None).expect("answered");
+    assert!(reply == request, "{} bytes came back", reply.len());
+}
+
+#[test]
 fn calls_12_a_full_queue_is_busy() {
     let askers = Askers::new(&["a"], |settings| settings.queues.lane = 2);
     let file = askers.file("go");

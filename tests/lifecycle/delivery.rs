@@ -1,6 +1,12 @@
 //! Which events reach a plugin, and which do not, along the steps of its life.
 
-use std::{sync::mpsc, thread};
+use std::{
+    sync::{Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pintle::events::{Event, Policy, SubscribeOptions};
 
 use crate::scene::{PATIENCE, Scene, ask, emit, info, until};
 
@@ -186,4 +192,77 @@ fn contract_80_calls_run_one_at_a_time_unless_the_manifest_asks_for_more_and_the
         scene.free("gate");
         until("all are handled", || info(&host, "witness").counters.handled == 8);
     }
+}
+
+#[test]
+fn events_16_emit_waits_for_no_handler() {
+    const EVENTS: u32 = 3_000;
+    let scene = Scene::new();
+    let hang = format!("hang {}", scene.path("gate").display());
+    let listening = [("load", "subscribe w.>; subscribe plugin.>"), ("event", hang.as_str())];
+    let scene = scene.witness("witness", &listening).witness("third", &listening).witness("second", &[]);
+    let host = scene.started();
+    // The application listens too, with a queue that would make a publisher wait that is willing to.
+    let (begun, begins) = mpsc::channel();
+    let (go, goes) = mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
+    let options = SubscribeOptions { capacity: 1, policy: Policy::Wait };
+    let handler = move |_: &Event| {
+        let _ = begun.send(());
+        // Until the other end is gone.
+        let _ = goes.lock().expect("no panic").recv();
+    };
+    host.subscribe_with(">", options, handler).expect("the pattern is valid");
+    emit(&host, "", "w.first", "");
+    for name in ["witness", "third"] {
+        until("its handler hangs", || scene.count(name, "hangs") == 1);
+    }
+    begins.recv_timeout(PATIENCE).expect("the application's handler hangs");
+    let started = Instant::now();
+    for number in 0..EVENTS {
+        assert_eq!(emit(&host, "", "w.further", &number.to_string()).matched, 3);
+    }
+    let script = vec!["emit out.x"; 500].join(";");
+    for answer in ask(&host, "", "second", &script) {
+        assert!(answer.ends_with("= 0"), "{answer}");
+    }
+    let took = started.elapsed();
+    // Nothing of it was handled: not one of them can have waited for a handler.
+    for name in ["witness", "third"] {
+        assert_eq!(scene.count(name, "event "), 1);
+    }
+    assert!(begins.try_recv().is_err());
+    // Far less than what one of these handlers may take.
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    drop(go);
+    scene.free("gate");
+}
+
+#[test]
+fn events_17_a_publisher_does_not_wait_for_room_in_a_queue_that_only_its_own_lane_empties() {
+    let scene = Scene::new().witness("witness", &[("load", "narrow plugin.>")]);
+    let host = scene.started();
+    let started = Instant::now();
+    for answer in ask(&host, "", "witness", "patient out.a; patient out.b; patient out.c") {
+        assert!(answer.ends_with("= 0"), "{answer}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "not the minute that it would wait");
+    assert_eq!(host.subscriptions()[0].counters.dropped.no_room, 2);
+    until("the first is handled", || scene.count("witness", "event plugin.> plugin.witness.out.a") == 1);
+}
+
+#[test]
+fn events_24_an_event_that_came_in_as_a_cloudevent_keeps_what_it_came_with() {
+    let host = Scene::new().host();
+    let (tell, told) = mpsc::channel();
+    host.subscribe("a.b", move |event| {
+        let _ = tell.send(event.clone());
+    })
+    .expect("the pattern is valid");
+    let text = br#"{"specversion":"1.0","id":"its-own","source":"/else/where","type":"a.b","subject":"of it",
+                    "time":"2001-02-03T04:05:06.789Z","data":1}"#;
+    host.emit("", pintle::events::from_json(text).expect("it is one")).expect("it is the application's");
+    let event = told.recv_timeout(PATIENCE).expect("it is heard");
+    assert_eq!((&*event.id, &*event.source, &*event.subject), ("its-own", "/else/where", "of it"));
+    assert_eq!(event.time_ms, 981_173_106_789);
 }

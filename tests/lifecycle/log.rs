@@ -120,3 +120,38 @@ fn a_handler_that_fails_is_told_in_the_log_with_plugin_and_cause() {
         assert_eq!(record["level"], "warn");
     }
 }
+
+#[test]
+fn log_1_every_level_is_written_and_fatal_exits_nothing() {
+    let scene = Scene::new().toml("[log]\nlevel = 'trace'").witness("witness", &[]);
+    let host = scene.started();
+    host.set_log_level(Some("witness"), Level::Trace);
+    let names = ["trace", "debug", "info", "warn", "error", "fatal"];
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(ask(&host, "", "witness", &format!("log {number} as {name}")).len(), 1);
+    }
+    assert!(!ask(&host, "", "witness", "own").is_empty(), "it goes on after `fatal`");
+    host.stop();
+    for name in names {
+        let records = records_of(&scene, &format!("as {name}"));
+        assert!(records.len() == 1 && records[0]["level"] == name, "{name}: {records:?}");
+    }
+}
+
+#[test]
+fn events_15_drops_are_told_in_the_log() {
+    let scene = Scene::new();
+    let hang = format!("hang {}", scene.path("gate").display());
+    let scene = scene.witness("witness", &[("load", "subscribe w.>"), ("event", &hang)]);
+    let host = scene.started();
+    emit(&host, "", "w.a", "");
+    until("it hangs", || scene.count("witness", "hangs") == 1);
+    let displaced: usize = (0..1_100).map(|_| emit(&host, "", "w.a", "").displaced).sum();
+    assert_eq!(displaced, 1_100 - 1_024);
+    assert_eq!(host.subscriptions()[0].counters.dropped.displaced, displaced as u64);
+    let told = || records_of(&scene, "events were dropped because their handlers do not keep up");
+    // While the handler hangs it is the monitor that reports; the drops are told when it goes on.
+    scene.free("gate");
+    until("the log tells it", || !told().is_empty());
+    assert_eq!((&told()[0]["level"], &told()[0]["of"]), (&"warn".into(), &"witness".into()), "{:?}", told());
+}

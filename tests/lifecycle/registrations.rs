@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, thread};
 
-use crate::scene::{Scene, ask, emit, info, until};
+use crate::scene::{Scene, ask, emit, info, told, until};
 
 /// How often each name was released, and that all of it came before `unload`.
 fn released(scene: &Scene) -> BTreeMap<String, usize> {
@@ -113,4 +113,46 @@ fn a_held_context_lives_until_the_generation_ends() {
     host.enable("witness").expect("it is fine");
     assert_eq!(info(&host, "witness").counters.registrations, 2, "it is no handler");
     assert_eq!(ask(&host, "", "witness", "held log 2 x")[0], "held log 2 x = 0");
+}
+
+#[test]
+fn contract_50_contract_56_a_handle_is_stale_for_other_plugins_and_for_the_next_generation() {
+    let load = "subscribe w.kept; interval kept-job 60000";
+    let scene = Scene::new().witness("witness", &[("load", load)]).witness("second", &[]);
+    let host = scene.started();
+    let handles =
+        ["w.kept", "kept-job"].map(|name| told(&ask(&host, "", "witness", &format!("handle {name}"))));
+    let stale = "unsubscribe 4 remove 4";
+    let nobody_ends = |name: &str| {
+        for handle in &handles {
+            assert_eq!(told(&ask(&host, "", name, &format!("end {handle}"))), stale, "{handle} by {name}");
+        }
+        assert_eq!((host.subscriptions().len(), host.jobs().len()), (1, 1));
+    };
+    nobody_ends("second");
+    host.unload("witness").expect("it is fine");
+    host.enable("witness").expect("it is fine");
+    nobody_ends("witness");
+    let new = told(&ask(&host, "", "witness", "handle w.kept"));
+    assert_eq!(told(&ask(&host, "", "witness", &format!("end {new}"))), "unsubscribe 0 remove 4");
+}
+
+#[test]
+fn contract_29_contexts_are_held_up_to_a_quota() {
+    let host = Scene::new().witness("witness", &[]).witness("second", &[]).started();
+    let quota = "10 after 1024";
+    let full = told(&ask(&host, "", "witness", "holds"));
+    assert_eq!(full, quota);
+    assert_eq!(told(&ask(&host, "", "witness", "holds")), quota, "what was released counts no more");
+}
+
+#[test]
+fn contract_31_a_call_is_told_how_long_its_caller_waits_and_a_handler_that_nobody_does() {
+    let scene = Scene::new().witness("witness", &[("load", "subscribe w.>"), ("event", "remaining")]);
+    let host = scene.started();
+    let left: u64 = told(&ask(&host, "", "witness", "remaining")).parse().expect("it is a number");
+    // Rounded up, and the clock that deadlines are kept in has its own beat.
+    assert!((1..=10_001).contains(&left), "of the 10 s of these tests {left} ms are left");
+    emit(&host, "", "w.a", "");
+    until("the handler is told", || scene.count("witness", "event: remaining = 0 forever") == 1);
 }

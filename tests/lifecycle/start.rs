@@ -156,3 +156,20 @@ fn a_service_of_a_plugin_that_is_gone_may_be_provided_by_another() {
     host.enable("heir").expect("nobody else provides it any more");
     host.call("", "shared.run", 1, "do", b"own", None).expect("the heir answers");
 }
+
+#[test]
+fn events_6_the_host_tells_which_plugins_are_enabled_and_which_fail() {
+    let scene = Scene::new().witness("second", &[]).witness("witness", &[("load", "fail the bridge is out")]);
+    let host = scene.host();
+    let (tell, told) = std::sync::mpsc::channel();
+    host.subscribe("pintle.plugin.*", move |event| {
+        let data: serde_json::Value = serde_json::from_slice(&event.data).expect("the host publishes JSON");
+        let _ = tell.send(format!("{} {}", event.topic.as_str(), data["id"].as_str().unwrap_or("nobody")));
+    })
+    .expect("the pattern is valid");
+    host.enable("second").expect("it is fine");
+    host.enable("witness").expect_err("it was told to");
+    for expected in ["loaded second", "enabled second", "failed witness"] {
+        assert_eq!(told.recv_timeout(crate::scene::PATIENCE), Ok(format!("pintle.plugin.{expected}")));
+    }
+}

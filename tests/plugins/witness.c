@@ -2,7 +2,8 @@
  * README.md beside it.
  *
  * -DNAME=second makes the plugin `second`; -DCONCURRENCY=4 lets four of its calls run at once;
- * -DSERVICE=x.y names its service, `<NAME>.run` otherwise; -DKEEP=true keeps it mapped. */
+ * -DSERVICE=x.y names its service, `<NAME>.run` otherwise; -DKEEP=true keeps it mapped; -DGATE="\"FILE\"" makes its
+ * entry function hang until the file is there. */
 #define _GNU_SOURCE
 #include <pintle/plugin.h>
 
@@ -44,7 +45,7 @@ MANIFEST({
       "load": { "$ref": "#/$defs/script" }, "enable": { "$ref": "#/$defs/script" },
       "disable": { "$ref": "#/$defs/script" }, "unload": { "$ref": "#/$defs/script" },
       "configure": { "$ref": "#/$defs/script" }, "event": { "$ref": "#/$defs/script" },
-      "job": { "$ref": "#/$defs/script" },
+      "job": { "$ref": "#/$defs/script" }, "release": { "$ref": "#/$defs/script" },
       "number": { "type": "integer", "minimum": 1, "default": 1 }
     },
     "additionalProperties": false,
@@ -67,6 +68,7 @@ static pintle_ctx held;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static entry *entries[MOST];
 static char entry_thread[32];
+static char options[16] = "null"; /* how defaults are asked for: "null", "zero" or "spelled" */
 
 static void write_line(const char *line) {
   if (write(journal, line, strlen(line)) < 0) _exit(97); /* a test that cannot read on must not go on */
@@ -95,10 +97,13 @@ static void hang(const char *until) {
 
 /* ---- registrations ---- */
 
+static pintle_status run_config(pintle_ctx ctx, const char *place);
+
 static void released(void *user) {
   entry *one = user;
   size_t at;
   note("release %s", one->name);
+  (void)run_config(own, "release"); /* before `unload`: the plugin's own context is live */
   pthread_mutex_lock(&lock);
   for (at = 0; at < MOST; at++)
     if (entries[at] == one) entries[at] = NULL;
@@ -140,8 +145,6 @@ static pintle_registration handle_of(const char *name) {
 
 /* ---- scripts ---- */
 
-static pintle_status run_config(pintle_ctx ctx, const char *place);
-
 static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   pintle_buf tenant = {0};
   pintle_scope_info info = {0};
@@ -179,16 +182,72 @@ static char *part(char **text, char end) {
   return found;
 }
 
-static pintle_status schedule(pintle_ctx ctx, const char *name, const char *ms, uint32_t overlap, int once) {
-  entry *one = new_entry(name);
-  pintle_job_options options = {0};
+static int are(const char *how) { return strcmp(options, how) == 0; }
+
+static pintle_status emit(pintle_ctx ctx, const char *topic, const char *data) {
+  pintle_emit_options o = {0};
+  o.size = sizeof o;
+  if (are("spelled")) o.content_type = PINTLE_STR("application/json");
+  return host->events->emit(ctx, pintle_cstr(topic), pintle_bytesn(data, strlen(data)), are("null") ? NULL : &o);
+}
+
+static pintle_status subscribe(pintle_ctx ctx, const char *pattern) {
+  entry *one = new_entry(pattern);
+  pintle_subscribe_options o = {0};
   pintle_status status;
-  options.size = sizeof options;
-  options.overlap = overlap;
-  status = (once ? host->scheduler->once : host->scheduler->interval)(ctx, pintle_cstr(name), atoll(ms), on_job, one,
-                                                                      released, &options, &one->handle);
+  o.size = sizeof o;
+  if (are("spelled")) o.name = pintle_cstr(pattern), o.capacity = 1024, o.policy = PINTLE_QUEUE_DROP_OLDEST;
+  status = host->events->subscribe(ctx, pintle_cstr(pattern), on_event, one, released, are("null") ? NULL : &o,
+                                   &one->handle);
   if (status != PINTLE_OK) forget(one);
   return status;
+}
+
+/* `when` is a rule for `c`ron, milliseconds for `i`nterval and `o`nce. */
+static pintle_status schedule(pintle_ctx ctx, char kind, const char *name, const char *when, uint32_t overlap) {
+  entry *one = new_entry(name);
+  pintle_job_options o = {0};
+  const pintle_job_options *given = are("null") && overlap == 0 ? NULL : &o;
+  pintle_status status;
+  o.size = sizeof o;
+  o.overlap = overlap;
+  if (are("spelled")) o.zone = PINTLE_STR("UTC");
+  if (kind == 'c')
+    status = host->scheduler->cron(ctx, pintle_cstr(name), pintle_cstr(when), on_job, one, released, given, &one->handle);
+  else
+    status = (kind == 'o' ? host->scheduler->once : host->scheduler->interval)(
+        ctx, pintle_cstr(name), atoll(when), on_job, one, released, given, &one->handle);
+  if (status != PINTLE_OK) forget(one);
+  return status;
+}
+
+/* A sink that lets its writer wait until the file `data` is there. */
+static pintle_status hanging_write(void *data, pintle_bytes piece) {
+  (void)piece;
+  note("hangs");
+  hang(data);
+  return PINTLE_OK;
+}
+
+/* Gives such a sink to one of the functions that take one. */
+static pintle_status into_hanging_sink(pintle_ctx ctx, const char *function, char *until) {
+  pintle_sink sink = {0};
+  sink.write = hanging_write;
+  sink.data = until;
+  if (strcmp(function, "config") == 0) return host->config->get(ctx, PINTLE_STR(""), sink);
+  if (strcmp(function, "text") == 0) return host->config->text(ctx, PINTLE_STR("/journal"), sink);
+  if (strcmp(function, "scope") == 0) {
+    pintle_scope_info info = {0};
+    info.size = sizeof info;
+    return host->scope(ctx, &info, sink);
+  }
+  if (strcmp(function, "call") == 0)
+    return host->call(ctx, PINTLE_STR("second.run"), 1, PINTLE_STR("do"), pintle_bytesn("own", 3), 0, sink);
+  if (strcmp(function, "error") == 0) {
+    (void)host->events->unsubscribe(ctx, 0); /* fails */
+    return host->last_error(ctx, sink);
+  }
+  return PINTLE_UNSUPPORTED;
 }
 
 /* Does one command. `extra` takes what it has to tell beside its status. */
@@ -197,28 +256,66 @@ static pintle_status command(pintle_ctx ctx, char *text, pintle_buf *extra) {
   char line[256];
   if (strcmp(verb, "emit") == 0) {
     char *topic = part(&text, ' ');
-    return host->events->emit(ctx, pintle_cstr(topic), pintle_bytesn(text, strlen(text)), NULL);
+    return emit(ctx, topic, text);
   }
-  if (strcmp(verb, "subscribe") == 0) {
-    entry *one = new_entry(text);
-    pintle_status status =
-        host->events->subscribe(ctx, pintle_cstr(text), on_event, one, released, NULL, &one->handle);
-    if (status != PINTLE_OK) forget(one);
-    return status;
-  }
+  if (strcmp(verb, "subscribe") == 0) return subscribe(ctx, text);
   if (strcmp(verb, "unsubscribe") == 0) return host->events->unsubscribe(ctx, handle_of(text));
   if (strcmp(verb, "remove") == 0) return host->scheduler->remove(ctx, handle_of(text));
-  if (strcmp(verb, "interval") == 0) {
+  if (strcmp(verb, "cron") == 0 || strcmp(verb, "interval") == 0 || strcmp(verb, "once") == 0) {
     char *name = part(&text, ' ');
-    return schedule(ctx, name, text, PINTLE_OVERLAP_SKIP, 0);
+    return schedule(ctx, verb[0], name, text, PINTLE_OVERLAP_SKIP);
   }
   if (strcmp(verb, "queue") == 0) {
     char *name = part(&text, ' ');
-    return schedule(ctx, name, text, PINTLE_OVERLAP_QUEUE, 0);
+    return schedule(ctx, 'i', name, text, PINTLE_OVERLAP_QUEUE);
   }
-  if (strcmp(verb, "once") == 0) {
-    char *name = part(&text, ' ');
-    return schedule(ctx, name, text, PINTLE_OVERLAP_SKIP, 1);
+  if (strcmp(verb, "options") == 0) {
+    snprintf(options, sizeof options, "%s", text);
+    return PINTLE_OK;
+  }
+  if (strcmp(verb, "narrow") == 0) { /* room for one, and publishers are to wait */
+    entry *one = new_entry(text);
+    pintle_subscribe_options o = {0};
+    pintle_status status;
+    o.size = sizeof o, o.capacity = 1, o.policy = PINTLE_QUEUE_WAIT;
+    status = host->events->subscribe(ctx, pintle_cstr(text), on_event, one, released, &o, &one->handle);
+    if (status != PINTLE_OK) forget(one);
+    return status;
+  }
+  if (strcmp(verb, "patient") == 0) {
+    pintle_emit_options o = {0};
+    o.size = sizeof o, o.wait_ms = 60000;
+    return host->events->emit(ctx, pintle_cstr(text), pintle_bytesn(NULL, 0), &o);
+  }
+  if (strcmp(verb, "handle") == 0) {
+    snprintf(line, sizeof line, "%" PRIu64, handle_of(text));
+    return pintle_buf_write(extra, line, strlen(line));
+  }
+  if (strcmp(verb, "end") == 0) { /* the handle `text`, whosever it is */
+    pintle_registration other = strtoull(text, NULL, 10);
+    snprintf(line, sizeof line, "unsubscribe %d remove %d", (int)host->events->unsubscribe(ctx, other),
+             (int)host->scheduler->remove(ctx, other));
+    return pintle_buf_write(extra, line, strlen(line));
+  }
+  if (strcmp(verb, "remaining") == 0) {
+    int64_t ms = -1;
+    pintle_status status = host->remaining(ctx, &ms);
+    snprintf(line, sizeof line, ms == PINTLE_FOREVER ? "forever" : "%" PRId64, ms);
+    return status == PINTLE_OK ? pintle_buf_write(extra, line, strlen(line)) : status;
+  }
+  if (strcmp(verb, "holds") == 0) { /* until it is refused; then all are released again */
+    static pintle_ctx all[100000];
+    size_t at, held_now = 0;
+    pintle_status status = PINTLE_OK;
+    while (held_now < 100000 && (status = host->hold(ctx, &all[held_now])) == PINTLE_OK) held_now++;
+    for (at = 0; at < held_now; at++)
+      if (host->release(all[at]) != PINTLE_OK) return PINTLE_INTERNAL;
+    snprintf(line, sizeof line, "%d after %u", (int)status, (unsigned)held_now);
+    return pintle_buf_write(extra, line, strlen(line));
+  }
+  if (strcmp(verb, "sink") == 0) {
+    char *function = part(&text, ' ');
+    return into_hanging_sink(ctx, function, text);
   }
   if (strcmp(verb, "call") == 0)
     return host->call(ctx, pintle_cstr(text), 1, PINTLE_STR("do"), pintle_bytesn(NULL, 0), 0, pintle_buf_sink(extra));
@@ -391,5 +488,9 @@ static const pintle_plugin plugin = {
 
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void) {
   pthread_getname_np(pthread_self(), entry_thread, sizeof entry_thread);
+#ifdef GATE
+  close(open(GATE ".here", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  hang(GATE);
+#endif
   return &plugin;
 }

@@ -293,7 +293,7 @@ fn the_monitor_sleeps_when_there_is_nothing_to_watch_and_dozes_over_a_long_call(
 }
 
 #[test]
-fn a_chain_of_fifty_lanes_answers_on_two_workers() {
+fn contract_62_a_chain_of_fifty_lanes_answers_on_two_workers() {
     fn next(pool: &Arc<Pool>, lanes: &[Arc<Lane>]) -> Result<u32> {
         let Some((first, rest)) = lanes.split_first() else { return Ok(0) };
         let (inner, rest) = (pool.clone(), rest.to_vec());
@@ -375,7 +375,7 @@ fn a_call_that_waits_for_several_queues_is_one_call() {
 }
 
 #[test]
-fn too_many_waits_are_busy_and_push_nothing() {
+fn contract_62_too_many_waits_are_busy_and_push_nothing() {
     let (pool, _) = pool(1, 4);
     let lanes: Vec<_> = (0..3).map(|number| patient_lane(&pool, &format!("l{number}"), 1)).collect();
     let target = patient_lane(&pool, "target", 1);

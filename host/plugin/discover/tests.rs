@@ -131,7 +131,7 @@ fn a_missing_folder_is_a_warning_and_a_file_in_its_place_is_skipped() {
 }
 
 #[test]
-fn what_strangers_may_write_is_skipped_and_what_the_group_may_is_warned_of() {
+fn contract_86_what_strangers_may_write_is_skipped_and_what_the_group_may_is_warned_of() {
     let at = folder();
     let at = at.path();
     for name in ["open", "ours"] {

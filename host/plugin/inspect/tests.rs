@@ -207,7 +207,7 @@ fn contract_82_the_record_of_a_manifest_is_checked_before_it_is_read() {
 }
 
 #[test]
-fn a_manifest_may_lie_beside_the_library() {
+fn contract_81_a_manifest_may_lie_beside_the_library() {
     let folder = folder();
     let at = folder.path();
     let path = compile(at, "libgeo.so", fixtures::ENTRY, &[]);

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found() {
+    fn config_4_what_is_not_there_is_not_found() {
         let document =
             json!({ "list": [10, 11], "01": "name", "~1": "tilde one", "text": "abc", "-": "minus" });
         for pointer in [

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_read_where_it_is_one_and_fits() {
+    fn config_5_an_integer_is_read_where_it_is_one_and_fits() {
         let config = snapshot(json!({
             "small": -7, "zero_fraction": 2.0, "fraction": 2.5, "max": i64::MAX, "min": i64::MIN, "above": i64::MAX as u64 + 1,
             "huge": 1e300, "min_as_number": -9_223_372_036_854_775_808.0, "end": 9_223_372_036_854_775_808.0, "minus_zero": -0.0,
