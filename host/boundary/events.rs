@@ -270,8 +270,11 @@ impl Subscriber {
     fn tell_drops(&self, subscription: &Subscription) {
         let counters = subscription.counters();
         let dropped = counters.dropped.displaced + counters.dropped.no_room;
-        if dropped >= self.tell_drops_at.load(Relaxed) {
-            self.tell_drops_at.store(dropped.saturating_mul(2), Relaxed);
+        let tell_at = self.tell_drops_at.load(Relaxed);
+        // Of publishers that drop at the same time one tells it.
+        let next = dropped.saturating_mul(2);
+        if dropped >= tell_at && self.tell_drops_at.compare_exchange(tell_at, next, Relaxed, Relaxed).is_ok()
+        {
             let record = self.callback.record();
             let fields = [
                 Field::text("of", &record.id),
@@ -295,6 +298,12 @@ impl Deliver for Gateway {
         let subscriber = self.0.upgrade().ok_or_else(stale)?;
         let lane = subscriber.callback.record().lane();
         lane.push_event(subscriber)
+    }
+
+    fn dropped(&self, subscription: &Arc<Subscription>) {
+        if let Some(subscriber) = self.0.upgrade() {
+            subscriber.tell_drops(subscription);
+        }
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
@@ -321,7 +330,6 @@ impl Task for Subscriber {
         if let Some(Err(error)) = outcome {
             core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
         }
-        self.tell_drops(&subscription);
     }
 
     fn describe(&self) -> String {

@@ -265,6 +265,11 @@ impl Events {
                 wait_for_room(full, &event, &waiter, Instant::now() + wait, &mut emitted);
             }
         }
+        if emitted.dropped + emitted.displaced > 0 {
+            for subscription in &matching {
+                subscription.deliver.dropped(subscription);
+            }
+        }
         if emitted.matched == 0 {
             self.unheard.fetch_add(1, Ordering::Relaxed);
         }

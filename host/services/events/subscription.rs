@@ -27,6 +27,9 @@ pub(crate) trait Deliver: Send + Sync {
     /// as dropped.
     fn ready(&self, subscription: &Arc<Subscription>) -> Result<()>;
 
+    /// Events were dropped just now, perhaps of this subscription: its counters tell. The place to say so.
+    fn dropped(&self, _subscription: &Arc<Subscription>) {}
+
     /// The thread is about to wait for room in the queue of `subscription`. What is returned is kept until it waits
     /// no longer: the place to let another worker in, and to note who waits for whom.
     ///
