@@ -30,7 +30,6 @@ use crate::{
 
 const LARGEST_DATA: usize = 1 << 20;
 const LONGEST_WAIT_MS: i64 = 60_000;
-const MOST_DEPTH: u32 = 64;
 
 pub(super) static TABLE: PintleEvents = PintleEvents {
     size: size_of::<PintleEvents>() as u32,
@@ -59,13 +58,6 @@ unsafe extern "C" fn emit(
             Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
         draft.tenant = call.tenant()?.name().clone();
         draft.depth = u32::from(call.scope.depth);
-        if draft.depth > MOST_DEPTH {
-            return Err(Error::lazy(ErrorKind::Reentrant, || {
-                format!(
-                    "{MOST_DEPTH} events led to this one already: handlers that emit what they subscribe to form a circle"
-                )
-            }));
-        }
         let mut wait = Duration::ZERO;
         if let Some(options) = options {
             // SAFETY: as above; the options' texts are inputs too.
