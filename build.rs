@@ -6,8 +6,8 @@
 use std::{env, fs, path::Path};
 
 /// In the order in which a reader should meet them.
-const CONTRACT: [&str; 9] =
-    ["lib", "status", "value", "log", "config", "events", "scheduler", "unbuilt", "host"];
+const CONTRACT: [&str; 11] =
+    ["lib", "status", "value", "log", "config", "cache", "storage", "events", "scheduler", "unbuilt", "host"];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=PINTLE_UPDATE_HEADERS");

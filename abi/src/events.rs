@@ -51,7 +51,7 @@ pub struct PintleEmitOptions {
     /// The ordering key, at most 512 bytes; empty: none.
     pub key: PintleStr,
     /// How long to wait for room in the queues of subscriptions with `PINTLE_QUEUE_WAIT`, in milliseconds, at
-    /// most 60,000; 0: not at all.
+    /// most 60,000; 0: not at all. Must be 0 in `emit_sync`, which has a deadline of its own.
     pub wait_ms: i64,
 }
 
@@ -83,7 +83,8 @@ pub struct PintleSubscribeOptions {
 /// - user: as given to `subscribe`.
 /// - ctx: of the plugin, bound to the event's tenant; valid until the handler returns.
 /// - event: borrowed until the handler returns.
-/// - reply: takes at most 1 MiB, for callers that wait for it (none does yet); valid until the handler returns.
+/// - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); valid until the handler
+///   returns.
 ///
 /// Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
 /// Thread: the plugin's lane: [lane].
@@ -114,6 +115,56 @@ pub struct PintleEventHandler(
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleRelease(pub Option<unsafe extern "C" fn(user: *mut c_void)>);
+
+/// `pintle_handler_result.outcome`: the handler answered OK.
+pub const PINTLE_HANDLED: u32 = 0;
+/// `pintle_handler_result.outcome`: the handler answered another status.
+pub const PINTLE_HANDLER_FAILED: u32 = 1;
+/// `pintle_handler_result.outcome`: the handler had not answered by the deadline; it may still do what it does.
+pub const PINTLE_HANDLER_TIMEOUT: u32 = 2;
+/// `pintle_handler_result.outcome`: the handler panicked or threw, which was caught.
+pub const PINTLE_HANDLER_PANIC: u32 = 3;
+/// `pintle_handler_result.outcome`: the handler was not called: its plugin is not enabled, is stuck, or has too
+/// much to do.
+pub const PINTLE_HANDLER_SKIPPED: u32 = 4;
+
+/// What became of an event at one subscription. Everything is borrowed until the function that gets it returns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleHandlerResult {
+    /// `sizeof(pintle_handler_result)` of the host.
+    pub size: u32,
+    /// One of `PINTLE_HANDLED` and `PINTLE_HANDLER_…`.
+    pub outcome: u32,
+    /// OK, what the handler answered, or why it was not called.
+    pub status: PintleStatus,
+    /// Must be ignored.
+    pub reserved: u32,
+    /// Whose subscription it is: a plugin's id, or `application`.
+    pub subscriber: PintleStr,
+    /// The subscription's name.
+    pub subscription: PintleStr,
+    /// What the handler wrote to its reply; empty unless it answered OK.
+    pub reply: PintleBytes,
+    /// Why it did not, in one sentence; empty if it answered OK.
+    pub error: PintleStr,
+}
+
+/// Called with the result of each handler of `emit_sync`. Host calls from inside answer REENTRANT, except
+/// `last_error` and `set_error`.
+///
+/// - user: as given to `emit_sync`.
+/// - result: borrowed until this function returns.
+///
+/// Returns: OK to go on; anything else: no further result is told, and `emit_sync` answers CANCELLED.
+/// Thread: that of the call of `emit_sync`: [any-thread].
+/// Blocks: it should not.
+/// Since: 1.0.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct PintleResultHandler(
+    pub Option<unsafe extern "C" fn(user: *mut c_void, result: *const PintleHandlerResult) -> PintleStatus>,
+);
 
 /// Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`, at most 16 tokens and 256 bytes;
 /// in patterns `*` stands for one token and a last `>` for one or more.
@@ -186,6 +237,39 @@ pub struct PintleEvents {
     /// Since: 1.0.
     pub unsubscribe:
         Option<unsafe extern "C" fn(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus>,
+    /// Publishes an event and waits for its handlers, which run at the same time as far as their plugins can.
+    ///
+    /// - ctx: on whose behalf; the event gets its tenant.
+    /// - topic: the host puts `plugin.<id of the plugin>.` in front; borrowed for the call.
+    /// - data: the payload, at most 1 MiB, copied.
+    /// - options: may be null; borrowed for the call.
+    /// - timeout_ms: how long to wait for all of them together, in milliseconds, 1 to 3,600,000; 0: 5,000 by default.
+    ///   Never longer than this function's own caller waits.
+    /// - each: called with the result of each handler, in the order of the subscriptions, before this returns; may
+    ///   be null.
+    /// - user: passed to `each`; the caller's.
+    /// - handlers: gets how many results there are; may be null. Owned by the caller.
+    ///
+    /// Returns: OK, whatever the handlers answered, also when nobody listens; CANCELLED (`each` refused, or the
+    /// caller of this function has given up); REENTRANT (a handler could only run after this call has returned: its
+    /// own lane, or one that waits for it; or depth above 64, or from inside a sink): then no handler was called;
+    /// BUSY (too many calls wait inside the host); OUT_OF_RANGE; INVALID_ARGUMENT; TOO_LARGE; DENIED; UNSUPPORTED;
+    /// UNAVAILABLE (in `load` and `restore`); STOPPING; STALE_HANDLE.
+    /// Thread: any.
+    /// Blocks: until all handlers have answered, at most `timeout_ms`.
+    /// Since: 1.0.
+    pub emit_sync: Option<
+        unsafe extern "C" fn(
+            ctx: PintleCtx,
+            topic: PintleStr,
+            data: PintleBytes,
+            options: *const PintleEmitOptions,
+            timeout_ms: i64,
+            each: PintleResultHandler,
+            user: *mut c_void,
+            handlers: *mut u32,
+        ) -> PintleStatus,
+    >,
 }
 
 const _: () = {
@@ -198,7 +282,11 @@ const _: () = {
     assert!(offset_of!(PintleEmitOptions, wait_ms) == 72);
     assert!(size_of::<PintleSubscribeOptions>() == 32);
     assert!(offset_of!(PintleSubscribeOptions, capacity) == 24);
-    assert!(size_of::<PintleEvents>() == 32);
+    assert!(size_of::<PintleHandlerResult>() == 80);
+    assert!(offset_of!(PintleHandlerResult, subscriber) == 16);
+    assert!(offset_of!(PintleHandlerResult, error) == 64);
+    assert!(size_of::<PintleEvents>() == 40);
     assert!(offset_of!(PintleEvents, emit) == 8);
     assert!(offset_of!(PintleEvents, unsubscribe) == 24);
+    assert!(offset_of!(PintleEvents, emit_sync) == 32);
 };

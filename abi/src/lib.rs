@@ -7,6 +7,7 @@
 
 #![no_std]
 
+mod cache;
 mod config;
 mod events;
 mod host;
@@ -14,9 +15,11 @@ mod log;
 mod plugin;
 mod scheduler;
 mod status;
+mod storage;
 mod unbuilt;
 mod value;
 
+pub use cache::*;
 pub use config::*;
 pub use events::*;
 pub use host::*;
@@ -24,6 +27,7 @@ pub use log::*;
 pub use plugin::*;
 pub use scheduler::*;
 pub use status::*;
+pub use storage::*;
 pub use unbuilt::*;
 pub use value::*;
 

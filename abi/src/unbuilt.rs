@@ -1,22 +1,6 @@
 //! Tables that this host has not built yet: only their `size`, so that `PINTLE_HAS` answers truthfully. Each
 //! moves into a file of its own when it gets its first function.
 
-/// Volatile key-value items. Not built yet.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct PintleCache {
-    /// The size of the host's table.
-    pub size: u32,
-}
-
-/// Durable key-value items. Not built yet.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct PintleStorage {
-    /// The size of the host's table.
-    pub size: u32,
-}
-
 /// SQL databases. Not built yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

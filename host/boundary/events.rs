@@ -32,11 +32,12 @@ const LARGEST_DATA: usize = 1 << 20;
 const LONGEST_WAIT_MS: i64 = 60_000;
 
 pub(super) static TABLE: PintleEvents = PintleEvents {
-    size: size_of::<PintleEvents>() as u32,
+    size: std::mem::offset_of!(PintleEvents, emit_sync) as u32,
     reserved: 0,
     emit: Some(emit),
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
+    emit_sync: None,
 };
 
 unsafe extern "C" fn emit(

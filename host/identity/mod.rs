@@ -15,4 +15,4 @@ mod tenants;
 pub(crate) use generation::{Phase, Seat};
 pub(crate) use grants::{Grants, Method, Permits};
 pub(crate) use table::{RecordKey, Scope, Slot, expire, look_up, next_handle};
-pub(crate) use tenants::{Tenant, Tenants};
+pub(crate) use tenants::{DataScope, Tenant, Tenants};

@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The most bytes that a tenant's name may have.
 const LONGEST_NAME: usize = 128;
@@ -51,6 +51,37 @@ impl Drop for Named {
         if names.by_name.get(&self.name).is_some_and(|held| held.strong_count() == 0) {
             names.by_name.remove(&self.name);
         }
+    }
+}
+
+/// Whose data it is: a plugin's, on behalf of a tenant or in the system scope. What the services that keep something
+/// know of a caller. Numbers are good for this host only; what is kept for longer goes by the names.
+#[derive(Clone, Copy)]
+pub(crate) struct DataScope<'a> {
+    /// The plugin's number: the same for all of its versions and generations.
+    pub(crate) plugin: u64,
+    /// The plugin's id.
+    pub(crate) id: &'a Arc<str>,
+    tenant: u64,
+    tenants: &'a Tenants,
+}
+
+impl<'a> DataScope<'a> {
+    /// The scope of a caller, which holds the tenant of this number.
+    pub(crate) fn new(plugin: u64, id: &'a Arc<str>, tenant: u64, tenants: &'a Tenants) -> Self {
+        Self { plugin, id, tenant, tenants }
+    }
+
+    /// The tenant's number: the same for as long as somebody holds the tenant.
+    pub(crate) fn tenant_number(&self) -> u64 {
+        self.tenant
+    }
+
+    /// The tenant itself: whoever keeps something under its number holds this.
+    pub(crate) fn tenant(&self) -> Result<Tenant> {
+        self.tenants.numbered(self.tenant).ok_or_else(|| {
+            Error::new(ErrorKind::StaleHandle, "the context is over, and nothing else keeps its tenant")
+        })
     }
 }
 

@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod cache;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub mod log;
 pub(crate) mod scheduler;
+pub(crate) mod storage;

@@ -50,6 +50,27 @@
 /* A deadline that never comes: what `remaining` answers where nobody waits. */
 #define PINTLE_FOREVER INT64_MAX
 
+/* `pintle_cache_info.flags`: the item is an integer; otherwise it is bytes. */
+#define PINTLE_CACHE_INTEGER 1
+
+/* `pintle_cache_options.flags`: `ttl_ms` counts. */
+#define PINTLE_CACHE_TTL 1
+
+/* `expire`: whatever the item's lifetime is. */
+#define PINTLE_EXPIRE_ALWAYS 0
+
+/* `expire`: only if the item does not expire yet. */
+#define PINTLE_EXPIRE_IF_NONE 1
+
+/* `expire`: only if the item expires already. */
+#define PINTLE_EXPIRE_IF_SET 2
+
+/* `expire`: only if it would expire later than now set. An item that does not expire is later than all. */
+#define PINTLE_EXPIRE_IF_LATER 3
+
+/* `expire`: only if it would expire earlier than now set. An item that does not expire is later than all. */
+#define PINTLE_EXPIRE_IF_EARLIER 4
+
 /* A full queue loses its oldest event. The default. */
 #define PINTLE_QUEUE_DROP_OLDEST 0
 
@@ -58,6 +79,22 @@
 
 /* A full queue makes the publisher wait as long as its `wait_ms` says, then the new event is dropped. */
 #define PINTLE_QUEUE_WAIT 2
+
+/* `pintle_handler_result.outcome`: the handler answered OK. */
+#define PINTLE_HANDLED 0
+
+/* `pintle_handler_result.outcome`: the handler answered another status. */
+#define PINTLE_HANDLER_FAILED 1
+
+/* `pintle_handler_result.outcome`: the handler had not answered by the deadline; it may still do what it does. */
+#define PINTLE_HANDLER_TIMEOUT 2
+
+/* `pintle_handler_result.outcome`: the handler panicked or threw, which was caught. */
+#define PINTLE_HANDLER_PANIC 3
+
+/* `pintle_handler_result.outcome`: the handler was not called: its plugin is not enabled, is stuck, or has too
+ * much to do. */
+#define PINTLE_HANDLER_SKIPPED 4
 
 /* `pintle_scope_info.flags`: the context is in the system scope; there is no tenant. */
 #define PINTLE_SCOPE_SYSTEM 1
@@ -103,6 +140,9 @@
 
 /* Overlap: at most one run that is due while the last one has not ended is queued behind it. */
 #define PINTLE_OVERLAP_QUEUE 1
+
+/* `pintle_storage_options.flags`: `if_version` counts. */
+#define PINTLE_STORAGE_IF_VERSION 1
 
 /* The outcome of a call: 0 is OK, everything else a failure. A status other than OK means that nothing was
  * changed, unless the function's page says otherwise. */
@@ -330,6 +370,305 @@ typedef struct pintle_config {
   pintle_status (*boolean)(pintle_ctx ctx, struct pintle_str pointer, uint32_t *value);
 } pintle_config;
 
+/* What the host knows of an item that was read. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_cache_info {
+  /* `sizeof(pintle_cache_info)` of the caller. */
+  uint32_t size;
+  /* `PINTLE_CACHE_INTEGER`, or 0. */
+  uint32_t flags;
+  /* The value of an integer; 0 for bytes. */
+  int64_t integer;
+  /* How long the item still lives, in milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. */
+  int64_t ttl_ms;
+} pintle_cache_info;
+
+/* How an item is to be kept. Zero means default everywhere. */
+typedef struct pintle_cache_options {
+  /* `sizeof(pintle_cache_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_CACHE_TTL`, or 0. */
+  uint32_t flags;
+  /* With its flag: how long the item lives, in milliseconds; 0: it does not expire. Without: as long as the
+   * host's settings say, 1 hour by default. */
+  int64_t ttl_ms;
+} pintle_cache_options;
+
+/* Volatile key-value items, at the speed of a local map; gone when the host stops, or when room is needed.
+ *
+ * Items belong to the plugin and the tenant of the context, and lie in namespaces (1 to 128 bytes) under keys
+ * (1 to 512 bytes), both UTF-8 without NUL. An item is bytes, at most 1 MiB, or a 64-bit integer, which reads
+ * as its decimal digits. An empty value is a value. An item that has expired is absent for every function. */
+typedef struct pintle_cache {
+  /* The size of the host's table. */
+  uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Reads an item.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - out: gets the bytes, or the digits of an integer; the caller's.
+   * - info: gets what is known of the item; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED (the method, or the namespace); CANCELLED (the sink
+   * refused); UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*get)(pintle_ctx ctx,
+                       struct pintle_str ns,
+                       struct pintle_str key,
+                       struct pintle_sink out,
+                       struct pintle_cache_info *info);
+  /* Reads an item into a buffer: `get` for hot paths.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - buf: gets the bytes, or the digits of an integer; may be null if `cap` is 0. Owned by the caller.
+   * - cap: how many bytes `buf` has room for.
+   * - len: gets the number of bytes of the value, on OK and on BUFFER_TOO_SMALL. Owned by the caller.
+   * - info: gets what is known of the item; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; BUFFER_TOO_SMALL (`len` is what is needed, and nothing else was written);
+   * INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*get_into)(pintle_ctx ctx,
+                            struct pintle_str ns,
+                            struct pintle_str key,
+                            uint8_t *buf,
+                            size_t cap,
+                            size_t *len,
+                            struct pintle_cache_info *info);
+  /* Writes an item of bytes. Replaces the value and the lifetime of one that is there.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - value: at most 1 MiB, copied.
+   * - options: may be null; borrowed for the call.
+   *
+   * Returns: OK; TOO_LARGE; OUT_OF_RANGE (a lifetime that is negative or overflows);
+   * INVALID_ARGUMENT; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (the host has
+   * stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*set)(pintle_ctx ctx,
+                       struct pintle_str ns,
+                       struct pintle_str key,
+                       struct pintle_bytes value,
+                       const struct pintle_cache_options *options);
+  /* Removes an item. No failure if it is not there.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - existed: gets 1 if the item was there, else 0; may be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*remove)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, uint32_t *existed);
+  /* Tells whether an item is there.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - exists: gets 1 if the item is there, else 0. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*exists)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, uint32_t *exists);
+  /* Adds to an integer, in one step that no other thread can come between. A missing item counts from 0, and
+   * bytes that are the decimal digits of a 64-bit integer, as `get` would give them, become one.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - delta: what to add; may be negative or 0.
+   * - options: may be null; borrowed for the call. The lifetime counts only where the item is created: it
+   *   never slides.
+   * - value: gets the sum; may be null. Owned by the caller.
+   *
+   * Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or the lifetime); INVALID_ARGUMENT;
+   * DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*incr)(pintle_ctx ctx,
+                        struct pintle_str ns,
+                        struct pintle_str key,
+                        int64_t delta,
+                        const struct pintle_cache_options *options,
+                        int64_t *value);
+  /* Changes how long an item lives.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - ttl_ms: from now on, in milliseconds; 0: it does not expire any more; negative: it is removed now.
+   * - condition: one of `PINTLE_EXPIRE_…`.
+   * - existed: gets 1 if the item was there, else 0, on OK and on CONFLICT; may be null. Owned by the caller.
+   *
+   * Returns: OK, also where the item is not there; CONFLICT (the condition does not hold, nothing was changed);
+   * OUT_OF_RANGE; INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
+   * host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*expire)(pintle_ctx ctx,
+                          struct pintle_str ns,
+                          struct pintle_str key,
+                          int64_t ttl_ms,
+                          uint32_t condition,
+                          uint32_t *existed);
+  /* Tells how long an item still lives.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - ttl_ms: gets the milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*ttl)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, int64_t *ttl_ms);
+} pintle_cache;
+
+/* What the host knows of an item that was read. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_storage_info {
+  /* `sizeof(pintle_storage_info)` of the caller. */
+  uint32_t size;
+  /* 0: no flag is known yet. */
+  uint32_t flags;
+  /* Grows with every write, over all items, and is never used again. */
+  uint64_t version;
+  /* When the item was created, in milliseconds since 1970-01-01 UTC. */
+  int64_t created_ms;
+  /* When it was last written, in milliseconds since 1970-01-01 UTC. */
+  int64_t updated_ms;
+} pintle_storage_info;
+
+/* Under which condition an item is to be written. Zero means none. */
+typedef struct pintle_storage_options {
+  /* `sizeof(pintle_storage_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_STORAGE_IF_VERSION`, or 0. */
+  uint32_t flags;
+  /* With its flag: write only if the item has this version; 0: only if it is not there. */
+  uint64_t if_version;
+} pintle_storage_options;
+
+/* Durable key-value items: OK to a write means that it is on disk.
+ *
+ * Items belong to the plugin and the tenant of the context and lie under keys of 1 to 512 bytes, UTF-8 without
+ * NUL. Values are bytes, at most 4 MiB by default; an empty value is a value. They outlive the host, reloads and
+ * updates of the plugin. In `load` and `restore` every function that writes answers UNAVAILABLE. */
+typedef struct pintle_storage {
+  /* The size of the host's table. */
+  uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Reads an item.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - out: gets the bytes; the caller's.
+   * - info: gets what is known of the item; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; CANCELLED (the sink refused); UNAVAILABLE (the disk
+   * fails, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*get)(pintle_ctx ctx,
+                       struct pintle_str key,
+                       struct pintle_sink out,
+                       struct pintle_storage_info *info);
+  /* Writes an item.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - value: at most 4 MiB by default, copied.
+   * - options: may be null; borrowed for the call.
+   * - version: gets the item's new version, and on CONFLICT the one that it has (0: it is not there); may be
+   *   null. Owned by the caller.
+   *
+   * Returns: OK; CONFLICT (not the version asked for); TOO_LARGE; INVALID_ARGUMENT; DENIED; UNSUPPORTED (an
+   * option this host does not know); UNAVAILABLE (in `load` and `restore`; the disk is full or fails, the text says
+   * which; the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the write is on disk.
+   * Since: 1.0. */
+  pintle_status (*set)(pintle_ctx ctx,
+                       struct pintle_str key,
+                       struct pintle_bytes value,
+                       const struct pintle_storage_options *options,
+                       uint64_t *version);
+  /* Removes an item. No failure if it is not there.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - existed: gets 1 if the item was there, else 0; may be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (as `set`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the removal is on disk.
+   * Since: 1.0. */
+  pintle_status (*remove)(pintle_ctx ctx, struct pintle_str key, uint32_t *existed);
+  /* Tells whether an item is there.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - exists: gets 1 if the item is there, else 0. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*exists)(pintle_ctx ctx, struct pintle_str key, uint32_t *exists);
+  /* Lists keys in byte order, in pages.
+   *
+   * - ctx: on whose behalf.
+   * - prefix: which keys: those that begin with these bytes; empty: all. At most 512 bytes, no character has a
+   *   meaning of its own. Borrowed for the call.
+   * - cursor: empty for the first page, then what `next` got; borrowed for the call.
+   * - limit: how many keys at most, 1 to 1,000; 0: 100.
+   * - out: gets the keys, each followed by a NUL; the caller's.
+   * - next: gets the cursor of the next page, empty after the last; its `write` may be null. The caller's. Keys
+   *   that come or go between two pages do not disturb it.
+   *
+   * Returns: OK; INVALID_ARGUMENT (also a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
+   * UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*keys)(pintle_ctx ctx,
+                        struct pintle_str prefix,
+                        struct pintle_str cursor,
+                        uint32_t limit,
+                        struct pintle_sink out,
+                        struct pintle_sink next);
+  /* Removes every item of the plugin for the tenant of the context, and none of another.
+   *
+   * - ctx: on whose behalf.
+   * - removed: gets how many there were; may be null. Owned by the caller.
+   *
+   * Returns: OK; DENIED; UNAVAILABLE (as `set`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the removal is on disk.
+   * Since: 1.0. */
+  pintle_status (*clear)(pintle_ctx ctx, uint64_t *removed);
+} pintle_storage;
+
 /* An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
  * CloudEvents 1.0; all but what the publisher gave are filled in by the host. */
 typedef struct pintle_event {
@@ -373,7 +712,7 @@ typedef struct pintle_emit_options {
   /* The ordering key, at most 512 bytes; empty: none. */
   struct pintle_str key;
   /* How long to wait for room in the queues of subscriptions with `PINTLE_QUEUE_WAIT`, in milliseconds, at
-   * most 60,000; 0: not at all. */
+   * most 60,000; 0: not at all. Must be 0 in `emit_sync`, which has a deadline of its own. */
   int64_t wait_ms;
 } pintle_emit_options;
 
@@ -396,7 +735,8 @@ typedef struct pintle_subscribe_options {
  * - user: as given to `subscribe`.
  * - ctx: of the plugin, bound to the event's tenant; valid until the handler returns.
  * - event: borrowed until the handler returns.
- * - reply: takes at most 1 MiB, for callers that wait for it (none does yet); valid until the handler returns.
+ * - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); valid until the handler
+ *   returns.
  *
  * Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
  * Thread: the plugin's lane: [lane].
@@ -417,6 +757,38 @@ typedef pintle_status (*pintle_event_handler)(void *user,
  * Blocks: it should not.
  * Since: 1.0. */
 typedef void (*pintle_release)(void *user);
+
+/* What became of an event at one subscription. Everything is borrowed until the function that gets it returns. */
+typedef struct pintle_handler_result {
+  /* `sizeof(pintle_handler_result)` of the host. */
+  uint32_t size;
+  /* One of `PINTLE_HANDLED` and `PINTLE_HANDLER_…`. */
+  uint32_t outcome;
+  /* OK, what the handler answered, or why it was not called. */
+  pintle_status status;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Whose subscription it is: a plugin's id, or `application`. */
+  struct pintle_str subscriber;
+  /* The subscription's name. */
+  struct pintle_str subscription;
+  /* What the handler wrote to its reply; empty unless it answered OK. */
+  struct pintle_bytes reply;
+  /* Why it did not, in one sentence; empty if it answered OK. */
+  struct pintle_str error;
+} pintle_handler_result;
+
+/* Called with the result of each handler of `emit_sync`. Host calls from inside answer REENTRANT, except
+ * `last_error` and `set_error`.
+ *
+ * - user: as given to `emit_sync`.
+ * - result: borrowed until this function returns.
+ *
+ * Returns: OK to go on; anything else: no further result is told, and `emit_sync` answers CANCELLED.
+ * Thread: that of the call of `emit_sync`: [any-thread].
+ * Blocks: it should not.
+ * Since: 1.0. */
+typedef pintle_status (*pintle_result_handler)(void *user, const struct pintle_handler_result *result);
 
 /* Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`, at most 16 tokens and 256 bytes;
  * in patterns `*` stands for one token and a last `>` for one or more. */
@@ -478,6 +850,35 @@ typedef struct pintle_events {
    * Blocks: never.
    * Since: 1.0. */
   pintle_status (*unsubscribe)(pintle_ctx ctx, pintle_registration subscription);
+  /* Publishes an event and waits for its handlers, which run at the same time as far as their plugins can.
+   *
+   * - ctx: on whose behalf; the event gets its tenant.
+   * - topic: the host puts `plugin.<id of the plugin>.` in front; borrowed for the call.
+   * - data: the payload, at most 1 MiB, copied.
+   * - options: may be null; borrowed for the call.
+   * - timeout_ms: how long to wait for all of them together, in milliseconds, 1 to 3,600,000; 0: 5,000 by default.
+   *   Never longer than this function's own caller waits.
+   * - each: called with the result of each handler, in the order of the subscriptions, before this returns; may
+   *   be null.
+   * - user: passed to `each`; the caller's.
+   * - handlers: gets how many results there are; may be null. Owned by the caller.
+   *
+   * Returns: OK, whatever the handlers answered, also when nobody listens; CANCELLED (`each` refused, or the
+   * caller of this function has given up); REENTRANT (a handler could only run after this call has returned: its
+   * own lane, or one that waits for it; or depth above 64, or from inside a sink): then no handler was called;
+   * BUSY (too many calls wait inside the host); OUT_OF_RANGE; INVALID_ARGUMENT; TOO_LARGE; DENIED; UNSUPPORTED;
+   * UNAVAILABLE (in `load` and `restore`); STOPPING; STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until all handlers have answered, at most `timeout_ms`.
+   * Since: 1.0. */
+  pintle_status (*emit_sync)(pintle_ctx ctx,
+                             struct pintle_str topic,
+                             struct pintle_bytes data,
+                             const struct pintle_emit_options *options,
+                             int64_t timeout_ms,
+                             pintle_result_handler each,
+                             void *user,
+                             uint32_t *handlers);
 } pintle_events;
 
 /* One run of a job, as its handler sees it. Everything is borrowed until the handler returns. */
@@ -613,18 +1014,6 @@ typedef struct pintle_scheduler {
    * Since: 1.0. */
   pintle_status (*remove)(pintle_ctx ctx, pintle_registration job);
 } pintle_scheduler;
-
-/* Volatile key-value items. Not built yet. */
-typedef struct pintle_cache {
-  /* The size of the host's table. */
-  uint32_t size;
-} pintle_cache;
-
-/* Durable key-value items. Not built yet. */
-typedef struct pintle_storage {
-  /* The size of the host's table. */
-  uint32_t size;
-} pintle_storage;
 
 /* SQL databases. Not built yet. */
 typedef struct pintle_database {

@@ -43,12 +43,21 @@ fn layouts() -> Vec<Layout> {
         }
         PintleEmitOptions = "pintle_emit_options" { size, flags, id, subject, content_type, key, wait_ms }
         PintleSubscribeOptions = "pintle_subscribe_options" { size, flags, name, capacity, policy }
-        PintleEvents = "pintle_events" { size, reserved, emit, subscribe, unsubscribe }
+        PintleHandlerResult = "pintle_handler_result" {
+            size, outcome, status, reserved, subscriber, subscription, reply, error
+        }
+        PintleEvents = "pintle_events" { size, reserved, emit, subscribe, unsubscribe, emit_sync }
         PintleRun = "pintle_run" { size, attempt, job, due_ms }
         PintleJobOptions = "pintle_job_options" { size, flags, zone, overlap, reserved }
         PintleScheduler = "pintle_scheduler" { size, reserved, cron, interval, once, remove }
-        PintleCache = "pintle_cache" { size }
-        PintleStorage = "pintle_storage" { size }
+        PintleCacheInfo = "pintle_cache_info" { size, flags, integer, ttl_ms }
+        PintleCacheOptions = "pintle_cache_options" { size, flags, ttl_ms }
+        PintleCache = "pintle_cache" {
+            size, reserved, get, get_into, set, remove, exists, incr, expire, ttl
+        }
+        PintleStorageInfo = "pintle_storage_info" { size, flags, version, created_ms, updated_ms }
+        PintleStorageOptions = "pintle_storage_options" { size, flags, if_version }
+        PintleStorage = "pintle_storage" { size, reserved, get, set, remove, exists, keys, clear }
         PintleDatabase = "pintle_database" { size }
         PintleIdempotency = "pintle_idempotency" { size }
         PintleFiles = "pintle_files" { size }

@@ -540,6 +540,7 @@ const CONFIG: PintleConfig = PintleConfig {
     boolean: Some(config_boolean),
 };
 pub(crate) const EVENTS: PintleEvents = PintleEvents {
+    emit_sync: None,
     size: size_of::<PintleEvents>() as u32,
     reserved: 0,
     emit: Some(emit),

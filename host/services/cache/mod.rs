@@ -1,0 +1,169 @@
+//! The cache: volatile items, each under (plugin, tenant, namespace, key), for a while or until room is needed.
+//!
+//! [`Cache`] is the front that the tables call: it knows the limits and the default lifetime, the same for every back
+//! end. [`CacheBackend`] is what a back end does.
+
+use std::sync::Arc;
+
+use super::keys::{Key, Namespace};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::DataScope,
+};
+
+/// The most bytes that a value may have.
+pub(crate) const LARGEST_VALUE: usize = 1 << 20;
+
+/// Where an item lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Address<'a> {
+    pub(crate) scope: DataScope<'a>,
+    pub(crate) namespace: Namespace<'a>,
+    pub(crate) key: Key<'a>,
+}
+
+/// An item's value, lent while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Bytes(&'a [u8]),
+    Integer(i64),
+}
+
+/// How long an item lives, seen from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// It does not expire.
+    Endless,
+    /// Milliseconds, at least 1.
+    Ms(i64),
+}
+
+/// When [`CacheBackend::expire`] changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExpireIf {
+    Always,
+    /// The item does not expire yet.
+    Endless,
+    /// The item expires already.
+    Set,
+    /// It would expire later than now set; endless is later than all.
+    Later,
+    /// It would expire earlier than now set; endless is later than all.
+    Earlier,
+}
+
+/// What [`CacheBackend::expire`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// No such item.
+    Missing,
+    /// Done.
+    Changed,
+    /// The condition does not hold.
+    Refused,
+}
+
+/// What a plugin has in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) plugin: Arc<str>,
+    /// Items, expired ones that were not reclaimed yet included.
+    pub(crate) items: u64,
+    /// Their bytes, with what it takes to keep them.
+    pub(crate) bytes: u64,
+}
+
+/// A back end of the cache. An item that has expired is absent for every function; every function either does what it
+/// says or changes nothing. UNAVAILABLE where the back end cannot be reached.
+pub(crate) trait CacheBackend: Send + Sync {
+    /// Lends the item to `read`, once, and tells whether there is one. `read` must not call the cache.
+    fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool>;
+
+    /// Writes bytes, at most [`LARGEST_VALUE`] of them, in place of what is there.
+    fn set(&self, at: &Address<'_>, value: &[u8], lifetime: Lifetime) -> Result<()>;
+
+    /// Tells whether there was one.
+    fn remove(&self, at: &Address<'_>) -> Result<bool>;
+
+    /// Adds, atomically, and answers the sum. `lifetime` counts where the item is created.
+    ///
+    /// WRONG_TYPE: bytes that are no canonical decimal i64. OUT_OF_RANGE: the sum overflows.
+    fn incr(&self, at: &Address<'_>, delta: i64, lifetime: Lifetime) -> Result<i64>;
+
+    /// Gives the item another lifetime if `condition` holds; `None` removes it.
+    fn expire(&self, at: &Address<'_>, lifetime: Option<Lifetime>, condition: ExpireIf) -> Result<Expired>;
+
+    /// What each plugin has, in no order.
+    fn usage(&self) -> Vec<Usage>;
+}
+
+/// The cache of one host.
+pub(crate) struct Cache {
+    backend: Box<dyn CacheBackend>,
+    default_lifetime: Lifetime,
+}
+
+impl Cache {
+    pub(crate) fn new(backend: Box<dyn CacheBackend>, default_lifetime: Lifetime) -> Self {
+        Self { backend, default_lifetime }
+    }
+
+    /// Lends the item to `read`, once, and tells whether there is one.
+    pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool> {
+        self.backend.get(at, read)
+    }
+
+    /// `ttl_ms`: 0 is endless; none is the host's default.
+    pub(crate) fn set(&self, at: &Address<'_>, value: &[u8], ttl_ms: Option<i64>) -> Result<()> {
+        if value.len() > LARGEST_VALUE {
+            let len = value.len();
+            return Err(Error::lazy(ErrorKind::TooLarge, move || {
+                format!("argument `value`: {len} bytes, at most {LARGEST_VALUE} are taken")
+            }));
+        }
+        self.backend.set(at, value, self.lifetime(ttl_ms)?)
+    }
+
+    pub(crate) fn remove(&self, at: &Address<'_>) -> Result<bool> {
+        self.backend.remove(at)
+    }
+
+    pub(crate) fn exists(&self, at: &Address<'_>) -> Result<bool> {
+        self.backend.get(at, &mut |_, _| ())
+    }
+
+    /// `ttl_ms` as in `set`; it counts where the item is created.
+    pub(crate) fn incr(&self, at: &Address<'_>, delta: i64, ttl_ms: Option<i64>) -> Result<i64> {
+        self.backend.incr(at, delta, self.lifetime(ttl_ms)?)
+    }
+
+    /// `ttl_ms`: 0 is endless; negative removes the item.
+    pub(crate) fn expire(&self, at: &Address<'_>, ttl_ms: i64, condition: ExpireIf) -> Result<Expired> {
+        let lifetime = if ttl_ms < 0 { None } else { Some(self.lifetime(Some(ttl_ms))?) };
+        self.backend.expire(at, lifetime, condition)
+    }
+
+    pub(crate) fn ttl(&self, at: &Address<'_>) -> Result<Option<Lifetime>> {
+        let mut found = None;
+        self.backend.get(at, &mut |_, lifetime| found = Some(lifetime))?;
+        Ok(found)
+    }
+
+    pub(crate) fn usage(&self) -> Vec<Usage> {
+        self.backend.usage()
+    }
+
+    fn lifetime(&self, ttl_ms: Option<i64>) -> Result<Lifetime> {
+        match ttl_ms {
+            None => Ok(self.default_lifetime),
+            Some(0) => Ok(Lifetime::Endless),
+            // What is added to it are milliseconds since 1970, or since the machine began to run.
+            Some(ms @ 1..=LONGEST_TTL_MS) => Ok(Lifetime::Ms(ms)),
+            Some(ms) => Err(Error::lazy(ErrorKind::OutOfRange, move || {
+                format!("`ttl_ms` is {ms}: 1 to {LONGEST_TTL_MS} milliseconds are taken, and 0 for no expiry")
+            })),
+        }
+    }
+}
+
+const LONGEST_TTL_MS: i64 = i64::MAX / 2;
