@@ -36,6 +36,10 @@ const SMALLEST_SHARE: usize = 4 << 20;
 
 const MOST_SHARDS: usize = 1024;
 
+/// How often a write that lacks room takes from other shards. Once is enough, unless others write into its shard in
+/// between.
+const MOST_ROUNDS: usize = 100;
+
 /// How many items each write looks at that may have expired: more than it adds, so that none is left for long.
 const SWEPT_BY_A_WRITE: usize = 8;
 
@@ -140,7 +144,10 @@ impl MemoryCache {
             shard.endow(bytes);
             shard.reclaim(now, SWEPT_BY_A_WRITE, SWEPT_BY_A_WRITE);
             let result = work(&mut shard, now, all_own);
-            shard.give_back(&self.pool);
+            // What it has is part of what it needs, if it is short of more.
+            if !matches!(result, Ok(Err(Short(_)))) {
+                shard.give_back(&self.pool);
+            }
             result
         };
         let mut lack = match run(0, false)? {
@@ -148,7 +155,7 @@ impl MemoryCache {
             Err(Short(lack)) => lack,
         };
         let _one_at_a_time = self.balance.lock();
-        for _ in 0..self.shards.len() {
+        for _ in 0..MOST_ROUNDS {
             match run(self.collect(own, lack), true)? {
                 Ok(done) => return Ok(done),
                 Err(Short(more)) => lack = more,

@@ -9,7 +9,7 @@ use super::slots::{Links, NONE, Slots};
 
 /// How many the hand spares in a row before it takes the next one all the same: no write waits for a walk through
 /// everything.
-const LONGEST_WALK: usize = 128;
+const LONGEST_WALK: usize = 1024;
 
 pub(super) struct Sieve {
     newest: u32,

@@ -119,7 +119,8 @@ fn against_a_model(seed: u64, capacity: usize, shards: usize, may_forget: bool) 
         let (lifetime, end) = match dice.roll(3) {
             0 => (Lifetime::Endless, u64::MAX),
             _ => {
-                let ms = 1 + dice.roll([5, 300, 100_000][dice.roll(3) as usize]);
+                let most = [5, 300, 100_000][dice.roll(3) as usize];
+                let ms = 1 + dice.roll(most);
                 (Lifetime::Ms(ms as i64), now + ms * NS_A_MS)
             }
         };
@@ -140,7 +141,8 @@ fn against_a_model(seed: u64, capacity: usize, shards: usize, may_forget: bool) 
         }
         match dice.roll(16) {
             0..7 => {
-                let len = dice.roll([20, 200, 5_000, 60_000][(dice.roll(20) / 6) as usize]) as usize;
+                let most = [20, 200, 5_000, 60_000][(dice.roll(20) / 6) as usize];
+                let len = dice.roll(most) as usize;
                 let value = if dice.roll(4) == 0 {
                     dice.roll(1_000).to_string().into_bytes()
                 } else {
@@ -372,8 +374,13 @@ fn a_tenant_is_held_for_as_long_as_it_has_items() {
         }),
         ("plugin", &|_| assert_eq!(engine.remove_plugin("a").expect("it answers"), 1)),
         ("room", &|_| {
-            let system = scene.at(1, &scene.tenants.named(""), "ns", "large");
-            engine.set(&system, &vec![0; 960 << 10], Lifetime::Endless).expect("it fits");
+            let system = scene.tenants.named("");
+            for number in 0..2_000 {
+                let key = number.to_string();
+                engine
+                    .set(&scene.at(1, &system, "ns", &key), &[0; 1_000], Lifetime::Endless)
+                    .expect("it fits");
+            }
         }),
     ];
     for (way, go) in ways {
