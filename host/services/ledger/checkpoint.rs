@@ -16,12 +16,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{
-    Counters, LedgerOptions,
-    fault::failed,
-    open,
-    writer::Writer,
-};
+use super::{Counters, LedgerOptions, fault::failed, open, writer::Writer};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::Alarm,

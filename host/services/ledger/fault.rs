@@ -40,9 +40,15 @@ impl Fault {
 /// on: the name of the code is enough to look it up.
 pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
     let path = ledger.display();
-    let Some(code) = error.sqlite_error() else {
-        // A column of another type than was written: nobody but us writes there.
-        return damaged(ledger);
+    let code = match error {
+        rusqlite::Error::SqliteFailure(code, _) => code,
+        rusqlite::Error::SqlInputError { error, .. } => error,
+        // A value of another kind than was written: nobody but us writes there.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => return damaged(ledger),
+        _ => return Error::new(ErrorKind::Internal, format!("a statement on {path} is used wrongly")),
     };
     let words = ffi::code_to_str(code.extended_code);
     let unavailable = |what: String| Error::new(ErrorKind::Unavailable, what);
@@ -59,9 +65,7 @@ pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
             unavailable(format!("{path} cannot be opened for writing ({words})"))
                 .mend("give the user that the host runs as the right to write it and its folder")
         }
-        ErrorCode::DatabaseBusy
-        | ErrorCode::DatabaseLocked
-        | ErrorCode::FileLockingProtocolFailed => {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             unavailable(format!("another process has {path} in use ({words})"))
                 .mend("end it, or give this host another data folder")
         }

@@ -16,6 +16,8 @@ mod readers;
 mod writer;
 
 #[cfg(test)]
+mod open_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -28,18 +30,18 @@ use std::{
 
 use parking_lot::Mutex;
 
-pub(crate) use self::{
-    fault::Fault,
-    group::Write,
-    open::{Durability, LedgerOptions, Schema},
-    writer::Transaction,
-};
 use self::{
     checkpoint::{Checkpointer, Log},
     fault::failed,
     group::Group,
     readers::Readers,
     writer::Writer,
+};
+pub(crate) use self::{
+    fault::Fault,
+    group::Write,
+    open::{Durability, LedgerOptions, Schema},
+    writer::Transaction,
 };
 use crate::error::{Error, ErrorKind, Result};
 

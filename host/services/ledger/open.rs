@@ -33,7 +33,7 @@ const HEADER: &[u8] = b"SQLite format 3\0";
 const APPLICATION_AT: Range<usize> = 68..72;
 
 /// How long somebody else may keep the file locked. Only a tool that somebody runs beside the host does that.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2_000 });
 
 /// Statements that stay prepared on each connection.
 const STATEMENTS: usize = 64;
@@ -77,8 +77,11 @@ pub(crate) struct Schema {
 /// The writer's connection, to a ledger that is up to date.
 pub(super) fn prepare(path: &Path, options: &LedgerOptions) -> Result<Connection> {
     check(path)?;
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| opened(path, &error))?;
-    let quiet = |connection: &Connection, on| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on);
+    let mut connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| opened(path, &error))?;
+    let quiet = |connection: &Connection, on| {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on)
+    };
     quiet(&connection, true).map_err(|error| opened(path, &error))?;
     recognise(path, &connection)?;
     set_up(path, &connection, options.durability)?;
@@ -122,39 +125,26 @@ fn check(path: &Path) -> Result<()> {
         Error::new(ErrorKind::Unavailable, what)
             .mend("give the user that the host runs as the right to read and write it and its folder")
     };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    // Nobody else's business. SQLite gives the files beside it the same rights.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut start = Vec::new();
-    match options.open(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let what = fs::metadata(path).map_err(unreadable)?;
-            if !what.is_file() {
-                return Err(no_ledger(path, "is not a file"));
-            }
+    let there = match fs::metadata(path) {
+        Ok(what) if !what.is_file() => return Err(no_ledger(path, "is not a file")),
+        Ok(_) => {
             let file = File::open(path).map_err(unreadable)?;
             file.take(APPLICATION_AT.end as u64).read_to_end(&mut start).map_err(unreadable)?;
+            true
         }
-        Err(error) => {
-            let what = format!("{} cannot be made: {error}", path.display());
-            return Err(Error::new(ErrorKind::Unavailable, what)
-                .mend("give the user that the host runs as the right to write its folder"));
-        }
-    }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(unreadable(error)),
+    };
     if start.is_empty() {
         let log = beside(path, "-wal");
-        return match fs::metadata(&log) {
-            Ok(there) if there.len() > 0 => {
-                let (path, log) = (path.display(), log.display());
-                let what = format!("{path} is empty or gone, and {log} still has what was written last");
-                Err(Error::new(ErrorKind::Unavailable, what)
-                    .mend("put the file back, or move both away to begin with nothing"))
-            }
-            _ => Ok(()),
-        };
+        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            let (path, log) = (path.display(), log.display());
+            let what = format!("{path} is empty or gone, and {log} still has what was written last");
+            return Err(Error::new(ErrorKind::Unavailable, what)
+                .mend("put the file back, or move both away to begin with nothing"));
+        }
+        return if there { Ok(()) } else { make(path) };
     }
     if !start.starts_with(HEADER) {
         return Err(no_ledger(path, "is no database, or its beginning is damaged"));
@@ -163,6 +153,19 @@ fn check(path: &Path) -> Result<()> {
         return Err(no_ledger(path, "is a database of another program"));
     }
     Ok(())
+}
+
+fn make(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // Nobody else's business. SQLite gives the files beside it the same rights.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| {
+        let what = format!("{} cannot be made: {error}", path.display());
+        Error::new(ErrorKind::Unavailable, what)
+            .mend("give the user that the host runs as the right to write its folder, on a disk with room")
+    })
 }
 
 /// Whether the form of the ledger is known.
@@ -186,8 +189,8 @@ fn set_up(path: &Path, connection: &Connection, durability: Durability) -> Resul
             // Before there is a log, so that it is in the file itself from the first page on.
             connection.pragma_update(None, "application_id", APPLICATION)?;
         }
-        let mode = connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
         synchronous(connection, durability)?;
         // The ledger's own thread does that.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -250,7 +253,8 @@ fn update(path: &Path, connection: &mut Connection, schemas: &[Schema]) -> Resul
         .and_then(|mut parts| parts.query_map([], |row| row.get(0))?.collect())
         .map_err(failed)?;
     if let Some(unknown) = parts.iter().find(|part| !known.contains(&part.as_str())) {
-        let what = format!("{} has tables of a service that this host does not know, {unknown}", path.display());
+        let what =
+            format!("{} has tables of a service that this host does not know, {unknown}", path.display());
         return Err(Error::new(ErrorKind::Unsupported, what).mend(UPDATE));
     }
     transaction.commit().map_err(failed)
@@ -273,7 +277,8 @@ fn no_ledger(path: &Path, what: &str) -> Error {
 
 fn unknown_form(path: &Path, whose: &str, found: i64, known: i64) -> Error {
     let path = path.display();
-    let what = format!("{path} was written by a newer host: {whose} has form {found}, this host knows {known}");
+    let what =
+        format!("{path} was written by a newer host: {whose} has form {found}, this host knows {known}");
     Error::new(ErrorKind::Unsupported, what).mend(UPDATE)
 }
 

@@ -18,7 +18,7 @@ const SCHEMA: Schema = Schema {
     steps: &["CREATE TABLE notes (number INTEGER PRIMARY KEY, text BLOB NOT NULL) STRICT"],
 };
 
-fn options(schemas: &[Schema]) -> LedgerOptions {
+pub(super) fn options(schemas: &[Schema]) -> LedgerOptions {
     LedgerOptions {
         durability: Durability::Off,
         clock: Arc::new(SystemClock::new()),
@@ -27,27 +27,27 @@ fn options(schemas: &[Schema]) -> LedgerOptions {
     }
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("there is a place for temporary files")
 }
 
-fn open(folder: &TempDir) -> Ledger {
+pub(super) fn open(folder: &TempDir) -> Ledger {
     try_open(folder, &[SCHEMA]).expect("nothing is in its way")
 }
 
-fn try_open(folder: &TempDir, schemas: &[Schema]) -> Result<Ledger> {
+pub(super) fn try_open(folder: &TempDir, schemas: &[Schema]) -> Result<Ledger> {
     Ledger::open(folder.path().join("ledger.db"), options(schemas))
 }
 
 /// Writes rows, and does one more thing.
-struct Note {
-    numbers: Vec<i64>,
-    text: Vec<u8>,
-    then: Then,
+pub(super) struct Note {
+    pub(super) numbers: Vec<i64>,
+    pub(super) text: Vec<u8>,
+    pub(super) then: Then,
 }
 
 #[derive(Clone)]
-enum Then {
+pub(super) enum Then {
     Answer,
     Refuse,
     Break,
@@ -57,7 +57,7 @@ enum Then {
 }
 
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     /// Has been reached; is open.
     state: Mutex<(bool, bool)>,
     changed: Condvar,
@@ -109,11 +109,11 @@ impl Write for Note {
     }
 }
 
-fn note(number: i64, then: Then) -> Note {
+pub(super) fn note(number: i64, then: Then) -> Note {
     Note { numbers: vec![number], text: b"text".to_vec(), then }
 }
 
-fn numbers(ledger: &Ledger) -> BTreeSet<i64> {
+pub(super) fn numbers(ledger: &Ledger) -> BTreeSet<i64> {
     let read = ledger.read(|ledger| {
         let mut all = ledger.prepare_cached("SELECT number FROM notes")?;
         let all = all.query_map([], |row| row.get(0))?;
@@ -233,9 +233,11 @@ fn a_write_that_fails_takes_no_other_of_its_group_with_it() {
 fn a_lone_write_that_fails_leaves_nothing() {
     let folder = folder();
     let ledger = open(&folder);
-    for (then, kind) in
-        [(Then::Refuse, ErrorKind::Quota), (Then::Panic, ErrorKind::Panic), (Then::Break, ErrorKind::Internal)]
-    {
+    for (then, kind) in [
+        (Then::Refuse, ErrorKind::Quota),
+        (Then::Panic, ErrorKind::Panic),
+        (Then::Break, ErrorKind::Internal),
+    ] {
         let error = ledger.write(note(1, then)).expect_err("it fails");
         assert_eq!(error.kind(), kind);
         assert!(numbers(&ledger).is_empty());
@@ -260,7 +262,11 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_heals() {
                     for round in 0..EACH {
                         let number = begin + (caller * EACH + round) * 2;
                         // Two rows of a page each, so that a half would be seen.
-                        let pair = Note { numbers: vec![number, number + 1], text: vec![7; 3_000], then: Then::Answer };
+                        let pair = Note {
+                            numbers: vec![number, number + 1],
+                            text: vec![7; 3_000],
+                            then: Then::Answer,
+                        };
                         tell.send((number, ledger.write(pair))).expect("the test listens");
                     }
                 });
@@ -272,7 +278,10 @@ fn a_full_disk_loses_nothing_that_was_acknowledged_and_heals() {
         let there = numbers(&ledger);
         let mut acknowledged = 0;
         for (number, answer) in answers {
-            assert_eq!((there.contains(number), there.contains(&(number + 1))), (answer.is_ok(), answer.is_ok()));
+            assert_eq!(
+                (there.contains(number), there.contains(&(number + 1))),
+                (answer.is_ok(), answer.is_ok())
+            );
             match answer {
                 Ok(_) => acknowledged += 1,
                 Err(error) => {
@@ -300,7 +309,8 @@ fn a_group_that_a_full_disk_undoes_is_run_again_one_by_one() {
     let ledger = open(&folder);
     ledger.writer.limit_pages(20);
     let large = |number| Note { numbers: vec![number], text: vec![1; 100_000], then: Then::Answer };
-    let writes = vec![note(1, Then::Answer), large(2), note(3, Then::Answer), large(4), note(5, Then::Answer)];
+    let writes =
+        vec![note(1, Then::Answer), large(2), note(3, Then::Answer), large(4), note(5, Then::Answer)];
     let answers = in_one_group(&ledger, writes);
     let kept: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(kept, [true, false, true, false, true], "{answers:?}");
@@ -389,7 +399,8 @@ fn more_callers_read_than_there_are_connections() {
                     assert_eq!(numbers(ledger).len(), 1);
                 }
                 if caller % 4 == 0 {
-                    let read = || ledger.read(|_| -> Result<(), Fault> { panic!("a read of the test panics") });
+                    let read =
+                        || ledger.read(|_| -> Result<(), Fault> { panic!("a read of the test panics") });
                     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                     assert!(caught.is_err(), "it is the reader's own panic");
                 }
@@ -415,7 +426,8 @@ fn the_log_is_moved_into_the_file_while_writers_go_on_and_does_not_grow_without_
                     for number in 0..150 {
                         // 25 pages each.
                         let number = caller * 1_000 + number;
-                        let large = Note { numbers: vec![number], text: vec![7; 100_000], then: Then::Answer };
+                        let large =
+                            Note { numbers: vec![number], text: vec![7; 100_000], then: Then::Answer };
                         ledger.write(large).expect("nothing is in its way");
                         longest = longest.max(ledger.counts().log_pages);
                     }

@@ -18,10 +18,7 @@ use super::{
     group::{Member, Ran},
     open::LedgerOptions,
 };
-use crate::{
-    error::Result,
-    services::clock::Clock,
-};
+use crate::{error::Result, services::clock::Clock};
 
 pub(super) struct Writer {
     path: Arc<Path>,

@@ -133,8 +133,10 @@ impl<B: Bed> Tried<B> {
 
     fn usage(&self) -> Vec<(String, u64, u64)> {
         let usage = self.storage.usage().expect("it can be read");
-        let mut usage: Vec<_> =
-            usage.into_iter().map(|Usage { plugin, items, bytes }| (plugin.to_string(), items, bytes)).collect();
+        let mut usage: Vec<_> = usage
+            .into_iter()
+            .map(|Usage { plugin, items, bytes }| (plugin.to_string(), items, bytes))
+            .collect();
         usage.sort();
         usage
     }
@@ -219,17 +221,39 @@ where
                 threads.spawn(move || storage.set(&scope.at(0), key("sum"), &[number], Some(start)))
             })
             .collect();
-        writers.into_iter().map(|writer| writer.join().expect("no panic").expect("an answer")).collect::<Vec<_>>()
+        writers
+            .into_iter()
+            .map(|writer| writer.join().expect("no panic").expect("an answer"))
+            .collect::<Vec<_>>()
     });
-    let versions: Vec<_> =
-        done.iter().filter_map(|one| if let Written::Done(version) = one { Some(*version) } else { None }).collect();
+    let versions: Vec<_> = done
+        .iter()
+        .filter_map(|one| if let Written::Done(version) = one { Some(*version) } else { None })
+        .collect();
     let [version] = versions[..] else { panic!("{done:?}") };
     assert!(done.iter().all(|one| matches!(one, Written::Done(v) | Written::Conflict(v) if *v == version)));
 }
 
 pub(super) fn storage_9_listing_is_by_literal_prefix_in_byte_order<B: Bed>() {
     let tried = Tried::<B>::one();
-    let all = ["B", "a", "a%", "a%b", "a*", "a/", "a/1", "a/10", "a/2", "aX", "a_", "ab", "z", "ä", "äb", "\u{10ffff}"];
+    let all = [
+        "B",
+        "a",
+        "a%",
+        "a%b",
+        "a*",
+        "a/",
+        "a/1",
+        "a/10",
+        "a/2",
+        "aX",
+        "a_",
+        "ab",
+        "z",
+        "ä",
+        "äb",
+        "\u{10ffff}",
+    ];
     for name in all.iter().rev() {
         tried.set(name, b"");
     }
@@ -285,7 +309,10 @@ pub(super) fn storage_10_a_page_that_is_full_to_the_last_key_is_the_last<B: Bed>
         let page = tried.page("", "", limit).expect("it can be read");
         (page.keys.len(), page.next.is_some())
     };
-    assert_eq!([sizes(0), sizes(1), sizes(101), sizes(1_000)], [(100, true), (1, true), (101, false), (101, false)]);
+    assert_eq!(
+        [sizes(0), sizes(1), sizes(101), sizes(1_000)],
+        [(100, true), (1, true), (101, false), (101, false)]
+    );
     let page = tried.page("", "", 100).expect("it can be read");
     tried.set("1", b"");
     let cursor = page.next.expect("there is more");

@@ -141,8 +141,9 @@ impl StorageBackend for LedgerStorage {
             let mut sum = ledger.prepare_cached(
                 "SELECT plugin, sum(items), sum(bytes) FROM storage_scopes GROUP BY plugin",
             )?;
-            let usage =
-                sum.query_map([], |row| Ok(Usage { plugin: row.get(0)?, items: row.get(1)?, bytes: row.get(2)? }))?;
+            let usage = sum.query_map([], |row| {
+                Ok(Usage { plugin: row.get(0)?, items: row.get(1)?, bytes: row.get(2)? })
+            })?;
             Ok(usage.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -215,7 +216,9 @@ impl Write for Set {
         let now = transaction.now_ms();
         match &old {
             Some(old) => transaction
-                .prepare("UPDATE storage_items SET version = ?2, updated_ms = ?3, value = ?4 WHERE item = ?1")?
+                .prepare(
+                    "UPDATE storage_items SET version = ?2, updated_ms = ?3, value = ?4 WHERE item = ?1",
+                )?
                 .execute(params![old.item, version, now, self.value])?,
             None => transaction
                 .prepare(
