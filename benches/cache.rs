@@ -13,12 +13,10 @@ mod identity;
 mod measure;
 
 /// The engines that the cache knows.
+#[path = "../host/services"]
 mod services {
-    #[path = "../../host/services/cache/mod.rs"]
     pub(crate) mod cache;
-    #[path = "../../host/services/clock.rs"]
     pub(crate) mod clock;
-    #[path = "../../host/services/keys.rs"]
     pub(crate) mod keys;
 }
 
@@ -118,7 +116,12 @@ fn speed(items: usize, report: &mut Report) {
                 }) / turns as f64
             },
         );
-        report.bar(&format!("{items} items, {what}: an overwrite, quick_cache | ours"), "ns", &overwrites, 0.6);
+        report.bar(
+            &format!("{items} items, {what}: an overwrite, quick_cache | ours"),
+            "ns",
+            &overwrites,
+            0.6,
+        );
         assert!(copied > 0);
     }
 }
