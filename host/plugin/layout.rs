@@ -1,0 +1,281 @@
+//! Compares the contract that a Rust plugin was built against with this host's, type by type and field by field
+//! (feature `layout-check`). `library` reads what the plugin exports and hands it over here.
+//!
+//! Everything that the plugin says lies in its library, descriptions and texts alike, so nothing of it is kept: a
+//! difference becomes text of the host before the library may be closed. abi_stable's own process-wide memory of
+//! checked types would keep it, and crash in the check of the next plugin; each check is given a memory of its own.
+
+use std::collections::BTreeMap;
+
+use abi_stable::{
+    abi_stability::abi_checking::{
+        AbiInstability, AbiInstabilityErrors, CheckingGlobals, ExpectedFound,
+        check_layout_compatibility_with_globals,
+    },
+    type_layout::{TLData, TLField, TLFieldOrFunction},
+};
+use pintle_abi::layout::{Layout, Marker, contract};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Is the plugin's description one that this host can read? If not, that is no reason to refuse the plugin: nothing
+/// wrong is known of it. The error is a warning.
+pub(super) fn readable(marker: &Marker) -> Result<()> {
+    if *marker == Marker::OWN {
+        return Ok(());
+    }
+    let version = |marker: &Marker| {
+        let text = String::from_utf8_lossy(&marker.abi_stable);
+        let text: String = text.trim_end_matches('\0').escape_debug().collect();
+        format!("abi_stable {text} ({} bytes)", marker.layout_size)
+    };
+    Err(unread(format!(
+        "it is described by {}, and this host reads {}",
+        version(marker),
+        version(&Marker::OWN)
+    )))
+}
+
+/// The warning of a contract that could not be compared, because of `why`.
+pub(super) fn unread(why: impl std::fmt::Display) -> Error {
+    let what = format!("its contract was compared by sizes only: {why}");
+    Error::new(ErrorKind::Unsupported, what).mend("build it against this host's pintle-plugin")
+}
+
+/// Compares the plugin's contract with the host's, as far as both reach. The error names the type and the field.
+pub(super) fn compare(plugin: &'static Layout) -> Result<()> {
+    differences(contract(), plugin).map_err(|difference| {
+        let what = format!("its contract differs from this host's: {difference}");
+        Error::new(ErrorKind::InvalidArgument, what).mend("rebuild it against this host's pintle-plugin")
+    })
+}
+
+fn differences(host: &'static Layout, plugin: &'static Layout) -> Result<(), String> {
+    // The interface is what the other one must have at least. A contract only ever grows, so if one is shorter it is
+    // shorter everywhere; where each has what the other lacks they have drifted, and either order finds it.
+    let interface = if is_shorter(plugin, host) { Side::Plugin } else { Side::Host };
+    let (expected, found) = match interface {
+        Side::Host => (host, plugin),
+        Side::Plugin => (plugin, host),
+    };
+    match check_layout_compatibility_with_globals(expected, found, &CheckingGlobals::new()) {
+        Ok(()) => Ok(()),
+        Err(errors) => Report { interface, errors }.sentence().map_or(Ok(()), Err),
+    }
+}
+
+/// Whether a type of `one` lacks fields that `other` has, and never the other way round.
+fn is_shorter(one: &'static Layout, other: &'static Layout) -> bool {
+    let (mut lengths, mut others) = (BTreeMap::new(), BTreeMap::new());
+    measure(one, &mut lengths);
+    measure(other, &mut others);
+    let both = || lengths.iter().filter_map(|(name, length)| Some((length, others.get(name)?)));
+    both().any(|(one, other)| one < other) && both().all(|(one, other)| one <= other)
+}
+
+/// How many fields has each type that is reached from this one?
+fn measure(layout: &'static Layout, lengths: &mut BTreeMap<String, usize>) {
+    let fields = layout.get_fields();
+    let length = fields.map_or(0, |fields| fields.iter().len());
+    if lengths.insert(layout.full_type().to_string(), length).is_some() {
+        return;
+    }
+    for field in fields.into_iter().flatten() {
+        measure(field.layout(), lengths);
+        for function in field.function_range() {
+            for layout in function.param_type_layouts.iter().chain(function.return_type_layout()) {
+                measure(layout(), lengths);
+            }
+        }
+    }
+    // What a pointer leads to.
+    for pointee in layout.phantom_fields() {
+        measure(pointee.layout(), lengths);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Host,
+    Plugin,
+}
+
+/// What abi_stable found, on its way to becoming one sentence.
+struct Report {
+    interface: Side,
+    errors: AbiInstabilityErrors,
+}
+
+/// The same place on either side.
+struct Pair<T> {
+    here: T,
+    there: T,
+}
+
+/// From the contract's root to where the difference is: fields, functions, parameters, and what pointers lead to.
+type Way = [Pair<TLFieldOrFunction>];
+
+impl Report {
+    /// The most telling of the differences; `None` if there is none that counts.
+    fn sentence(&self) -> Option<String> {
+        let mut told = Vec::new();
+        for at in &self.errors.errors {
+            let way: Vec<_> = at.stack_trace.iter().map(|step| self.pair(step)).collect();
+            told.extend(at.errs.iter().filter_map(|what| Some((weight(what)?, self.describe(&way, what)))));
+        }
+        // A changed field changes the size of its struct, too: the cause goes before what follows from it.
+        let most = told.iter().map(|(weight, _)| *weight).min()?;
+        let mut causes: Vec<String> = Vec::new();
+        for (_, text) in told.into_iter().filter(|(weight, _)| *weight == most) {
+            if !causes.contains(&text) {
+                causes.push(text);
+            }
+        }
+        Some(match causes.len() - 1 {
+            0 => causes.swap_remove(0),
+            others => format!("{}, and {others} more", causes[0]),
+        })
+    }
+
+    fn describe(&self, way: &Way, what: &AbiInstability) -> String {
+        match what {
+            AbiInstability::UnexpectedField(field) => {
+                let Pair { here, there } = self.pair(field);
+                match (here.name(), there.name()) {
+                    (RESULT, there) => format!("{} is missing here", member(way, there)),
+                    (here, RESULT) => format!("{} is missing in the plugin", member(way, here)),
+                    (here, there) => format!("{} is called `{there}` in the plugin", member(way, here)),
+                }
+            }
+            AbiInstability::FieldCountMismatch(_) => lacking(way),
+            AbiInstability::Size(size) => {
+                let Pair { here, there } = self.pair(size);
+                format!("{} has {here} bytes here and {there} in the plugin", place(way))
+            }
+            what => match types(way) {
+                Some(Pair { here, there }) if here != there => {
+                    format!("{} is `{here}` here and `{there}` in the plugin", place(way))
+                }
+                _ => format!("{} has another {} in the plugin", place(way), aspect(what)),
+            },
+        }
+    }
+
+    fn pair<T: Clone>(&self, both: &ExpectedFound<T>) -> Pair<T> {
+        let (expected, found) = (both.expected.clone(), both.found.clone());
+        match self.interface {
+            Side::Host => Pair { here: expected, there: found },
+            Side::Plugin => Pair { here: found, there: expected },
+        }
+    }
+}
+
+/// How abi_stable calls the result of a function among its parameters.
+const RESULT: &str = "__returns";
+
+/// The less, the nearer to the cause; `None` for what is no difference of the contract.
+fn weight(what: &AbiInstability) -> Option<u8> {
+    use AbiInstability::*;
+    match what {
+        // The version of the crate `pintle-abi`. That of the contract is another one, and the types say the rest.
+        PackageVersion(_) => None,
+        UnexpectedField(_) => Some(0),
+        FieldCountMismatch(_) => Some(2),
+        Size(_) | Alignment(_) => Some(3),
+        _ => Some(1),
+    }
+}
+
+/// In what a type differs that is called the same on both sides.
+fn aspect(what: &AbiInstability) -> &'static str {
+    use AbiInstability::*;
+    match what {
+        Alignment(_) => "alignment",
+        FnQualifierMismatch(_) | FnLifetimeMismatch(_) => "kind of function",
+        MismatchedPrefixSize(_) | MismatchedPrefixConditionality(_) => "part that may not grow",
+        Package(_) => "crate that it comes from",
+        ReprAttr(_) => "representation",
+        _ => "type",
+    }
+}
+
+/// Where the way ends, as this host calls it.
+fn place(way: &Way) -> String {
+    match named(way) {
+        [] => "the contract".into(),
+        [before @ .., last] => match &last.here {
+            TLFieldOrFunction::Field(field) => member(before, field.name()),
+            TLFieldOrFunction::Function(_) => function(before),
+        },
+    }
+}
+
+/// The types of what the way ends at, as text.
+fn types(way: &Way) -> Option<Pair<String>> {
+    let text = |of: &TLFieldOrFunction| match of {
+        TLFieldOrFunction::Field(field) => field.full_type().to_string(),
+        TLFieldOrFunction::Function(function) => function.to_string(),
+    };
+    named(way).last().map(|Pair { here, there }| Pair { here: text(here), there: text(there) })
+}
+
+/// The way up to the last step that has a name: what a pointer leads to has none.
+fn named(way: &Way) -> &Way {
+    match way {
+        [before @ .., _] if before.last().is_some_and(|step| leads_on(&step.here)) => named(before),
+        way => way,
+    }
+}
+
+fn leads_on(step: &TLFieldOrFunction) -> bool {
+    matches!(step, TLFieldOrFunction::Field(field) if matches!(field.layout().data(), TLData::Primitive(_)))
+}
+
+/// The field or parameter called `name`, of what the way leads to.
+fn member(way: &Way, name: &str) -> String {
+    match way.last().map(|step| &step.here) {
+        None => format!("field `{name}` of the contract"),
+        Some(TLFieldOrFunction::Field(field)) => format!("field `{name}` of `{}`", field.layout().name()),
+        Some(TLFieldOrFunction::Function(_)) => {
+            let function = function(&way[..way.len() - 1]);
+            match name {
+                RESULT => format!("the result of {function}"),
+                name => format!("parameter `{name}` of {function}"),
+            }
+        }
+    }
+}
+
+/// The function in the field that the way ends at. A type that is nothing but a function has no other field.
+fn function(way: &Way) -> String {
+    match way {
+        [
+            ..,
+            Pair { here: TLFieldOrFunction::Field(of), .. },
+            Pair { here: TLFieldOrFunction::Field(field), .. },
+        ] => match field.name() {
+            "0" => format!("`{}`", of.layout().name()),
+            name => format!("`{}.{name}`", of.layout().name()),
+        },
+        _ => "a function of the contract".into(),
+    }
+}
+
+/// Which field the type that the way ends at has on one side only.
+fn lacking(way: &Way) -> String {
+    let Some(Pair { here: TLFieldOrFunction::Field(here), there: TLFieldOrFunction::Field(there) }) =
+        way.last()
+    else {
+        return format!("{} has another number of parameters in the plugin", place(way));
+    };
+    let names = |field: &TLField| -> Vec<&'static str> {
+        field.layout().get_fields().into_iter().flatten().map(|field| field.name()).collect()
+    };
+    let (ours, theirs) = (names(here), names(there));
+    let first_beyond = |longer: &[&'static str], shorter: &[&'static str]| longer.get(shorter.len()).copied();
+    match (first_beyond(&ours, &theirs), first_beyond(&theirs, &ours)) {
+        (Some(name), _) => format!("{} is missing in the plugin", member(way, name)),
+        (None, Some(name)) => format!("{} is missing here", member(way, name)),
+        (None, None) => format!("{} has another number of fields in the plugin", place(way)),
+    }
+}
