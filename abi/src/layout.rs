@@ -7,18 +7,11 @@
 //! for what it merely lacks. Everything behind `size` is compared as far as both sides have it. `PintleStr`, `PintleBytes`,
 //! `PintleSink` and the handlers are frozen and must be equal.
 //!
-//! abi_stable gives such a struct a layout only behind a `…_Ref`. Here the structs themselves carry it (`by_size`
-//! below), so that the tables can keep plain pointers, also in the parameters of their functions.
+//! abi_stable gives such a struct a layout only behind a `…_Ref`. Here the structs themselves carry it (`layout_by_size` below), so that the tables can keep plain pointers, also in the parameters of their functions.
 
 use core::ffi::CStr;
 
-use abi_stable::{
-    StableAbi,
-    abi_stability::{GetStaticEquivalent_, PrefixStableAbi},
-    reexports::False,
-    std_types::RStr,
-    type_layout::TypeLayout,
-};
+use abi_stable::{StableAbi, std_types::RStr, type_layout::TypeLayout};
 
 use crate::*;
 
@@ -69,23 +62,28 @@ pub fn contract() -> &'static Layout {
     Contract::LAYOUT
 }
 
-macro_rules! by_size {
+/// Gives structs that derive `StableAbi` of the kind `Prefix`, and that are read by their `size`, their own layout. Here
+/// for the contract, exported for tests of contracts that were never released.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! layout_by_size {
     ($($grows:ident => $prefix:ident),+ $(,)?) => { $(
         // SAFETY: its own type stands for itself, and it has no lifetimes.
-        unsafe impl GetStaticEquivalent_ for $grows {
+        unsafe impl ::abi_stable::abi_stability::GetStaticEquivalent_ for $grows {
             type StaticEquivalent = Self;
         }
 
         // SAFETY: the layout is the derived one of this very struct. That it may have grown on the other side is sound
         // because nobody reads behind the `size` that it begins with: a rule of the contract, kept by host and SDK.
-        unsafe impl StableAbi for $grows {
-            type IsNonZeroType = False;
-            const LAYOUT: &'static Layout = <$prefix as PrefixStableAbi>::LAYOUT;
+        unsafe impl ::abi_stable::StableAbi for $grows {
+            type IsNonZeroType = ::abi_stable::reexports::False;
+            const LAYOUT: &'static $crate::layout::Layout =
+                <$prefix as ::abi_stable::abi_stability::PrefixStableAbi>::LAYOUT;
         }
     )+ };
 }
 
-by_size! {
+layout_by_size! {
     PintleRequest => PintleRequest_Prefix,
     PintlePlugin => PintlePlugin_Prefix,
     PintleScopeInfo => PintleScopeInfo_Prefix,

@@ -5,6 +5,9 @@
 //! difference becomes text of the host before the library may be closed. abi_stable's own process-wide memory of
 //! checked types would keep it, and crash in the check of the next plugin; each check is given a memory of its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use abi_stable::{
@@ -12,7 +15,7 @@ use abi_stable::{
         AbiInstability, AbiInstabilityErrors, CheckingGlobals, ExpectedFound,
         check_layout_compatibility_with_globals,
     },
-    type_layout::{TLData, TLField, TLFieldOrFunction},
+    type_layout::{TLData, TLField, TLFieldOrFunction as Step, TLFunction},
 };
 use pintle_abi::layout::{Layout, Marker, contract};
 
@@ -113,7 +116,7 @@ struct Pair<T> {
 }
 
 /// From the contract's root to where the difference is: fields, functions, parameters, and what pointers lead to.
-type Way = [Pair<TLFieldOrFunction>];
+type Way = [Pair<Step>];
 
 impl Report {
     /// The most telling of the differences; `None` if there is none that counts.
@@ -133,20 +136,21 @@ impl Report {
         }
         Some(match causes.len() - 1 {
             0 => causes.swap_remove(0),
-            others => format!("{}, and {others} more", causes[0]),
+            others => format!("{}, and {others} more like it", causes[0]),
         })
     }
 
     fn describe(&self, way: &Way, what: &AbiInstability) -> String {
         match what {
-            AbiInstability::UnexpectedField(field) => {
-                let Pair { here, there } = self.pair(field);
-                match (here.name(), there.name()) {
-                    (RESULT, there) => format!("{} is missing here", member(way, there)),
-                    (here, RESULT) => format!("{} is missing in the plugin", member(way, here)),
-                    (here, there) => format!("{} is called `{there}` in the plugin", member(way, here)),
+            AbiInstability::UnexpectedField(field) => match way.last() {
+                Some(Pair { here: Step::Function(here), there: Step::Function(there) }) => {
+                    other_parameters(&way[..way.len() - 1], here, there)
                 }
-            }
+                _ => {
+                    let Pair { here, there } = self.pair(field);
+                    format!("{} is called `{}` in the plugin", member(way, here.name()), there.name())
+                }
+            },
             AbiInstability::FieldCountMismatch(_) => lacking(way),
             AbiInstability::Size(size) => {
                 let Pair { here, there } = self.pair(size);
@@ -204,17 +208,18 @@ fn place(way: &Way) -> String {
     match named(way) {
         [] => "the contract".into(),
         [before @ .., last] => match &last.here {
-            TLFieldOrFunction::Field(field) => member(before, field.name()),
-            TLFieldOrFunction::Function(_) => function(before),
+            Step::Field(field) => member(before, field.name()),
+            Step::Function(_) => function(before),
         },
     }
 }
 
 /// The types of what the way ends at, as text.
 fn types(way: &Way) -> Option<Pair<String>> {
-    let text = |of: &TLFieldOrFunction| match of {
-        TLFieldOrFunction::Field(field) => field.full_type().to_string(),
-        TLFieldOrFunction::Function(function) => function.to_string(),
+    let text = |of: &Step| match of {
+        // It ends with a space where it is a pointer's.
+        Step::Field(field) => field.full_type().to_string().trim_end().to_owned(),
+        Step::Function(function) => function.to_string(),
     };
     named(way).last().map(|Pair { here, there }| Pair { here: text(here), there: text(there) })
 }
@@ -227,20 +232,20 @@ fn named(way: &Way) -> &Way {
     }
 }
 
-fn leads_on(step: &TLFieldOrFunction) -> bool {
-    matches!(step, TLFieldOrFunction::Field(field) if matches!(field.layout().data(), TLData::Primitive(_)))
+fn leads_on(step: &Step) -> bool {
+    matches!(step, Step::Field(field) if matches!(field.layout().data(), TLData::Primitive(_)))
 }
 
 /// The field or parameter called `name`, of what the way leads to.
 fn member(way: &Way, name: &str) -> String {
     match way.last().map(|step| &step.here) {
         None => format!("field `{name}` of the contract"),
-        Some(TLFieldOrFunction::Field(field)) => format!("field `{name}` of `{}`", field.layout().name()),
-        Some(TLFieldOrFunction::Function(_)) => {
+        Some(Step::Field(field)) => format!("field `{name}` of `{}`", field.layout().name()),
+        Some(Step::Function(called)) => {
             let function = function(&way[..way.len() - 1]);
             match name {
                 RESULT => format!("the result of {function}"),
-                name => format!("parameter `{name}` of {function}"),
+                name => format!("parameter `{}` of {function}", parameter(called, name)),
             }
         }
     }
@@ -249,23 +254,47 @@ fn member(way: &Way, name: &str) -> String {
 /// The function in the field that the way ends at. A type that is nothing but a function has no other field.
 fn function(way: &Way) -> String {
     match way {
-        [
-            ..,
-            Pair { here: TLFieldOrFunction::Field(of), .. },
-            Pair { here: TLFieldOrFunction::Field(field), .. },
-        ] => match field.name() {
-            "0" => format!("`{}`", of.layout().name()),
+        [.., Pair { here: Step::Field(of), .. }, Pair { here: Step::Field(field), .. }] => match field.name()
+        {
+            "field_0" => format!("`{}`", of.layout().name()),
             name => format!("`{}.{name}`", of.layout().name()),
         },
         _ => "a function of the contract".into(),
     }
 }
 
+/// The parameters of a function by name. abi_stable writes commas between them and reads semicolons: what it gives as the
+/// first name is the list of all, and the others are numbered. So a parameter that was renamed, or has changed places with
+/// another, is a difference that it finds at the first.
+fn parameters(function: &TLFunction) -> Vec<&'static str> {
+    let names = function.param_names.as_str().split([',', ';']);
+    names.take(function.param_type_layouts.len()).collect()
+}
+
+/// What abi_stable calls `name`, as the function calls it.
+fn parameter(function: &TLFunction, name: &str) -> &'static str {
+    let at = name.strip_prefix("param_").and_then(|number| number.parse().ok()).unwrap_or(0);
+    parameters(function).get(at).copied().unwrap_or("?")
+}
+
+/// The first parameter that a function does not have on both sides.
+fn other_parameters(way: &Way, here: &TLFunction, there: &TLFunction) -> String {
+    let function = function(way);
+    let (ours, theirs) = (parameters(here), parameters(there));
+    let same = ours.iter().zip(&theirs).take_while(|(our, their)| our == their).count();
+    match (ours.get(same), theirs.get(same)) {
+        (Some(our), Some(their)) => {
+            format!("parameter `{our}` of {function} is called `{their}` in the plugin")
+        }
+        (Some(our), None) => format!("parameter `{our}` of {function} is missing in the plugin"),
+        (None, Some(their)) => format!("parameter `{their}` of {function} is missing here"),
+        (None, None) => format!("{function} has other parameters in the plugin"),
+    }
+}
+
 /// Which field the type that the way ends at has on one side only.
 fn lacking(way: &Way) -> String {
-    let Some(Pair { here: TLFieldOrFunction::Field(here), there: TLFieldOrFunction::Field(there) }) =
-        way.last()
-    else {
+    let Some(Pair { here: Step::Field(here), there: Step::Field(there) }) = way.last() else {
         return format!("{} has another number of parameters in the plugin", place(way));
     };
     let names = |field: &TLField| -> Vec<&'static str> {
