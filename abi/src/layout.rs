@@ -7,7 +7,8 @@
 //! for what it merely lacks. Everything behind `size` is compared as far as both sides have it. `PintleStr`, `PintleBytes`,
 //! `PintleSink` and the handlers are frozen and must be equal.
 //!
-//! abi_stable gives such a struct a layout only behind a `…_Ref`. Here the structs themselves carry it (`layout_by_size` below), so that the tables can keep plain pointers, also in the parameters of their functions.
+//! abi_stable gives such a struct a layout only behind a `…_Ref`. Here the structs themselves carry it (`layout_by_size`
+//! below), so that the tables can keep plain pointers, also in the parameters of their functions.
 
 use core::ffi::CStr;
 
