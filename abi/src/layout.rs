@@ -19,11 +19,7 @@ use crate::*;
 /// A description of a type, as abi_stable makes it.
 pub type Layout = TypeLayout;
 
-/// The symbol of a plugin's [`Marker`].
-pub const MARKER_SYMBOL: &CStr = c"pintle_layout_marker_v1";
-/// The symbol of a plugin's [`Export`], of the type that its marker vouches for.
-pub const LAYOUT_SYMBOL: &CStr = c"pintle_layout_v1";
-/// What is exported as [`LAYOUT_SYMBOL`]: gives [`contract`].
+/// What is exported as [`Marker::LAYOUT_SYMBOL`]: gives [`contract`].
 pub type Export = extern "C" fn() -> &'static Layout;
 
 /// Who made the description: plain data, looked at before anything of the description itself, which has a meaning only
@@ -40,6 +36,10 @@ pub struct Marker {
 }
 
 impl Marker {
+    /// What a plugin exports its marker as.
+    pub const SYMBOL: &CStr = c"pintle_layout_marker_v1";
+    /// What it exports the function as that gives the description. Of the type that the marker vouches for.
+    pub const LAYOUT_SYMBOL: &CStr = c"pintle_layout_v1";
     /// Of this build.
     pub const OWN: Self = Self {
         size: size_of::<Self>() as u32,

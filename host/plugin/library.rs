@@ -261,10 +261,10 @@ fn empty() -> PintlePlugin {
 /// as it is, and so is one that says it in a way that this host cannot read, with a warning.
 #[cfg(feature = "layout-check")]
 fn compare_contracts(library: &Handle) -> Result<Option<Error>> {
-    use pintle_abi::layout::{Export, LAYOUT_SYMBOL, MARKER_SYMBOL, Marker};
+    use pintle_abi::layout::{Export, Marker};
 
     // SAFETY: it is the address of the symbol, whatever lies there.
-    let Ok(marker) = (unsafe { library.get::<*const Marker>(MARKER_SYMBOL.to_bytes_with_nul()) }) else {
+    let Ok(marker) = (unsafe { library.get::<*const Marker>(Marker::SYMBOL.to_bytes_with_nul()) }) else {
         return Ok(None);
     };
     // SAFETY: every marker is static data that begins with its size, as its symbol's name says.
@@ -278,7 +278,7 @@ fn compare_contracts(library: &Handle) -> Result<Option<Error>> {
         return Ok(Some(warning));
     }
     // SAFETY: the marker vouches for the type of this symbol: it was made by the same version of the check.
-    match unsafe { library.get::<Export>(LAYOUT_SYMBOL.to_bytes_with_nul()) } {
+    match unsafe { library.get::<Export>(Marker::LAYOUT_SYMBOL.to_bytes_with_nul()) } {
         Ok(contract) => layout::compare(contract()).map(|()| None),
         Err(_) => Ok(Some(layout::unread("it has a marker and no description"))),
     }

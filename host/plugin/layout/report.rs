@@ -7,7 +7,7 @@ use abi_stable::{
 };
 
 /// Whose contract something is of.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Side {
     Host,
     Plugin,

@@ -27,7 +27,7 @@ macro_rules! contract {
 
             #[repr(transparent)]
             #[derive(StableAbi)]
-            pub struct Release(pub Option<unsafe extern "C" fn($($release)*)>);
+            pub struct Release(pub Option<extern "C" fn($($release)*)>);
 
             layout_by_size! { Options => Options_Prefix, Table => Table_Prefix }
 
@@ -45,8 +45,8 @@ contract! { usual:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -56,9 +56,9 @@ contract! { grown:
     options { pub limit: u32, pub wait: i64, pub later: u64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>,
-        pub later: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>,
+        pub later: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -68,8 +68,8 @@ contract! { field_renamed:
     options { pub most: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -79,8 +79,8 @@ contract! { fields_swapped:
     options { pub wait: u32, pub limit: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -90,8 +90,8 @@ contract! { field_retyped_to_another_size:
     options { pub limit: u64, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -101,8 +101,8 @@ contract! { field_gone_from_the_middle:
     options { pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -112,8 +112,8 @@ contract! { parameter_retyped:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *mut Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *mut Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -123,8 +123,8 @@ contract! { parameters_swapped:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(key: u64, ctx: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(key: u64, ctx: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -134,8 +134,8 @@ contract! { parameter_more_where_nothing_is_returned:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64, why: u32)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64, why: u32)>
     }
     release(user: *mut u8)
 }
@@ -145,8 +145,8 @@ contract! { result_retyped:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i64>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i64>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -156,8 +156,8 @@ contract! { handler_retyped:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u16)
 }
@@ -167,8 +167,8 @@ contract! { frozen_grown:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -178,9 +178,9 @@ contract! { grown_and_renamed:
     options { pub most: u32, pub wait: i64, pub later: u64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>,
-        pub later: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>,
+        pub later: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
@@ -190,10 +190,10 @@ contract! { grown_elsewhere:
     options { pub limit: u32, pub wait: i64 }
     table {
         pub flags: u32,
-        pub set: Option<unsafe extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
-        pub end: Option<unsafe extern "C" fn(ctx: u64)>,
-        pub later: Option<unsafe extern "C" fn(ctx: u64)>,
-        pub latest: Option<unsafe extern "C" fn(ctx: u64)>
+        pub set: Option<extern "C" fn(ctx: u64, key: Text, options: *const Options) -> i32>,
+        pub end: Option<extern "C" fn(ctx: u64)>,
+        pub later: Option<extern "C" fn(ctx: u64)>,
+        pub latest: Option<extern "C" fn(ctx: u64)>
     }
     release(user: *mut u8)
 }
