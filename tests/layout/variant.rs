@@ -25,8 +25,10 @@ pub(crate) enum Change {
 use Change::{Cut, Grow, Replace};
 
 /// What an author does to a contract, by the name of the plugin that is built against it.
-const VARIANTS: [(&str, &str, &[Change]); 6] = [
+const VARIANTS: [(&str, &str, &[Change]); 7] = [
     ("alike", "0.1.0", &[]),
+    // Nothing but a later version of the crates.
+    ("renumbered", "0.9.0", &[]),
     (
         "renamed",
         "0.1.0",
@@ -44,10 +46,10 @@ const VARIANTS: [(&str, &str, &[Change]); 6] = [
             Replace("sdk/src/events.rs", "capacity: self.capacity,", "capacity: self.capacity as f32,"),
         ],
     ),
-    // A table, an options struct and a struct that the host fills in; and a later version of the crate.
+    // A table, an options struct and a struct that the host fills in.
     (
         "grown",
-        "0.9.0",
+        "0.1.0",
         &[
             Grow(
                 "abi/src/events.rs",
