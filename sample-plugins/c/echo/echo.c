@@ -117,7 +117,12 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
 }
 
 static pintle_status latest(pintle_ctx ctx, pintle_str topic, pintle_buf *answer) {
-  return pass_on(ctx, host->storage->get(ctx, topic, pintle_buf_sink(answer), NULL));
+  const pintle_status status = host->storage->get(ctx, topic, pintle_buf_sink(answer), NULL);
+  if (status == PINTLE_NOT_FOUND) {
+    host->set_error(ctx, PINTLE_STR("nothing was heard on that topic"));
+    return status;
+  }
+  return pass_on(ctx, status);
 }
 
 /* The digits are what the cache gives for an integer. What is not there was not seen. */

@@ -81,11 +81,10 @@ class Echo {
   }
 
  private:
-  /* What is absent is a failure here, and the host has the words for it. */
   static std::string latest(const pintle::Context &cx, std::string_view topic) {
-    pintle::Buffer data;
-    cx.check(cx.storage().try_get(topic, data.sink()));
-    return std::string(data.text());
+    std::optional<std::string> data = cx.storage().get(topic);
+    if (!data) throw pintle::Error(PINTLE_NOT_FOUND, "nothing was heard on that topic");
+    return *std::move(data);
   }
 
   static std::string topics(const pintle::Context &cx, std::string_view prefix) {
