@@ -160,7 +160,7 @@ void throwing(const Context &cx, const Request &request);
 void throwing(const Context &cx, const Request &request) {
   const pintle::Logger logger = cx.log().with({{"a", 1}});
   const pintle::Config config = cx.config();
-  if (config.json("") == config.text("/a") && config.integer("/b") > config.number("/c")) throw request.unsupported();
+  if (config.json("") == config.text("/a") && config.integer("/b") > 1 && config.number("/c") < 0.5) throw request.unsupported();
   const pintle::Cache cache = cx.cache("hits");
   cache.set("a", cache.get("b").value_or("c"), milliseconds(3));
   if (cache.remove("a") && cache.exists("b") && cache.incr("c") > 1 && cache.expire("d", pintle::forever) && cache.ttl("e"))
