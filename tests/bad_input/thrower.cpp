@@ -1,4 +1,7 @@
-/* thrower: throws where its config says, what it says; and looks at what plugin.hpp owns. See tests/plugins/README.md. */
+/* thrower: throws where its config says (`at`), what it says (`with`, see `burst`), and looks at what plugin.hpp owns.
+ *
+ * Events throw what their data says. Methods: `burst` throws what the request says, `sink` from inside a sink, `thread`
+ * on a thread of the plugin's; `own` and `run` look at themselves with PINTLE_REQUIRE. */
 #include <pintle/plugin.hpp>
 
 #include <cassert>
