@@ -52,11 +52,9 @@ fn goes_on(running: &Running) {
 
 #[test]
 fn contract_78_an_exception_in_load_or_enable_keeps_the_plugin_from_being_enabled() {
-    for (at, state) in [
-        ("construct", PluginState::Failed),
-        ("load", PluginState::Failed),
-        ("enable", PluginState::Loaded),
-    ] {
+    for (at, state) in
+        [("construct", PluginState::Failed), ("load", PluginState::Failed), ("enable", PluginState::Loaded)]
+    {
         for (with, kind, text) in WAYS {
             let Some(running) = thrower(at, with) else { return };
             let text = text.replace('@', at);

@@ -157,7 +157,11 @@ fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {
         ("void enable() {}", "c++17", "the plugin's `enable` cannot be called as pintle/plugin.hpp says"),
         ("void call(const Context &) {}", "c++17", "the plugin's `call` cannot be called"),
         ("explicit Plugin(int) {}", "c++17", "a plugin is constructed from a const pintle::Context &"),
-        ("bool enable(const Context &) { return true; }", "c++17", "returns nothing, a pintle_status, or bytes"),
+        (
+            "bool enable(const Context &) { return true; }",
+            "c++17",
+            "returns nothing, a pintle_status, or bytes",
+        ),
         (
             "void enable(const Context &cx) { (void)cx.events().subscribe(\"a\", [](int) {}); }",
             "c++17",
