@@ -69,7 +69,9 @@ fn events_39_handlers_run_at_the_same_time_and_each_reply_comes_back() {
         .witness("third", &[SUBSCRIBES, ("event", &meet(&there, &here, "two"))])
         .witness("witness", &[]);
     let host = scene.started();
+    let emitted = host.event_totals().emitted;
     let told = results(&host, "", "witness", "sync out.a data");
+    assert_eq!(host.event_totals().emitted, emitted + 1);
     assert_eq!(told, ["second plugin.witness.> ok 0 one", "third plugin.witness.> ok 0 two"]);
     for name in ["second", "third"] {
         let event = "event plugin.witness.> plugin.witness.out.a tenant= system=1 call=1 data=data";
@@ -78,7 +80,6 @@ fn events_39_handlers_run_at_the_same_time_and_each_reply_comes_back() {
     }
     let counters: Vec<_> = host.subscriptions().into_iter().map(|one| one.counters).collect();
     assert!(counters.iter().all(|one| one.matched == one.delivered), "{counters:?}");
-    assert_eq!(host.event_totals().emitted, 1);
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn events_39_every_outcome_is_told() {
         .witness("witness", &[]);
     let host = scene.started();
     host.disable("sleeps").expect("it is fine");
-    let told = results(&host, "", "witness", "sync out.a data 500");
+    let told = results(&host, "", "witness", "sync out.a data 2000");
     scene.free("gate");
     assert_begins(
         &told,
@@ -133,18 +134,15 @@ fn events_39_failures_that_nobody_is_told_of_go_to_the_log() {
 #[test]
 fn events_39_a_reply_has_up_to_a_mebibyte() {
     const MOST: usize = 1 << 20;
-    for (bytes, expected) in [
-        (0, "second plugin.witness.> ok 0"),
-        (MOST, "second plugin.witness.> ok 0 1048576 bytes"),
-        (
-            MOST + 1,
-            "second plugin.witness.> failed 9 plugin \"second\": the event handler answered more than 1 MiB",
-        ),
+    let over = "failed 9 plugin \"second\": the event handler answered more than 1 MiB";
+    for (script, expected) in [
+        ("bytes 0".to_owned(), "ok 0"),
+        (format!("bytes {MOST}"), "ok 0 1048576 bytes"),
+        (format!("bytes {MOST}; answer x"), over),
     ] {
-        let scene = Scene::new()
-            .witness("second", &[SUBSCRIBES, ("event", &format!("bytes {bytes}"))])
-            .witness("witness", &[]);
+        let scene = Scene::new().witness("second", &[SUBSCRIBES, ("event", &script)]).witness("witness", &[]);
         let host = scene.started();
+        let expected = format!("second plugin.witness.> {expected}");
         assert_eq!(results(&host, "", "witness", "sync out.a data"), [expected]);
     }
 }
@@ -153,8 +151,9 @@ fn events_39_a_reply_has_up_to_a_mebibyte() {
 fn events_39_nobody_who_listens_is_no_error() {
     let scene = Scene::new().witness("witness", &[]);
     let host = scene.started();
+    let unheard = host.event_totals().unheard;
     assert_eq!(results(&host, "", "witness", "sync out.a data"), [""; 0]);
-    assert_eq!(host.event_totals().unheard, 1);
+    assert_eq!(host.event_totals().unheard, unheard + 1);
 }
 
 /// In order for each subscription, those that nobody waits for included.
@@ -183,9 +182,9 @@ fn events_40_one_deadline_for_all() {
     // Two subscriptions of one plugin: its second handler stands behind the first.
     ask(&host, "", "second", "subscribe plugin.witness.out.a");
     let begun = Instant::now();
-    let told = results(&host, "", "witness", "sync out.a data 300");
+    let told = results(&host, "", "witness", "sync out.a data 1000");
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(3 * 300), "{took:?}");
+    assert!(took >= Duration::from_millis(1000) && took < Duration::from_millis(2900), "{took:?}");
     assert_begins(
         &told,
         &[
@@ -195,9 +194,9 @@ fn events_40_one_deadline_for_all() {
         ],
     );
     scene.free("gate");
-    until("both have gone on", || {
-        info(&host, "second").counters.handled + info(&host, "third").counters.handled == 2
-    });
+    for name in ["second", "third"] {
+        until("it goes on", || scene.count(name, "event: call third.run") == 1);
+    }
     until("all is accounted for", || host.event_totals().counters.dropped.too_late == 1);
     // Those that had begun are told that nobody waits any more, and the third has never begun.
     for name in ["second", "third"] {
@@ -213,7 +212,7 @@ fn events_40_and_contract_57_handlers_know_how_long_the_publisher_waits() {
     let host = scene.started();
     let remaining = |line: &str| -> Option<u64> { line.strip_prefix("event: remaining = 0 ")?.parse().ok() };
     // The default is that of the settings, here 10 s; and never longer than the publisher's own caller waits.
-    for (own, asked, most) in [(None, "0", 10_000), (None, "700", 701), (Some(900), "5000", 901)] {
+    for (own, asked, most) in [(None, "0", 10_001), (None, "700", 701), (Some(900), "5000", 901)] {
         let command = format!("sync out.a data {asked}");
         let own = own.map(Duration::from_millis);
         host.call("", "witness.run", 1, "do", command.as_bytes(), own).expect("it answers");
@@ -251,14 +250,14 @@ fn events_40_and_contract_58_59_60_a_circle_ends_at_once_and_calls_nobody() {
         &[("load", "subscribe plugin.witness.>; subscribe w.>"), ("event", "sync out.b data")],
     );
     let host = scene.started();
-    let before = Instant::now();
+    let (before, emitted) = (Instant::now(), host.event_totals().emitted);
     let told = ask(&host, "", "witness", "sync out.a data");
     assert!(told[0].contains(&reentrant("witness")), "{told:?}");
     emit(&host, "", "w.a", "");
     until("its handler is told", || scene.count("witness", "event: sync out.b data = 17") == 1);
     assert!(before.elapsed() < Duration::from_secs(8), "at once, not at the deadline");
     assert_eq!((scene.count("other", "event "), scene.count("witness", "event plugin")), (0, 0));
-    assert_eq!(host.event_totals().emitted, 1, "what nobody was called for was not published");
+    assert_eq!(host.event_totals().emitted, emitted + 1, "what nobody was called for was not published");
     // A chain of three that the last would close to a circle: of two, of three, and with a call as a part of it.
     for (script, plugins, ends) in [
         ("sync out.a data", &["second"][..], "second"),
@@ -574,6 +573,7 @@ fn events_39_under_a_crowd_every_publisher_is_answered() {
             threads.spawn(|| {
                 for _ in 0..50 {
                     let results = host.emit_sync("", draft("w.a", "x"), Some(PATIENCE)).expect("it is fine");
+                    assert_eq!(results.len(), 2, "{results:?}");
                     assert!(!short(results).iter().any(|result| result.contains("timeout")));
                 }
             });
@@ -591,7 +591,6 @@ fn events_39_under_a_crowd_every_publisher_is_answered() {
     });
     host.stop();
     let totals = host.event_totals();
-    assert_eq!(totals.emitted, 220);
     let counters = totals.counters;
     assert_eq!(counters.matched, counters.delivered + counters.dropped.total(), "{counters:?}");
 }

@@ -278,13 +278,15 @@ static pintle_status on_result(void *user, const pintle_handler_result *result) 
   if (strcmp(all->how, "refuse") == 0) return PINTLE_CONFLICT;
   if (strcmp(all->how, "inside") == 0) {
     pintle_scope_info info = {0};
+    pintle_bytes none = pintle_bytesn(NULL, 0);
+    pintle_str topic = PINTLE_STR("out.inside");
+    int emitted, synced, scoped, told;
     info.size = sizeof info;
-    len = snprintf(line, sizeof line, " emit %d sync %d scope %d error %d",
-                   (int)host->events->emit(all->ctx, PINTLE_STR("out.inside"), pintle_bytesn(NULL, 0), NULL),
-                   (int)host->events->emit_sync(all->ctx, PINTLE_STR("out.inside"), pintle_bytesn(NULL, 0), NULL, 0, NULL,
-                                                NULL, NULL),
-                   (int)host->scope(all->ctx, &info, pintle_discard_sink()),
-                   (int)host->last_error(all->ctx, pintle_discard_sink()));
+    emitted = host->events->emit(all->ctx, topic, none, NULL);
+    synced = host->events->emit_sync(all->ctx, topic, none, NULL, 0, NULL, NULL, NULL);
+    scoped = host->scope(all->ctx, &info, pintle_discard_sink());
+    told = host->last_error(all->ctx, pintle_discard_sink());
+    len = snprintf(line, sizeof line, " emit %d sync %d scope %d error %d", emitted, synced, scoped, told);
     if (len > 0) (void)pintle_buf_write(all->out, line, (size_t)len);
   }
   return PINTLE_OK;
