@@ -14,6 +14,8 @@ use pintle::{
     events::{Event, HandlerResult, Outcome, SubscribeOptions},
 };
 
+use pintle_test_support::samples;
+
 use crate::scene::{PATIENCE, Scene, ask, draft, emit, info, until, witness_library};
 
 /// What a witness is told of the results of one `sync`.
@@ -117,6 +119,16 @@ fn events_39_every_outcome_is_told() {
 }
 
 #[test]
+fn events_39_a_panic_of_a_rust_plugin_is_told_with_its_text() {
+    let scene =
+        Scene::new().plugin(&samples().rust("panicky")).toml("[plugin.panicky]\nconfig = { at = \"event\" }");
+    let host = scene.started();
+    let results = host.emit_sync("", draft("panic.now", "x"), None).expect("what handlers do is no error");
+    let told = short(results);
+    assert_eq!(told, ["panicky panic.> panic plugin \"panicky\": panicked: panicky in event"]);
+}
+
+#[test]
 fn events_39_failures_that_nobody_is_told_of_go_to_the_log() {
     let scene =
         Scene::new().witness("second", &[SUBSCRIBES, ("event", "fail it is known")]).witness("witness", &[]);
@@ -212,7 +224,8 @@ fn events_40_and_contract_57_handlers_know_how_long_the_publisher_waits() {
     let host = scene.started();
     let remaining = |line: &str| -> Option<u64> { line.strip_prefix("event: remaining = 0 ")?.parse().ok() };
     // The default is that of the settings, here 10 s; and never longer than the publisher's own caller waits.
-    for (own, asked, most) in [(None, "0", 10_001), (None, "700", 701), (Some(900), "5000", 901)] {
+    // Rounded up to whole milliseconds on the way.
+    for (own, asked, most) in [(None, "0", 10_010), (None, "700", 710), (Some(900), "5000", 910)] {
         let command = format!("sync out.a data {asked}");
         let own = own.map(Duration::from_millis);
         host.call("", "witness.run", 1, "do", command.as_bytes(), own).expect("it answers");

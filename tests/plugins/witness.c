@@ -232,6 +232,11 @@ static pintle_status hanging_write(void *data, pintle_bytes piece) {
   return PINTLE_OK;
 }
 
+static pintle_status hanging_result(void *user, const pintle_handler_result *result) {
+  (void)result;
+  return hanging_write(user, pintle_bytesn(NULL, 0));
+}
+
 /* Gives such a sink to one of the functions that take one. */
 static pintle_status into_hanging_sink(pintle_ctx ctx, const char *function, char *until) {
   pintle_sink sink = {0};
@@ -246,6 +251,9 @@ static pintle_status into_hanging_sink(pintle_ctx ctx, const char *function, cha
   }
   if (strcmp(function, "call") == 0)
     return host->call(ctx, PINTLE_STR("second.run"), 1, PINTLE_STR("do"), pintle_bytesn("own", 3), 0, sink);
+  if (strcmp(function, "sync") == 0)
+    return host->events->emit_sync(ctx, PINTLE_STR("out.sink"), pintle_bytesn(NULL, 0), NULL, 0, hanging_result, until,
+                                   NULL);
   if (strcmp(function, "error") == 0) {
     (void)host->events->unsubscribe(ctx, 0); /* fails */
     return host->last_error(ctx, sink);

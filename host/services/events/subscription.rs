@@ -294,13 +294,14 @@ impl Subscription {
         }
         queue.counters.matched += 1;
         queue.counters.waiting += 1;
-        let event = Arc::clone(&delivery.event);
+        // Whoever publishes keeps it alive, so that its address is its own.
+        let event = Arc::as_ptr(&delivery.event);
         queue.events.push_back(delivery);
         let epoch = queue.epoch;
         drop(queue);
         match self.deliver.ready(self) {
             Ok(()) => Offer::Queued,
-            Err(why) => self.take_back(&event, epoch, &why),
+            Err(why) => self.take_back(event, epoch, &why),
         }
     }
 
@@ -308,10 +309,10 @@ impl Subscription {
     ///
     /// Meanwhile that event may have been displaced, or run by the token of another one; then the newest is the one
     /// too many. If the queue was emptied in between, all of its events have been accounted for.
-    fn take_back(&self, event: &Arc<Event>, epoch: u64, why: &Error) -> Offer {
+    fn take_back(&self, event: *const Event, epoch: u64, why: &Error) -> Offer {
         let mut queue = self.queue.lock();
         if queue.epoch == epoch {
-            let at = queue.events.iter().rposition(|queued| Arc::ptr_eq(&queued.event, event));
+            let at = queue.events.iter().rposition(|queued| std::ptr::eq(&*queued.event, event));
             let gone = match at {
                 Some(at) => queue.events.remove(at),
                 None => queue.events.pop_back(),
