@@ -326,7 +326,9 @@ fn contract_61_depth_counts_along_a_chain_of_waiting_publishers() {
         .witness("witness", &[]);
     let host = scene.started();
     let (tell, told) = mpsc::channel();
-    let handler = move |event: &Event| drop(tell.send(event.depth));
+    let handler = move |event: &Event| {
+        let _ = tell.send(event.depth);
+    };
     host.subscribe("plugin.second.>", handler).expect("nobody has subscribed to it");
     let results = host.emit_sync("", draft("w.a", "x"), None).expect("it is fine");
     assert_eq!(short(results), ["second w.> ok "]);

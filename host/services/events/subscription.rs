@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::{
     Counters, Event, Pattern, Totals,
-    sync::{Asked, Delivery},
+    sync::{Answer, Asked, Delivery},
     waiter::Waiter,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -226,13 +226,13 @@ impl Subscription {
 
     /// Queues an event, or tells why not. `patient`: the publisher is willing to wait where the policy is to.
     pub(super) fn offer(self: &Arc<Self>, event: &Arc<Event>, patient: bool) -> Offer {
-        self.put(Delivery { event: Arc::clone(event), answer: None }, patient)
+        self.put(event, None, patient)
     }
 
     /// Queues an event whose publisher waits for the answer, behind all that it has queued before. Where that cannot
     /// be, the answer is why.
-    pub(super) fn offer_awaited(self: &Arc<Self>, delivery: Delivery) -> Offer {
-        self.put(delivery, false)
+    pub(super) fn offer_awaited(self: &Arc<Self>, event: &Arc<Event>, answer: Box<dyn Answer>) -> Offer {
+        self.put(event, Some(answer), false)
     }
 
     /// Notes an event that is for it while it takes none.
@@ -254,7 +254,8 @@ impl Subscription {
         })
     }
 
-    fn put(self: &Arc<Self>, delivery: Delivery, patient: bool) -> Offer {
+    fn put(self: &Arc<Self>, event: &Arc<Event>, answer: Option<Box<dyn Answer>>, patient: bool) -> Offer {
+        let delivery = Delivery { event: Arc::clone(event), answer };
         let mut queue = self.queue.lock();
         match queue.phase {
             Phase::Over => return Offer::Over,
@@ -294,8 +295,6 @@ impl Subscription {
         }
         queue.counters.matched += 1;
         queue.counters.waiting += 1;
-        // Whoever publishes keeps it alive, so that its address is its own.
-        let event = Arc::as_ptr(&delivery.event);
         queue.events.push_back(delivery);
         let epoch = queue.epoch;
         drop(queue);
@@ -309,10 +308,10 @@ impl Subscription {
     ///
     /// Meanwhile that event may have been displaced, or run by the token of another one; then the newest is the one
     /// too many. If the queue was emptied in between, all of its events have been accounted for.
-    fn take_back(&self, event: *const Event, epoch: u64, why: &Error) -> Offer {
+    fn take_back(&self, event: &Arc<Event>, epoch: u64, why: &Error) -> Offer {
         let mut queue = self.queue.lock();
         if queue.epoch == epoch {
-            let at = queue.events.iter().rposition(|queued| std::ptr::eq(&*queued.event, event));
+            let at = queue.events.iter().rposition(|queued| Arc::ptr_eq(&queued.event, event));
             let gone = match at {
                 Some(at) => queue.events.remove(at),
                 None => queue.events.pop_back(),

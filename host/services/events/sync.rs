@@ -175,10 +175,7 @@ impl Events {
         let mut waits = Vec::with_capacity(matching.len());
         for (subscription, asked) in matching.iter().zip(asked) {
             let (offer, expected) = match asked {
-                Some((expected, answer)) => {
-                    let delivery = Delivery { event: Arc::clone(&event), answer: Some(answer) };
-                    (subscription.offer_awaited(delivery), Some(expected))
-                }
+                Some((expected, answer)) => (subscription.offer_awaited(&event, answer), Some(expected)),
                 None => (subscription.pass_over(), None),
             };
             emitted.add(offer);

@@ -1048,7 +1048,7 @@ fn events_39_a_publisher_waits_for_nothing_that_does_not_come() {
         ),
         (
             "a newer event takes its place",
-            |events, _, _| drop(emit(events, "a", "newer")),
+            |events, _, _| assert_eq!(emit(events, "a", "newer").displaced, 1),
             "a skipped BUSY",
             Drops { displaced: 1, ..Drops::default() },
         ),
