@@ -52,7 +52,9 @@ unsafe extern "C" fn emit(
         // SAFETY: the contract says that inputs are readable for this call.
         let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
         let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
-        as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait)).map(drop)
+        as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait))?;
+        call.record.count_emitted();
+        Ok(())
     })
 }
 
