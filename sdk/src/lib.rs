@@ -254,6 +254,7 @@ mod log;
 mod manifest;
 mod plugin;
 mod registration;
+mod results;
 mod scheduler;
 mod storage;
 mod table;
@@ -265,11 +266,10 @@ pub use cache::{Cache, CacheItem, CacheValue, ExpireIf, Expiry, Fetched, Lifetim
 pub use config::Config;
 pub use context::{Context, Held, Scope};
 pub use error::{Error, Optional, Result, Status};
-pub use events::{
-    EmitOptions, Event, Events, HandlerOutcome, HandlerResult, QueuePolicy, SubscribeOptions, Subscription,
-};
+pub use events::{EmitOptions, Event, Events, QueuePolicy, SubscribeOptions, Subscription};
 pub use log::{Field, Level, Log, Logger};
 pub use plugin::{Plugin, Request};
+pub use results::{HandlerOutcome, HandlerResult};
 pub use scheduler::{Job, JobOptions, Overlap, Run, Scheduler};
 pub use storage::{CheckedWrite, KeyPage, Keys, Storage, StorageItem};
 
