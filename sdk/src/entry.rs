@@ -82,6 +82,12 @@ macro_rules! plugin {
             }
 
             $crate::export_layout!();
+
+            impl $crate::macro_support::Described for $plugin {
+                extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
+                    PLUGIN.as_ptr()
+                }
+            }
         };
     };
     (@inside $plugin:ty, $manifest:expr, $name:ident) => {
@@ -94,6 +100,12 @@ macro_rules! plugin {
             static PLUGIN: $crate::macro_support::Exported =
                 $crate::macro_support::describe::<$plugin>(RECORD.bytes(), IDENTITY);
             PLUGIN.as_ptr()
+        }
+
+        impl $crate::macro_support::Described for $plugin {
+            extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
+                $name()
+            }
         }
     };
 }
@@ -125,6 +137,13 @@ macro_rules! export_layout {
 #[macro_export]
 macro_rules! export_layout {
     () => {};
+}
+
+/// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for
+/// implementing by hand.
+pub trait Described {
+    /// What the entry function does.
+    extern "C" fn entry() -> *const PintlePlugin;
 }
 
 /// What the entry function returns a pointer to.

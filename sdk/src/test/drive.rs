@@ -1,0 +1,368 @@
+//! From the test host into the plugin: its handlers, its calls and its jobs, each as a real host does it, on the thread that
+//! asks. The steps of its life are in `life`, and go through here too.
+
+use std::{ffi::c_void, panic, ptr, sync::Arc};
+
+use pintle_abi::*;
+
+use super::{
+    Emitted,
+    inside::{Beat, Entry, Inside, Kind, Lane, Loaded, Reply, Tenant, What},
+    life::loaded,
+    table::{PATIENCE_MS, reply_sink},
+    topic,
+};
+use crate::{Error, Level, Result, Status};
+
+/// How one subscription took an event.
+pub(super) struct Delivered {
+    pub(super) subscriber: String,
+    pub(super) subscription: String,
+    pub(super) reply: Result<Vec<u8>>,
+}
+
+/// What is asked of the plugin while this lives goes one by one; at its end everything is delivered that came of it, and a
+/// panic of the test's own stubs goes on.
+pub(super) struct Turn<'a> {
+    inside: &'a Arc<Inside>,
+    _lane: Lane<'a>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn take(inside: &'a Arc<Inside>) -> Result<Self> {
+        Ok(Self { inside, _lane: inside.lane()? })
+    }
+
+    pub(super) fn end(self) {
+        loop {
+            let Some(event) = self.inside.state().inbox.pop_front() else { break };
+            deliver(self.inside, &event);
+        }
+        let panic = self.inside.state().panic.take();
+        if let Some(payload) = panic {
+            drop(self);
+            panic::resume_unwind(payload);
+        }
+    }
+}
+
+pub(super) fn pointer(state: usize) -> *mut c_void {
+    ptr::with_exposed_provenance_mut(state)
+}
+
+/// Runs one function of the plugin under a context, and then gives back what it ended.
+pub(super) fn run(inside: &Inside, ctx: PintleCtx, function: impl FnOnce() -> PintleStatus) -> Result<()> {
+    if let Some(entry) = inside.state().contexts.get_mut(&ctx) {
+        (entry.running, entry.error) = (true, None);
+    }
+    let status = function();
+    let mut text = None;
+    if let Some(entry) = inside.state().contexts.get_mut(&ctx) {
+        entry.running = false;
+        text = entry.error.take();
+    }
+    give_back(inside);
+    match (Status::from_code(status), text) {
+        (None, _) => Ok(()),
+        (Some(status), Some(text)) => Err(Error::new(status, text)),
+        (Some(status), None) => Err(Error::bare(status)),
+    }
+}
+
+/// Runs one function of the plugin that may answer something.
+pub(super) fn replying(
+    inside: &Inside,
+    ctx: PintleCtx,
+    limit: usize,
+    function: impl FnOnce(PintleSink) -> PintleStatus,
+) -> Result<Vec<u8>> {
+    let handle = {
+        let mut state = inside.state();
+        let handle = inside.fresh(&mut state);
+        state.replies.insert(handle, Reply { bytes: Vec::new(), limit });
+        handle
+    };
+    let outcome = run(inside, ctx, || function(reply_sink(handle)));
+    let reply = inside.state().replies.remove(&handle);
+    outcome.map(|()| reply.map(|reply| reply.bytes).unwrap_or_default())
+}
+
+/// Runs one function of the plugin under a context of its own, on behalf of a tenant.
+fn under_call(
+    inside: &Inside,
+    loaded: &Loaded,
+    tenant: &Tenant,
+    depth: u32,
+    deadline_ms: Option<i64>,
+    function: impl FnOnce(PintleCtx, PintleSink) -> PintleStatus,
+) -> Result<Vec<u8>> {
+    let ctx = inside.open(Entry {
+        kind: Kind::Call,
+        generation: loaded.generation,
+        tenant: tenant.clone(),
+        depth,
+        deadline_ms,
+        running: false,
+        error: None,
+    });
+    let outcome = replying(inside, ctx, super::input::MEBIBYTE, |reply| function(ctx, reply));
+    inside.close(ctx);
+    outcome
+}
+
+/// Calls `release` of everything that has ended, which may end more.
+pub(super) fn give_back(inside: &Inside) {
+    loop {
+        let Some((user, release)) = inside.state().releases.pop() else { return };
+        if let Some(release) = release.0 {
+            // SAFETY: as the contract says: once for each registration, after its last call, with its `user`.
+            unsafe { release(pointer(user)) };
+        }
+    }
+}
+
+pub(super) fn emit(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Vec<u8>>> {
+    loaded(inside)?;
+    let turn = Turn::take(inside)?;
+    let delivered = deliver(inside, event);
+    turn.end();
+    delivered
+        .into_iter()
+        .map(|one| {
+            one.reply.map_err(|error| {
+                error.context(format_args!("{} ({}) with {}", one.subscriber, one.subscription, event.topic))
+            })
+        })
+        .collect()
+}
+
+/// From inside of the plugin: its own subscriptions could only run after it.
+pub(super) fn emit_sync(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Delivered>> {
+    let turn = if subscriptions(inside, event).is_empty() { None } else { Some(Turn::take(inside)?) };
+    inside.state().emitted.push(event.clone());
+    let delivered = deliver(inside, event);
+    if let Some(turn) = turn {
+        turn.end();
+    }
+    Ok(delivered)
+}
+
+/// The plugin's own that match, in the order in which they were made.
+fn subscriptions(inside: &Inside, event: &Emitted) -> Vec<u64> {
+    let state = inside.state();
+    let enabled = state.loaded.filter(|loaded| loaded.enabled).map(|loaded| loaded.generation);
+    let matching = state.registrations.iter().filter(|(_, one)| {
+        let What::Subscription { pattern, .. } = &one.what else { return false };
+        Some(one.generation) == enabled
+            && (one.tenant.is_none() || one.tenant.as_deref() == event.tenant.as_deref())
+            && topic::matches(pattern, &event.topic)
+    });
+    matching.map(|(handle, _)| *handle).collect()
+}
+
+fn deliver(inside: &Inside, event: &Emitted) -> Vec<Delivered> {
+    let mut all = Vec::new();
+    for handle in subscriptions(inside, event) {
+        // An earlier handler may have ended it.
+        let (registration, loaded, plugin) = {
+            let state = inside.state();
+            let registration = state.registrations.get(&handle).cloned();
+            let (Some(registration), Some(loaded)) = (registration, state.loaded) else { continue };
+            (registration, loaded, state.manifest.id.clone())
+        };
+        let What::Subscription { handler: PintleEventHandler(Some(handler)), .. } = registration.what else {
+            continue;
+        };
+        let tenant: Tenant = event.tenant.as_deref().map(Arc::from);
+        let optional = |text: &Option<String>| text.as_deref().map_or(PintleStr::EMPTY, PintleStr::new);
+        let raw = PintleEvent {
+            size: size_of::<PintleEvent>() as u32,
+            depth: event.depth,
+            topic: PintleStr::new(&event.topic),
+            id: PintleStr::new(&event.id),
+            source: PintleStr::new(&event.source),
+            subject: optional(&event.subject),
+            content_type: PintleStr::new(&event.content_type),
+            key: optional(&event.key),
+            tenant: optional(&event.tenant),
+            data: PintleBytes::new(&event.data),
+            time_ms: event.time_ms,
+        };
+        let reply = under_call(inside, &loaded, &tenant, event.depth + 1, None, |ctx, reply| {
+            // SAFETY: as the contract says: the `user` of this registration, and an event that is lent for the call.
+            unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
+        });
+        if let Err(error) = &reply {
+            report(inside, "a handler failed", &registration.name, event.tenant.clone(), error);
+        }
+        all.push(Delivered { subscriber: plugin, subscription: registration.name, reply });
+    }
+    let listeners = inside.state().listeners.clone();
+    for (subscriber, pattern, listener) in listeners {
+        if topic::matches(&pattern, &event.topic) {
+            let reply = inside.play(|| listener(event));
+            all.push(Delivered { subscriber, subscription: pattern, reply });
+        }
+    }
+    all
+}
+
+/// The host's own record of a handler or a job that failed.
+fn report(inside: &Inside, what: &str, name: &str, tenant: Option<String>, error: &Error) {
+    let fields = vec![
+        ("name".to_owned(), name.into()),
+        ("status".to_owned(), format!("{:?}", error.status()).into()),
+        ("error".to_owned(), error.message().into()),
+    ];
+    let record = super::LogRecord { level: Level::Error, message: what.to_owned(), fields, tenant };
+    inside.state().logs.push(record);
+}
+
+pub(super) fn call(
+    inside: &Arc<Inside>,
+    tenant: &Tenant,
+    service: &str,
+    method: &str,
+    request: &[u8],
+) -> Result<Vec<u8>> {
+    let loaded = loaded(inside)?;
+    let turn = Turn::take(inside)?;
+    let outcome = call_now(inside, &loaded, tenant, service, method, request);
+    turn.end();
+    outcome
+}
+
+fn call_now(
+    inside: &Inside,
+    loaded: &Loaded,
+    tenant: &Tenant,
+    service: &str,
+    method: &str,
+    request: &[u8],
+) -> Result<Vec<u8>> {
+    let (manifest, now) = {
+        let state = inside.state();
+        (Arc::clone(&state.manifest), state.now_ms)
+    };
+    let provided = manifest.provides.get(service).ok_or_else(|| {
+        let text = format!(
+            "plugin \"{}\" does not provide `{service}`: its manifest's `provides` has it not",
+            manifest.id
+        );
+        Error::new(Status::NotFound, text)
+    })?;
+    if !provided.methods.iter().any(|known| known == method) {
+        let text = format!("the manifest's `provides` lists no method `{method}` of `{service}`");
+        return Err(Error::new(Status::Unsupported, text));
+    }
+    if !loaded.enabled {
+        return Err(Error::new(Status::Unavailable, format!("plugin \"{}\" is not enabled", manifest.id)));
+    }
+    let answer = loaded.plugin.call.ok_or_else(|| {
+        Error::new(Status::Unsupported, format!("plugin \"{}\" answers no calls", manifest.id))
+    })?;
+    let raw = PintleRequest {
+        size: size_of::<PintleRequest>() as u32,
+        major: provided.major,
+        service: PintleStr::new(service),
+        method: PintleStr::new(method),
+        caller: PintleStr::new("application"),
+        data: PintleBytes::new(request),
+    };
+    under_call(inside, loaded, tenant, 0, Some(now + PATIENCE_MS), |ctx, reply| {
+        // SAFETY: as in `enable_now`; the request is lent for the call.
+        unsafe { answer(pointer(loaded.state), ctx, &raw const raw, reply) }
+    })
+}
+
+pub(super) fn run_job(inside: &Arc<Inside>, tenant: &Tenant, name: &str) -> Result<Vec<u8>> {
+    let loaded = loaded(inside)?;
+    if !loaded.enabled {
+        return Err(Error::new(Status::Unavailable, "the plugin is not enabled"));
+    }
+    let turn = Turn::take(inside)?;
+    let found = {
+        let state = inside.state();
+        let mut all = state.registrations.iter();
+        all.find_map(|(handle, one)| {
+            let here = one.generation == loaded.generation && one.name == name && one.tenant == *tenant;
+            (here && matches!(one.what, What::Job { .. })).then_some((*handle, state.now_ms))
+        })
+    };
+    let outcome = match found {
+        Some((handle, now)) => run_now(inside, handle, now),
+        None => Err(Error::new(Status::NotFound, format!("the plugin has no job {name:?} in this scope"))),
+    };
+    turn.end();
+    outcome
+}
+
+fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
+    let (registration, loaded) = {
+        let state = inside.state();
+        (state.registrations.get(&handle).cloned(), state.loaded)
+    };
+    let gone = || Error::new(Status::NotFound, "the job is gone");
+    let (registration, loaded) = (registration.ok_or_else(gone)?, loaded.ok_or_else(gone)?);
+    let What::Job { handler: PintleJobHandler(Some(handler)), beat } = registration.what else {
+        return Err(gone());
+    };
+    let raw = PintleRun {
+        size: size_of::<PintleRun>() as u32,
+        attempt: 1,
+        job: PintleStr::new(&registration.name),
+        due_ms,
+    };
+    let outcome = under_call(inside, &loaded, &registration.tenant, 0, None, |ctx, reply| {
+        // SAFETY: as the contract says: the `user` of this registration, and a run that is lent for the call.
+        unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
+    });
+    if let Err(error) = &outcome {
+        let tenant = registration.tenant.as_deref().map(str::to_owned);
+        report(inside, "a job failed", &registration.name, tenant, error);
+    }
+    if matches!(beat, Beat::Once(_)) {
+        inside.state().end_registration(handle);
+        give_back(inside);
+    }
+    outcome
+}
+
+/// Moves the clock, and runs each job when it is due on the way.
+pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
+    let turn = Turn::take(inside)?;
+    loop {
+        let due = {
+            let mut state = inside.state();
+            let enabled = state.loaded.filter(|loaded| loaded.enabled).map(|loaded| loaded.generation);
+            let jobs = state.registrations.iter_mut().filter_map(|(handle, one)| match &mut one.what {
+                What::Job { beat, .. } if Some(one.generation) == enabled => match beat {
+                    Beat::Every(_, next) | Beat::Once(next) => Some((*next, *handle)),
+                    Beat::Cron => None,
+                },
+                _ => None,
+            });
+            let due = jobs.filter(|(at, _)| *at <= to_ms).min();
+            if let Some((at, handle)) = due {
+                state.now_ms = state.now_ms.max(at);
+                if let Some(What::Job { beat: Beat::Every(every, next), .. }) =
+                    state.registrations.get_mut(&handle).map(|one| &mut one.what)
+                {
+                    *next += *every;
+                }
+            } else {
+                state.now_ms = state.now_ms.max(to_ms);
+            }
+            due
+        };
+        let Some((at, handle)) = due else { break };
+        // What fails is in the log, and keeps its schedule.
+        let _ = run_now(inside, handle, at);
+        loop {
+            let Some(event) = inside.state().inbox.pop_front() else { break };
+            deliver(inside, &event);
+        }
+    }
+    turn.end();
+    Ok(())
+}
