@@ -386,7 +386,7 @@ fn no_info() -> PintleCacheInfo {
 }
 
 /// The integer that has just these digits: `007`, `+7` and `-0` are none.
-fn canonical(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn canonical(bytes: &[u8]) -> Option<i64> {
     let integer: i64 = str::from_utf8(bytes).ok()?.parse().ok()?;
     (integer.to_string().as_bytes() == bytes).then_some(integer)
 }

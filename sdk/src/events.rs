@@ -517,6 +517,12 @@ impl<'a> EmitOptions<'a> {
         self
     }
 
+    /// Id, subject, content type and key; empty where they are not given.
+    #[cfg(feature = "test")]
+    pub(crate) fn texts(&self) -> [&'a str; 4] {
+        [self.id, self.subject, self.content_type, self.key]
+    }
+
     fn raw(&self) -> PintleEmitOptions {
         PintleEmitOptions {
             size: size_of::<PintleEmitOptions>() as u32,

@@ -77,6 +77,8 @@ mod registration;
 mod scheduler;
 mod storage;
 mod table;
+#[cfg(feature = "test")]
+pub mod test;
 mod wire;
 
 pub use cache::{Cache, CacheItem, CacheValue, ExpireIf, Expiry, Fetched, Lifetime};
@@ -98,7 +100,7 @@ pub use serde_json;
 #[doc(hidden)]
 pub mod macro_support {
     pub use crate::{
-        entry::{Exported, describe},
+        entry::{Described, Exported, describe},
         manifest::{Identity, Record, identity},
     };
     pub use pintle_abi::PintlePlugin;

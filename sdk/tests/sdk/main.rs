@@ -4,5 +4,7 @@ mod c_plugins;
 mod counting;
 mod driver;
 mod fake;
+mod hosted;
+mod kept;
 mod life;
 mod services;
