@@ -67,9 +67,10 @@ typedef struct {
   follower file;
   int64_t every_ms;     /* of the job that runs */
   position left;           /* where the file was left, or that there was none */
+  uint8_t begun;           /* `left` was read from storage */
   uint8_t has_left;        /* `left` counts: it is not the first time */
   uint8_t unstored;        /* `left` is not in storage yet */
-  uint8_t changed;         /* the config is another one since the last look */
+  uint8_t told_config;     /* it has been said that the config cannot be used, */
   uint8_t told_missing;    /* it has been said that there is no file, */
   uint8_t told_unstored;   /* that the position cannot be stored, */
   uint8_t told_unreadable; /* that the file cannot be read */
@@ -229,7 +230,8 @@ static pintle_status on_look(void *user, pintle_ctx ctx, const pintle_run *run, 
 /* Begins to follow what the settings name, from where it was left the last time. */
 static pintle_status begin(pintle_ctx ctx, tail *self) {
   pintle_status status = read_position(ctx, self);
-  if (status != PINTLE_OK) return status;
+  self->begun = status == PINTLE_OK;
+  if (!self->begun) return status; /* the next look tries again */
   self->told_missing = self->told_unreadable = 0;
   open_file(ctx, self);
   store_position(ctx, self);
@@ -240,20 +242,26 @@ static pintle_status begin(pintle_ctx ctx, tail *self) {
   return PINTLE_OK;
 }
 
-/* The config has changed: leaves the old file as on a stop, and begins with the new settings. */
-static pintle_status begin_anew(pintle_ctx ctx, tail *self) {
+static int same_settings(const settings *a, const settings *b) {
+  return pintle_str_eq(pintle_buf_str(&a->path), pintle_buf_str(&b->path)) && a->every_ms == b->every_ms &&
+         a->max_lines == b->max_lines && a->max_line == b->max_line && a->from_start == b->from_start;
+}
+
+/* Looks whether the config has changed: `configure` comes before the table shows the new values, so that what it notes
+ * could be read too early. Another file is begun with as after a start, and the old one left as on a stop. */
+static pintle_status follow_config(pintle_ctx ctx, tail *self) {
   settings fresh = {0};
   pintle_status status = read_settings(ctx, &fresh);
-  if (status != PINTLE_OK) {
+  if (status != PINTLE_OK || same_settings(&fresh, &self->settings)) {
+    uint8_t told = self->told_config;
+    self->told_config = status != PINTLE_OK;
     settings_free(&fresh);
-    return status;
+    return told ? PINTLE_OK : status; /* a failure once, and the old settings meanwhile */
   }
   leave(ctx, self);
   settings_free(&self->settings);
   self->settings = fresh;
-  status = begin(ctx, self);
-  if (status == PINTLE_OK) self->changed = 0;
-  return status;
+  return begin(ctx, self);
 }
 
 static pintle_status on_look(void *user, pintle_ctx ctx, const pintle_run *run, pintle_sink reply) {
@@ -261,7 +269,8 @@ static pintle_status on_look(void *user, pintle_ctx ctx, const pintle_run *run, 
   const char *news;
   pintle_status status = PINTLE_OK;
   (void)run, (void)reply;
-  if (self->changed) status = begin_anew(ctx, self);
+  if (self->begun) status = follow_config(ctx, self);
+  if (!self->begun) status = begin(ctx, self);
   if (status == PINTLE_OK && self->file.fd < 0) open_file(ctx, self);
   if (status != PINTLE_OK || self->file.fd < 0) return status;
   news = follower_look(&self->file, (const char *)self->settings.path.ptr);
@@ -290,8 +299,16 @@ static pintle_status on_load(pintle_ctx ctx, const pintle_host *given, void **st
 
 static pintle_status on_enable(void *state, pintle_ctx ctx) {
   tail *self = state;
+  settings fresh = {0}; /* the config may have changed since `load` */
+  pintle_status status = read_settings(ctx, &fresh);
+  if (status != PINTLE_OK) {
+    settings_free(&fresh);
+    return status;
+  }
+  settings_free(&self->settings);
+  self->settings = fresh;
   self->every_ms = 0; /* `disable` dropped the job */
-  return self->changed ? begin_anew(ctx, self) : begin(ctx, self);
+  return begin(ctx, self);
 }
 
 static pintle_status on_disable(void *state, pintle_ctx ctx) {
@@ -308,14 +325,6 @@ static void on_unload(void *state, pintle_ctx ctx) {
   free(self);
 }
 
-/* The config table shows the new values only afterwards, so the next look reads them. */
-static pintle_status on_configure(void *state, pintle_ctx ctx, pintle_bytes config) {
-  tail *self = state;
-  (void)ctx, (void)config;
-  self->changed = 1;
-  return PINTLE_OK;
-}
-
 static const pintle_plugin plugin = {
   .size = sizeof plugin,
   .abi_minor = PINTLE_ABI_MINOR,
@@ -326,7 +335,6 @@ static const pintle_plugin plugin = {
   .enable = on_enable,
   .disable = on_disable,
   .unload = on_unload,
-  .configure = on_configure,
 };
 
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void) { return &plugin; }

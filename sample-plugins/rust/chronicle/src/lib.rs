@@ -47,6 +47,8 @@ pub struct Chronicle {
 #[derive(Debug)]
 struct Desk {
     keep_minutes: AtomicI64,
+    /// What time it is by the host's clock, as events and runs of the job tell it.
+    now: AtomicI64,
     /// Those of whom something is in memory; the system scope is the empty name.
     tenants: Mutex<BTreeMap<String, Tenant>>,
 }
@@ -56,6 +58,8 @@ struct Tenant {
     /// A context of this tenant, for writing when none of its events is at hand.
     held: Held,
     book: Book,
+    /// It has been said that there is no room for a metric.
+    told_full: bool,
     /// The hour in which what is too old was looked for last.
     swept: Option<i64>,
 }
@@ -68,7 +72,11 @@ struct Settings {
 impl Plugin for Chronicle {
     fn load(cx: &Context) -> Result<Self> {
         let Settings { keep_minutes } = cx.config().get("")?;
-        let desk = Arc::new(Desk { keep_minutes: AtomicI64::new(keep_minutes), tenants: Mutex::default() });
+        let desk = Arc::new(Desk {
+            keep_minutes: AtomicI64::new(keep_minutes),
+            now: AtomicI64::new(millis(SystemTime::now())),
+            tenants: Mutex::default(),
+        });
         for pattern in ["plugin.sysmon.>", "plugin.threshold.alarm", "plugin.tail.line"] {
             let desk = Arc::clone(&desk);
             // A gap in a chronicle cannot be seen afterwards: who emits faster than this reads may wait.
@@ -76,7 +84,10 @@ impl Plugin for Chronicle {
             cx.events().subscribe_with(pattern, &options, move |cx, event| desk.note(cx, event))?;
         }
         let own = Arc::clone(&desk);
-        cx.scheduler().cron("write", "* * * * *", move |_, _| own.write(minute::of(now())))?;
+        cx.scheduler().cron("write", "* * * * *", move |_, run| {
+            own.now.store(millis(run.due()), Ordering::Relaxed);
+            own.write(minute::of(millis(run.due())))
+        })?;
         Ok(Self { desk })
     }
 
@@ -114,15 +125,17 @@ impl Desk {
         let name = event.tenant().unwrap_or_default();
         let mut tenants = self.tenants();
         if !tenants.contains_key(name) {
-            let tenant = Tenant { held: cx.hold()?, book: Book::default(), swept: None };
+            let tenant = Tenant { held: cx.hold()?, book: Book::default(), told_full: false, swept: None };
             tenants.insert(name.to_owned(), tenant);
         }
         let Some(tenant) = tenants.get_mut(name) else { return Ok(()) };
+        self.now.store(millis(event.time()), Ordering::Relaxed);
         let minute = minute::of(millis(event.time()));
         for (metric, value) in readings {
-            if !tenant.book.note(&metric, minute, value) {
+            if !tenant.book.note(&metric, minute, value) && !tenant.told_full {
+                tenant.told_full = true;
                 cx.log().warn(
-                    "this metric is not kept: there are too many, or its name is too long",
+                    "this metric, and maybe others, is not kept: there are too many, or its name is too long",
                     &[("metric", metric.as_str().into())],
                 );
             }
@@ -133,7 +146,7 @@ impl Desk {
     /// Writes the minutes that have ended before `end`, and removes what is too old. What cannot be written stays for
     /// the next time.
     fn write(&self, end: i64) -> Result<()> {
-        let (oldest, hour) = (self.oldest_kept(), minute::hour_of(now()));
+        let (oldest, hour) = (self.oldest_kept(), minute::hour_of(self.now.load(Ordering::Relaxed)));
         let mut outcome = Ok(());
         let mut tenants = self.tenants();
         for Tenant { held, book, swept } in tenants.values_mut() {
@@ -156,16 +169,12 @@ impl Desk {
     }
 
     fn oldest_kept(&self) -> i64 {
-        minute::of(now()) - self.keep_minutes.load(Ordering::Relaxed) * MINUTE
+        minute::of(self.now.load(Ordering::Relaxed)) - self.keep_minutes.load(Ordering::Relaxed) * MINUTE
     }
 
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<String, Tenant>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn now() -> i64 {
-    millis(SystemTime::now())
 }
 
 fn millis(time: SystemTime) -> i64 {
