@@ -149,7 +149,7 @@ impl Desk {
         let (oldest, hour) = (self.oldest_kept(), minute::hour_of(self.now.load(Ordering::Relaxed)));
         let mut outcome = Ok(());
         let mut tenants = self.tenants();
-        for Tenant { held, book, swept } in tenants.values_mut() {
+        for Tenant { held, book, swept, .. } in tenants.values_mut() {
             for (metric, minutes) in book.take_ended(end) {
                 if let Err(error) = shelf::add(held, &metric, &minutes) {
                     book.put_back(&metric, minutes);
