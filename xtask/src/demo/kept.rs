@@ -40,7 +40,8 @@ impl Kept {
         if let Some(error) = host.start().failed.first() {
             return Err(error.to_string());
         }
-        let kept = SCOPES.into_iter().map(|tenant| Ok((tenant, Scope::ask(&host, tenant)?))).collect();
+        let kept: Result<_, String> =
+            SCOPES.into_iter().map(|tenant| Ok((tenant, Scope::ask(&host, tenant)?))).collect();
         host.stop();
         kept.map(Self)
     }
