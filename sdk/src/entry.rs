@@ -81,6 +81,8 @@ macro_rules! plugin {
                 PLUGIN.as_ptr()
             }
 
+            $crate::export_layout!();
+
             impl $crate::macro_support::Described for $plugin {
                 extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
                     PLUGIN.as_ptr()
@@ -106,6 +108,35 @@ macro_rules! plugin {
             }
         }
     };
+}
+
+/// Exports what hosts with the feature `layout-check` compare: who describes the contract, as plain data, and then the
+/// description. Whether it does is decided here, where the SDK's features are known: a `cfg` in the text of a macro would
+/// ask for those of the plugin's crate.
+#[cfg(feature = "layout-check")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {
+        #[unsafe(no_mangle)]
+        #[used]
+        #[allow(non_upper_case_globals)]
+        static pintle_layout_marker_v1: $crate::macro_support::layout::Marker =
+            $crate::macro_support::layout::Marker::OWN;
+
+        #[unsafe(no_mangle)]
+        extern "C" fn pintle_layout_v1() -> &'static $crate::macro_support::layout::Layout {
+            $crate::macro_support::layout::contract()
+        }
+    };
+}
+
+/// Without the feature `layout-check` nothing is exported.
+#[cfg(not(feature = "layout-check"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {};
 }
 
 /// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for

@@ -572,3 +572,21 @@ fn a_host_that_two_threads_use_lets_the_plugin_do_one_thing_at_a_time() {
     });
     assert_eq!(said(&host).len(), 200);
 }
+
+#[test]
+fn a_plugin_in_c_runs_in_it_by_its_entry() -> Result<()> {
+    type Entry = extern "C" fn() -> *const pintle_abi::PintlePlugin;
+    let library = crate::c_plugins::open("tests/plugins/hello.c", "-DX");
+    // SAFETY: the contract's type of the entry function.
+    let entry = unsafe { library.get::<Entry>(b"pintle_plugin_entry_v1\0") }.expect("it has an entry");
+    let host = Host::new();
+    host.load_entry(*entry)?;
+    host.enable()?;
+    host.tenant("acme").emit("greet.anna", b"{}")?;
+    let emitted = host.emitted();
+    assert_eq!(emitted[0].topic.split('.').next_back(), Some("greeted"));
+    assert_eq!((emitted.len(), emitted[0].tenant.as_deref()), (1, Some("acme")));
+    let logs = host.logs();
+    assert_eq!((logs[0].message.as_str(), logs[0].field("topic")), ("greeting", Some(&json!("greet.anna"))));
+    host.unload()
+}
