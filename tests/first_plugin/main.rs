@@ -1,0 +1,50 @@
+//! `docs/first-plugin-*.md`, done by somebody who does just what they say: each file is written, each command is run, and
+//! what they print is what the page shows. `page` reads, `newcomer` does, `shown` compares.
+
+#![cfg(unix)]
+
+mod newcomer;
+mod page;
+mod shown;
+
+use std::{fs, io::Write, time::Instant};
+
+use newcomer::{Done, Newcomer};
+use page::{Placed, Step};
+use pintle_test_support::{has_cxx, repository};
+
+#[test]
+fn the_page_of_c_ends_in_a_working_plugin() {
+    follow("docs/first-plugin-c.md");
+}
+
+/// Does what the page says, from top to bottom.
+fn follow(path: &str) {
+    let text = fs::read_to_string(repository().join(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"));
+    let steps = page::read(&text).unwrap_or_else(|wrong| panic!("{path}: {wrong}"));
+    let began = Instant::now();
+    let mut newcomer = Newcomer::new();
+    let mut last: Option<Done> = None;
+    let (mut files, mut commands) = (0, 0);
+    for Placed { line, step } in steps {
+        match step {
+            Step::Write { name, text } => {
+                newcomer.write(&name, &text);
+                files += 1;
+            }
+            Step::Run(block) => {
+                commands += page::commands(&block);
+                let done = newcomer.run(&block);
+                let Done { status, stdout, stderr } = &done;
+                assert!(status.success(), "{path}:{line}: {status}\n{block}\n{stdout}{stderr}");
+                last = Some(done);
+            }
+            Step::See(expected) => {
+                let Done { stdout, stderr, .. } = last.as_ref().expect("output follows commands");
+                let same = shown::is_shown(&expected, stdout, stderr);
+                assert!(same, "{path}:{line} shows\n{expected}\nand there was on stdout\n{stdout}\nand on stderr\n{stderr}");
+            }
+        }
+    }
+    println!("{path}: {files} files, {commands} commands, {:.1} s", began.elapsed().as_secs_f64());
+}
