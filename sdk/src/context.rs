@@ -9,7 +9,7 @@ use pintle_abi::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Config, Error, Events, Log, Result, Scheduler, Status,
+    Cache, Config, Error, Events, Log, Result, Scheduler, Status, Storage,
     table::{Host, function, member},
     wire,
 };
@@ -42,6 +42,20 @@ impl Context {
         Config::new(self)
     }
 
+    /// A namespace of the cache: volatile items.
+    #[must_use]
+    #[inline]
+    pub fn cache<'a>(&'a self, namespace: &'a str) -> Cache<'a> {
+        Cache::new(self, namespace)
+    }
+
+    /// Durable items.
+    #[must_use]
+    #[inline]
+    pub fn storage(&self) -> Storage<'_> {
+        Storage::new(self)
+    }
+
     /// Publish and subscribe.
     #[must_use]
     pub fn events(&self) -> Events<'_> {
@@ -71,16 +85,7 @@ impl Context {
         request: &[u8],
         timeout: Option<Duration>,
     ) -> Result<Vec<u8>> {
-        let timeout_ms = match timeout {
-            None => 0,
-            Some(Duration::ZERO) => {
-                return Err(Error::new(
-                    Status::OutOfRange,
-                    "argument `timeout`: must be longer than nothing",
-                ));
-            }
-            Some(timeout) => milliseconds(timeout),
-        };
+        let timeout_ms = patience(timeout)?;
         let call = function!(self.host, call)?;
         let mut reply = Vec::new();
         // SAFETY: everything is borrowed for the call, as it asks; the sink's buffer outlives it.
@@ -112,7 +117,9 @@ impl Context {
         request: &impl Serialize,
         timeout: Option<Duration>,
     ) -> Result<T> {
-        let reply = self.call(service, major, method, &serde_json::to_vec(request)?, timeout)?;
+        let request = serde_json::to_vec(request)
+            .map_err(|error| Error::from(error).context(format_args!("the request of {service}.{method}")))?;
+        let reply = self.call(service, major, method, &request, timeout)?;
         serde_json::from_slice(&reply)
             .map_err(|error| Error::from(error).context(format_args!("the reply of {service}.{method}")))
     }
@@ -182,6 +189,7 @@ impl Context {
         Ok(info)
     }
 
+    #[inline]
     pub(crate) fn raw(&self) -> PintleCtx {
         self.ctx
     }
@@ -190,23 +198,30 @@ impl Context {
         self.own
     }
 
+    #[inline]
     pub(crate) fn host(&self) -> Host {
         self.host
     }
 
-    /// Turns a status of a call with this context into a result. The host's sentence is fetched at once, because it
-    /// remembers only this thread's last failure.
+    /// Turns a status of a call with this context into a result.
+    #[inline]
     pub(crate) fn check(&self, status: PintleStatus) -> Result<()> {
-        let Some(status) = Status::from_code(status) else { return Ok(()) };
+        if status == PINTLE_OK { Ok(()) } else { Err(self.failure(status)) }
+    }
+
+    /// The host's sentence is fetched at once, because it remembers only this thread's last failure.
+    #[cold]
+    fn failure(&self, status: PintleStatus) -> Error {
+        let status = Status::from_code(status).unwrap_or(Status::Internal);
         let mut text = Vec::new();
         if let Some(last_error) = member!(self.host.as_ptr(), PintleHost, last_error) {
             // SAFETY: the sink's buffer outlives the call.
             let found = unsafe { last_error(self.ctx, wire::sink_into(&mut text)) };
             if found == PINTLE_OK && !text.is_empty() {
-                return Err(Error::new(status, String::from_utf8_lossy(&text).into_owned()));
+                return Error::new(status, String::from_utf8_lossy(&text).into_owned());
             }
         }
-        Err(Error::bare(status))
+        Error::bare(status)
     }
 }
 
@@ -249,6 +264,17 @@ pub struct Scope {
     pub tenant: Option<String>,
     /// Does it end with the function that it was lent to?
     pub ends_with_call: bool,
+}
+
+/// How long to wait, as the contract says it: there 0 is the default, which is not what somebody means who has no time.
+pub(crate) fn patience(timeout: Option<Duration>) -> Result<i64> {
+    match timeout {
+        None => Ok(0),
+        Some(Duration::ZERO) => {
+            Err(Error::new(Status::OutOfRange, "argument `timeout`: must be longer than nothing"))
+        }
+        Some(timeout) => Ok(milliseconds(timeout)),
+    }
 }
 
 /// Whole milliseconds, rounded up so that nothing is ever early.

@@ -80,6 +80,12 @@ macro_rules! plugin {
             extern "C" fn pintle_plugin_entry_v1() -> *const $crate::macro_support::PintlePlugin {
                 PLUGIN.as_ptr()
             }
+
+            impl $crate::macro_support::Described for $plugin {
+                extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
+                    PLUGIN.as_ptr()
+                }
+            }
         };
     };
     (@inside $plugin:ty, $manifest:expr, $name:ident) => {
@@ -93,7 +99,20 @@ macro_rules! plugin {
                 $crate::macro_support::describe::<$plugin>(RECORD.bytes(), IDENTITY);
             PLUGIN.as_ptr()
         }
+
+        impl $crate::macro_support::Described for $plugin {
+            extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
+                $name()
+            }
+        }
     };
+}
+
+/// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for
+/// implementing by hand.
+pub trait Described {
+    /// What the entry function does.
+    extern "C" fn entry() -> *const PintlePlugin;
 }
 
 /// What the entry function returns a pointer to.

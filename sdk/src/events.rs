@@ -8,13 +8,21 @@ use std::{
 };
 
 use pintle_abi::{
-    PINTLE_INVALID_ARGUMENT, PINTLE_QUEUE_DROP_NEW, PINTLE_QUEUE_DROP_OLDEST, PINTLE_QUEUE_WAIT, PintleBytes,
-    PintleCtx, PintleEmitOptions, PintleEvent, PintleEventHandler, PintleEvents, PintleRegistration,
+    PINTLE_HANDLED, PINTLE_HANDLER_FAILED, PINTLE_HANDLER_PANIC, PINTLE_HANDLER_SKIPPED,
+    PINTLE_HANDLER_TIMEOUT, PINTLE_INVALID_ARGUMENT, PINTLE_OK, PINTLE_QUEUE_DROP_NEW,
+    PINTLE_QUEUE_DROP_OLDEST, PINTLE_QUEUE_WAIT, PintleBytes, PintleCtx, PintleEmitOptions, PintleEvent,
+    PintleEventHandler, PintleEvents, PintleHandlerResult, PintleRegistration, PintleResultHandler,
     PintleSink, PintleStatus, PintleStr, PintleSubscribeOptions,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Error, Result, context::milliseconds, registration::Registered, table::function, wire};
+use crate::{
+    Context, Error, Result, Status,
+    context::{milliseconds, patience},
+    registration::Registered,
+    table::function,
+    wire,
+};
 
 /// Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`; in patterns `*` stands for one token and
 /// a last `>` for one or more.
@@ -44,7 +52,7 @@ impl<'a> Events<'a> {
     /// # Errors
     /// As `emit`; [`InvalidArgument`](crate::Status::InvalidArgument) if it cannot be written as JSON.
     pub fn emit_json(&self, topic: &str, data: &impl Serialize) -> Result<()> {
-        self.emit(topic, &serde_json::to_vec(data)?)
+        self.emit(topic, &json(topic, data)?)
     }
 
     /// [`emit`](Events::emit) with more to say.
@@ -58,6 +66,85 @@ impl<'a> Events<'a> {
         let status =
             unsafe { emit(self.cx.raw(), PintleStr::new(topic), PintleBytes::new(data), &raw const options) };
         self.cx.check(status)
+    }
+
+    /// Publishes an event and waits for its handlers, all together 5 seconds if `timeout` is `None`, and never longer than
+    /// this function's own caller waits ([`Context::remaining`]). Gives one result for each, in the order of the
+    /// subscriptions; none if nobody listens. That a handler fails is its result and no error of this call.
+    ///
+    /// ```
+    /// # use pintle_plugin::{Context, Result};
+    /// fn may_leave(cx: &Context, ship: &str) -> Result<bool> {
+    ///     let answers = cx.events().emit_sync_json("leaving", &ship, None)?;
+    ///     for answer in &answers {
+    ///         if !answer.json::<bool>()? {
+    ///             cx.log().info("held back", &[("by", answer.subscriber.as_str().into())]);
+    ///             return Ok(false);
+    ///         }
+    ///     }
+    ///     Ok(true)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`emit`](Events::emit); [`Reentrant`](crate::Status::Reentrant) also where a handler could only run after this
+    /// call (it is on this plugin's own lane, or on one that waits for it): then none was called.
+    /// [`Busy`](crate::Status::Busy) (too many calls wait), [`OutOfRange`](crate::Status::OutOfRange) (no time, or more than
+    /// an hour), [`Cancelled`](crate::Status::Cancelled) (this function's caller has given up),
+    /// [`Stopping`](crate::Status::Stopping).
+    pub fn emit_sync(
+        &self,
+        topic: &str,
+        data: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<Vec<HandlerResult>> {
+        self.emit_sync_with(topic, data, timeout, &EmitOptions::default())
+    }
+
+    /// [`emit_sync`](Events::emit_sync) of a value, as JSON.
+    ///
+    /// # Errors
+    /// As `emit_sync`; [`InvalidArgument`](crate::Status::InvalidArgument) if it cannot be written as JSON.
+    pub fn emit_sync_json(
+        &self,
+        topic: &str,
+        data: &impl Serialize,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<HandlerResult>> {
+        self.emit_sync(topic, &json(topic, data)?, timeout)
+    }
+
+    /// [`emit_sync`](Events::emit_sync) with more to say; [`EmitOptions::wait`] must not be among it.
+    ///
+    /// # Errors
+    /// As `emit_sync`.
+    pub fn emit_sync_with(
+        &self,
+        topic: &str,
+        data: &[u8],
+        timeout: Option<Duration>,
+        options: &EmitOptions<'_>,
+    ) -> Result<Vec<HandlerResult>> {
+        let timeout_ms = patience(timeout)?;
+        let emit_sync = function!(self.cx.host(), events: PintleEvents, emit_sync)?;
+        let options = options.raw();
+        let mut results: Vec<HandlerResult> = Vec::new();
+        // SAFETY: topic, data and options are borrowed for the call; `results` outlives it and is touched by `on_result`
+        // alone meanwhile; the number of results, which the vector knows, may be null.
+        let status = unsafe {
+            emit_sync(
+                self.cx.raw(),
+                PintleStr::new(topic),
+                PintleBytes::new(data),
+                &raw const options,
+                timeout_ms,
+                PintleResultHandler(Some(on_result)),
+                (&raw mut results).cast(),
+                std::ptr::null_mut(),
+            )
+        };
+        self.cx.check(status)?;
+        Ok(results)
     }
 
     /// Calls `handler` with each event whose topic matches `pattern`. Under a tenant it sees that tenant's events; in the
@@ -126,6 +213,101 @@ where
             handler(cx, &Event { raw, reply, cx, lent: PhantomData })
         })
     }
+}
+
+fn json(topic: &str, data: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(data).map_err(|error| Error::from(error).context(format_args!("the data of {topic}")))
+}
+
+unsafe extern "C" fn on_result(user: *mut c_void, result: *const PintleHandlerResult) -> PintleStatus {
+    // SAFETY: `emit_sync_with` lends its vector, and the host a result, for this call.
+    let (results, result) =
+        unsafe { (user.cast::<Vec<HandlerResult>>().as_mut(), HandlerResult::read(result)) };
+    let (Some(results), Some(result)) = (results, result) else { return PINTLE_INVALID_ARGUMENT };
+    results.push(result);
+    PINTLE_OK
+}
+
+/// What became of an event at one subscription. From [`Events::emit_sync`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandlerResult {
+    /// Whose subscription it is: a plugin's id, or `application`.
+    pub subscriber: String,
+    /// The subscription's name.
+    pub subscription: String,
+    /// In one word.
+    pub outcome: HandlerOutcome,
+    /// What the handler wrote to its reply; or why there is none: what the handler answered, or why it was not called.
+    pub reply: Result<Vec<u8>>,
+}
+
+impl HandlerResult {
+    /// The reply, read as JSON.
+    ///
+    /// # Errors
+    /// As [`reply`](HandlerResult::reply) has it; [`InvalidArgument`](crate::Status::InvalidArgument) if it is not JSON or
+    /// not a `T`. Both name the subscriber.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        match &self.reply {
+            Ok(reply) => serde_json::from_slice(reply).map_err(Error::from),
+            Err(error) => Err(Error::new(error.status(), error.message().to_owned())),
+        }
+        .map_err(|error| {
+            error.context(format_args!("the reply of {} ({})", self.subscriber, self.subscription))
+        })
+    }
+
+    /// None for null, and for one that is smaller than results have been since ABI 1.0.
+    ///
+    /// # Safety
+    /// `result` is null or a result of the host that is lent for this call.
+    unsafe fn read(result: *const PintleHandlerResult) -> Option<Self> {
+        const SMALLEST: usize = 80;
+        // SAFETY: a result begins with its size, and is read only where it is large enough; what it points to is lent too.
+        unsafe {
+            let raw = crate::table::reaches(result.cast(), SMALLEST).then(|| result.read())?;
+            let outcome = match raw.outcome {
+                PINTLE_HANDLED => HandlerOutcome::Handled,
+                PINTLE_HANDLER_FAILED => HandlerOutcome::Failed,
+                PINTLE_HANDLER_TIMEOUT => HandlerOutcome::TimedOut,
+                PINTLE_HANDLER_PANIC => HandlerOutcome::Panicked,
+                PINTLE_HANDLER_SKIPPED => HandlerOutcome::Skipped,
+                other => HandlerOutcome::Unknown(other),
+            };
+            let reply = match (outcome, Status::from_code(raw.status)) {
+                (HandlerOutcome::Handled, _) => Ok(wire::bytes(raw.reply).to_vec()),
+                (_, status) => Err(match (status.unwrap_or(Status::Internal), wire::text(raw.error)) {
+                    (status, "") => Error::bare(status),
+                    (status, text) => Error::new(status, text.to_owned()),
+                }),
+            };
+            Some(Self {
+                subscriber: wire::text(raw.subscriber).to_owned(),
+                subscription: wire::text(raw.subscription).to_owned(),
+                outcome,
+                reply,
+            })
+        }
+    }
+}
+
+/// How a handler took an event that its publisher waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandlerOutcome {
+    /// It answered OK.
+    Handled,
+    /// It answered an error.
+    Failed,
+    /// It had not answered by the deadline, and may still do what it does.
+    TimedOut,
+    /// It panicked or threw, which was caught.
+    Panicked,
+    /// It was not called: its plugin is not enabled, is stuck, or has too much to do.
+    Skipped,
+    /// An outcome that is newer than this SDK, under its number.
+    Unknown(u32),
 }
 
 /// A subscription's handle. It is only a name: dropping it ends nothing. The subscription ends with
@@ -241,12 +423,22 @@ impl<'a> Event<'a> {
         self.raw.depth
     }
 
-    /// Adds to the reply, at most 1 MiB, for publishers that wait for it.
+    /// Adds to the reply, at most 1 MiB, for publishers that wait for it ([`Events::emit_sync`]).
     ///
     /// # Errors
     /// [`TooLarge`](crate::Status::TooLarge).
     pub fn reply(&self, bytes: &[u8]) -> Result<()> {
         self.cx.check(wire::write(self.reply, bytes))
+    }
+
+    /// [`reply`](Event::reply) with a value, as JSON.
+    ///
+    /// # Errors
+    /// As `reply`; [`InvalidArgument`](crate::Status::InvalidArgument) if it cannot be written as JSON.
+    pub fn reply_json(&self, value: &impl Serialize) -> Result<()> {
+        let reply = serde_json::to_vec(value)
+            .map_err(|error| Error::from(error).context(format_args!("the reply to {}", self.topic())))?;
+        self.reply(&reply)
     }
 
     /// None for null, and for one that is smaller than events have been since ABI 1.0.
@@ -323,6 +515,12 @@ impl<'a> EmitOptions<'a> {
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
+    }
+
+    /// Id, subject, content type and key; empty where they are not given.
+    #[cfg(feature = "test")]
+    pub(crate) fn texts(&self) -> [&'a str; 4] {
+        [self.id, self.subject, self.content_type, self.key]
     }
 
     fn raw(&self) -> PintleEmitOptions {

@@ -64,6 +64,7 @@
 //! [`Plugin`] is the life of a plugin. [`Context`] is everything it can ask for: [`Log`], [`Config`], [`Events`],
 //! [`Scheduler`] and [`Context::call`]. [`Error`] is how both sides fail.
 
+mod cache;
 mod config;
 mod context;
 mod entry;
@@ -74,16 +75,23 @@ mod manifest;
 mod plugin;
 mod registration;
 mod scheduler;
+mod storage;
 mod table;
+#[cfg(feature = "test")]
+pub mod test;
 mod wire;
 
+pub use cache::{Cache, CacheItem, CacheValue, ExpireIf, Expiry, Fetched, Lifetime};
 pub use config::Config;
 pub use context::{Context, Held, Scope};
 pub use error::{Error, Optional, Result, Status};
-pub use events::{EmitOptions, Event, Events, QueuePolicy, SubscribeOptions, Subscription};
+pub use events::{
+    EmitOptions, Event, Events, HandlerOutcome, HandlerResult, QueuePolicy, SubscribeOptions, Subscription,
+};
 pub use log::{Field, Level, Log, Logger};
 pub use plugin::{Plugin, Request};
 pub use scheduler::{Job, JobOptions, Overlap, Run, Scheduler};
+pub use storage::{CheckedWrite, KeyPage, Keys, Storage, StorageItem};
 
 /// The JSON library whose [`Value`](serde_json::Value) stands in [`Plugin::configure`].
 pub use serde_json;
@@ -92,7 +100,7 @@ pub use serde_json;
 #[doc(hidden)]
 pub mod macro_support {
     pub use crate::{
-        entry::{Exported, describe},
+        entry::{Described, Exported, describe},
         manifest::{Identity, Record, identity},
     };
     pub use pintle_abi::PintlePlugin;

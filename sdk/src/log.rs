@@ -39,6 +39,12 @@ impl Level {
             Self::Fatal => PINTLE_LOG_FATAL,
         }
     }
+
+    #[cfg(feature = "test")]
+    pub(crate) fn from_code(code: u32) -> Option<Self> {
+        let all = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal];
+        all.into_iter().find(|level| level.code() == code)
+    }
 }
 
 /// The typed value of a field. `.into()` makes one of text, numbers and booleans.

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use pintle_abi::PintleRequest;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{Context, Error, Result, Status, wire};
@@ -145,6 +145,57 @@ impl<'a> Request<'a> {
         serde_json::from_slice(self.data()).map_err(|error| {
             Error::from(error).context(format_args!("the request of {}.{}", self.service(), self.method()))
         })
+    }
+
+    /// Answers with JSON for JSON: reads the request as an `In`, gives it to `run`, and writes what that returns. An empty
+    /// request is read as `null`, so that a method that needs nothing takes `()`.
+    ///
+    /// ```
+    /// # use pintle_plugin::{Context, Plugin, Request, Result};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Deserialize)]
+    /// struct Find {
+    ///     city: String,
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct Place {
+    ///     latitude: f64,
+    ///     longitude: f64,
+    /// }
+    /// # struct Geo;
+    /// # impl Geo {
+    /// #     fn find(&self, find: &Find) -> Result<Place> { let _ = &find.city; Ok(Place { latitude: 48.2, longitude: 16.4 }) }
+    /// #     fn count(&self) -> u64 { 1 }
+    /// # }
+    ///
+    /// impl Plugin for Geo {
+    ///     # fn load(_: &Context) -> Result<Self> { Ok(Geo) }
+    ///     fn call(&self, _: &Context, request: &Request<'_>) -> Result<Vec<u8>> {
+    ///         match request.method() {
+    ///             "find" => request.answer(|find: Find| self.find(&find)),
+    ///             "count" => request.answer(|(): ()| Ok(self.count())),
+    ///             _ => Err(request.unsupported()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument) if the request is not JSON or not an `In`, or what `run` returns cannot
+    /// be written; otherwise those of `run`.
+    pub fn answer<In, Out>(&self, run: impl FnOnce(In) -> Result<Out>) -> Result<Vec<u8>>
+    where
+        In: DeserializeOwned,
+        Out: Serialize,
+    {
+        let (service, method) = (self.service(), self.method());
+        let data = if self.data().is_empty() { b"null" } else { self.data() };
+        let input = serde_json::from_slice(data)
+            .map_err(|error| Error::from(error).context(format_args!("the request of {service}.{method}")))?;
+        let output = run(input)?;
+        serde_json::to_vec(&output)
+            .map_err(|error| Error::from(error).context(format_args!("the reply of {service}.{method}")))
     }
 
     /// The error for a method that the plugin does not have: the last arm of the `match`.

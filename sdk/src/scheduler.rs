@@ -11,9 +11,11 @@ use pintle_abi::{
     PINTLE_INVALID_ARGUMENT, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP, PintleCtx, PintleJobHandler,
     PintleJobOptions, PintleRegistration, PintleRun, PintleScheduler, PintleSink, PintleStatus, PintleStr,
 };
+use serde::Serialize;
 
 use crate::{
-    Context, Result, context::milliseconds, events::at, registration::Registered, table::function, wire,
+    Context, Error, Result, context::milliseconds, events::at, registration::Registered, table::function,
+    wire,
 };
 
 /// Jobs by time. Each has a name, 1 to 128 bytes, unique in its scope; scheduling a name again replaces the job. A job
@@ -185,6 +187,17 @@ impl<'a> Run<'a> {
     /// [`TooLarge`](crate::Status::TooLarge).
     pub fn reply(&self, bytes: &[u8]) -> Result<()> {
         self.cx.check(wire::write(self.reply, bytes))
+    }
+
+    /// [`reply`](Run::reply) with a value, as JSON.
+    ///
+    /// # Errors
+    /// As `reply`; [`InvalidArgument`](crate::Status::InvalidArgument) if it cannot be written as JSON.
+    pub fn reply_json(&self, value: &impl Serialize) -> Result<()> {
+        let reply = serde_json::to_vec(value).map_err(|error| {
+            Error::from(error).context(format_args!("the result of job `{}`", self.job()))
+        })?;
+        self.reply(&reply)
     }
 
     /// None for null, and for one that is smaller than runs have been since ABI 1.0.

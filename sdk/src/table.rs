@@ -32,6 +32,7 @@ impl Host {
         unsafe { (&raw const (*self.0.as_ptr()).size).read() }
     }
 
+    #[inline]
     pub(crate) fn as_ptr(self) -> *const PintleHost {
         self.0.as_ptr()
     }
@@ -49,6 +50,7 @@ impl Host {
 ///
 /// # Safety
 /// `table` is null or leads to a table that begins with its size.
+#[inline]
 pub(crate) unsafe fn reaches(table: *const u32, end: usize) -> bool {
     // SAFETY: not null, so it leads to a table, whose first member is its size: the caller's promise.
     !table.is_null() && unsafe { table.read() } as usize >= end
@@ -74,16 +76,14 @@ macro_rules! function {
             .ok_or_else(|| $crate::table::missing(stringify!($member)))
     };
     ($host:expr, $service:ident: $type:ident, $member:ident) => {{
+        const {
+            let end =
+                ::std::mem::offset_of!(::pintle_abi::PintleHost, $service) + ::std::mem::size_of::<usize>();
+            assert!(end <= $crate::table::SMALLEST_HOST as usize, "a later member needs a check of its own");
+        }
         let host: *const ::pintle_abi::PintleHost = $host.as_ptr();
-        let end = ::std::mem::offset_of!(::pintle_abi::PintleHost, $service) + ::std::mem::size_of::<usize>();
-        // SAFETY: as in `member!`; what is read is the pointer to the service's table.
-        let table: *const $type = unsafe {
-            if $crate::table::reaches(host.cast(), end) {
-                (&raw const (*host).$service).read()
-            } else {
-                ::std::ptr::null()
-            }
-        };
+        // SAFETY: `load` refuses hosts that are smaller than that, before there is a context.
+        let table: *const $type = unsafe { (&raw const (*host).$service).read() };
         $crate::table::member!(table, $type, $member)
             .ok_or_else(|| $crate::table::missing(concat!(stringify!($service), ".", stringify!($member))))
     }};
@@ -92,6 +92,7 @@ macro_rules! function {
 pub(crate) use {function, member};
 
 /// The error of a function that this host does not have.
+#[cold]
 pub(crate) fn missing(function: &'static str) -> crate::Error {
     crate::Error::new(
         crate::Status::Unsupported,

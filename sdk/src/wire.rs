@@ -35,6 +35,7 @@ pub(crate) fn some(text: &str) -> Option<&str> {
 }
 
 /// A sink that appends to `buffer`, for one call.
+#[inline]
 pub(crate) fn sink_into(buffer: &mut Vec<u8>) -> PintleSink {
     PintleSink { data: (&raw mut *buffer).cast(), write: Some(append) }
 }

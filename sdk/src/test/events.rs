@@ -1,0 +1,275 @@
+//! The table of events. What the plugin emits is kept for the test, and waits for the plugin's own subscriptions until
+//! its running function has returned, as on a lane.
+
+use std::ffi::c_void;
+
+use pintle_abi::*;
+
+use super::{
+    Emitted,
+    drive::{self, Delivered},
+    input,
+    inside::{Call, Registration, What, enter, in_sink},
+    topic,
+};
+use crate::{Error, Result, Status};
+
+/// So many events may lead to one.
+const DEEPEST: u32 = 64;
+
+pub(super) static TABLE: PintleEvents = PintleEvents {
+    size: size_of::<PintleEvents>() as u32,
+    reserved: 0,
+    emit: Some(emit),
+    subscribe: Some(subscribe),
+    unsubscribe: Some(unsubscribe),
+    emit_sync: Some(emit_sync),
+};
+
+/// What both kinds of emitting check and make.
+///
+/// # Safety
+/// Everything is readable for this call.
+unsafe fn draft(
+    call: &Call,
+    rest: PintleStr,
+    data: PintleBytes,
+    options: *const PintleEmitOptions,
+    sync: bool,
+) -> Result<Emitted> {
+    // SAFETY: the caller's promise, here and below.
+    let (rest, data, options) = unsafe {
+        (input::text("topic", rest)?, input::bytes("data", data, input::MEBIBYTE)?, input::options(options)?)
+    };
+    topic::check(rest)?;
+    call.must_grant(|manifest| manifest.must_grant_publish(rest))?;
+    call.must_act()?;
+    let id = if call.manifest.id.is_empty() { "test" } else { &call.manifest.id };
+    let topic = format!("plugin.{id}.{rest}");
+    topic::check(&topic)?;
+    if call.entry.depth > DEEPEST {
+        let text = format!("{DEEPEST} events led to this one: the plugins' events go in a circle");
+        return Err(Error::new(Status::Reentrant, text));
+    }
+    let mut state = call.state();
+    let mut event = Emitted {
+        topic,
+        data: data.to_vec(),
+        tenant: call.entry.tenant.as_deref().map(str::to_owned),
+        id: format!("id-{}", call.inside.fresh(&mut state) & 0xffff_ffff),
+        source: format!("/plugins/{id}"),
+        subject: None,
+        content_type: "application/json".to_owned(),
+        key: None,
+        depth: call.entry.depth,
+        time_ms: state.now_ms,
+        sync,
+    };
+    drop(state);
+    let Some(options) = options else { return Ok(event) };
+    if options.flags != 0 {
+        return Err(Error::new(
+            Status::Unsupported,
+            format!("argument `options.flags`: {:#x}", options.flags),
+        ));
+    }
+    let longest = if sync { 0 } else { 60_000 };
+    if !(0..=longest).contains(&options.wait_ms) {
+        let text = format!("{}, 0 to {longest} are taken", options.wait_ms);
+        return Err(input::wrong("options.wait_ms", text));
+    }
+    // SAFETY: as above.
+    unsafe {
+        let optional = |argument, text: PintleStr, most| {
+            if text.len == 0 {
+                Ok(None)
+            } else {
+                input::key(argument, text, most).map(|text| Some(text.to_owned()))
+            }
+        };
+        event.id = optional("options.id", options.id, 256)?.unwrap_or(event.id);
+        event.subject = optional("options.subject", options.subject, 512)?;
+        event.content_type =
+            optional("options.content_type", options.content_type, 128)?.unwrap_or(event.content_type);
+        event.key = optional("options.key", options.key, 512)?;
+    }
+    Ok(event)
+}
+
+unsafe extern "C" fn emit(
+    ctx: PintleCtx,
+    topic: PintleStr,
+    data: PintleBytes,
+    options: *const PintleEmitOptions,
+) -> PintleStatus {
+    // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
+    enter(ctx, "events.emit", |call| unsafe {
+        let event = draft(call, topic, data, options, false)?;
+        let mut state = call.state();
+        state.emitted.push(event.clone());
+        state.inbox.push_back(event);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn emit_sync(
+    ctx: PintleCtx,
+    topic: PintleStr,
+    data: PintleBytes,
+    options: *const PintleEmitOptions,
+    timeout_ms: i64,
+    each: PintleResultHandler,
+    user: *mut c_void,
+    handlers: *mut u32,
+) -> PintleStatus {
+    // SAFETY: as in `emit`.
+    enter(ctx, "events.emit_sync", |call| unsafe {
+        if !(0..=3_600_000).contains(&timeout_ms) {
+            let text =
+                format!("argument `timeout_ms`: {timeout_ms}, 1 to 3,600,000 are taken, or 0 for 5,000");
+            return Err(Error::new(Status::OutOfRange, text));
+        }
+        let event = draft(call, topic, data, options, true)?;
+        call.must_not_stop()?;
+        let results = drive::emit_sync(&call.inside, &event)?;
+        if let Some(handlers) = handlers.as_mut() {
+            *handlers = results.len() as u32;
+        }
+        let Some(each) = each.0 else { return Ok(()) };
+        for result in &results {
+            let result = as_raw(result);
+            if in_sink(|| each(user, &raw const result)) != PINTLE_OK {
+                return Err(Error::new(Status::Cancelled, "`each` refused"));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A stub says by its error's status how it took the event, so that a test can play every outcome.
+fn as_raw(delivered: &Delivered) -> PintleHandlerResult {
+    let (outcome, status, reply, error) = match &delivered.reply {
+        Ok(reply) => (PINTLE_HANDLED, PINTLE_OK, PintleBytes::new(reply), PintleStr::EMPTY),
+        Err(error) => {
+            let outcome = match error.status() {
+                Status::Timeout => PINTLE_HANDLER_TIMEOUT,
+                Status::Panic => PINTLE_HANDLER_PANIC,
+                Status::Unavailable | Status::Busy => PINTLE_HANDLER_SKIPPED,
+                _ => PINTLE_HANDLER_FAILED,
+            };
+            (outcome, error.status().code(), PintleBytes::EMPTY, PintleStr::new(error.message()))
+        }
+    };
+    PintleHandlerResult {
+        size: size_of::<PintleHandlerResult>() as u32,
+        outcome,
+        status,
+        reserved: 0,
+        subscriber: PintleStr::new(&delivered.subscriber),
+        subscription: PintleStr::new(&delivered.subscription),
+        reply,
+        error,
+    }
+}
+
+unsafe extern "C" fn subscribe(
+    ctx: PintleCtx,
+    pattern: PintleStr,
+    handler: PintleEventHandler,
+    user: *mut c_void,
+    release: PintleRelease,
+    options: *const PintleSubscribeOptions,
+    subscription: *mut PintleRegistration,
+) -> PintleStatus {
+    // SAFETY: as in `emit`.
+    enter(ctx, "events.subscribe", |call| unsafe {
+        let pattern = input::text("pattern", pattern)?;
+        topic::check_pattern(pattern)?;
+        if handler.0.is_none() {
+            return Err(input::wrong("handler", "null"));
+        }
+        let mut name = pattern.to_owned();
+        if let Some(options) = input::options(options)? {
+            if options.flags != 0 || options.policy > PINTLE_QUEUE_WAIT {
+                let text = "argument `options`: a flag or policy that this host does not know";
+                return Err(Error::new(Status::Unsupported, text));
+            }
+            if options.capacity > 65_536 {
+                return Err(input::wrong("options.capacity", format!("{}, 1 to 65,536", options.capacity)));
+            }
+            if options.name.len > 0 {
+                name = input::key("options.name", options.name, 128)?.to_owned();
+            }
+        }
+        call.must_grant(|manifest| manifest.must_grant_subscribe(pattern))?;
+        let taken = {
+            let state = call.state();
+            state.registrations.values().any(|one| {
+                matches!(one.what, What::Subscription { .. })
+                    && (one.generation, &one.name, &one.tenant)
+                        == (call.entry.generation, &name, &call.entry.tenant)
+            })
+        };
+        if taken {
+            let text = format!("the plugin has a subscription {name:?} already: give this one another name");
+            return Err(Error::new(Status::Conflict, text));
+        }
+        let what = What::Subscription { pattern: pattern.to_owned(), handler };
+        let handle = register(call, name, what, user, release)?;
+        if let Some(subscription) = subscription.as_mut() {
+            *subscription = handle;
+        }
+        Ok(())
+    })
+}
+
+/// Takes a handler of the plugin.
+pub(super) fn register(
+    call: &Call,
+    name: String,
+    what: What,
+    user: *mut c_void,
+    release: PintleRelease,
+) -> Result<PintleRegistration> {
+    if call.of_test() {
+        return Err(Error::new(Status::Unsupported, "a handler belongs to a plugin: start one"));
+    }
+    call.must_not_stop()?;
+    let mut state = call.state();
+    state.must_have_room(call.entry.generation)?;
+    let handle = call.inside.fresh(&mut state);
+    let since_enable = call.is_since_enable(&state);
+    state.registrations.insert(
+        handle,
+        Registration {
+            generation: call.entry.generation,
+            tenant: call.entry.tenant.clone(),
+            name,
+            what,
+            user: user.expose_provenance(),
+            release,
+            since_enable,
+        },
+    );
+    Ok(handle)
+}
+
+/// Ends a registration of the caller's plugin that is of the right kind.
+pub(super) fn end(call: &Call, handle: PintleRegistration, right: impl Fn(&What) -> bool) -> Result<()> {
+    let mut state = call.state();
+    let own = state
+        .registrations
+        .get(&handle)
+        .is_some_and(|one| one.generation == call.entry.generation && right(&one.what));
+    if !own {
+        return Err(Error::new(Status::StaleHandle, "the handle is over, or never was one"));
+    }
+    state.end_registration(handle);
+    Ok(())
+}
+
+unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {
+    enter(ctx, "events.unsubscribe", |call| {
+        end(call, subscription, |what| matches!(what, What::Subscription { .. }))
+    })
+}
