@@ -1,23 +1,65 @@
-//! The plugins written in C: the samples, those of `tests/plugins`, and those that a test makes up.
+//! The plugins written in C and C++: the samples, those of `tests/plugins`, and those that a test makes up.
 //!
 //! A library lies in a folder named after everything that went into it (sources, headers, flags, compiler). What
-//! is there is therefore never stale, and what is in use is never overwritten.
+//! is there is therefore never stale, and what is in use is never overwritten. A C compiler must be there; where no C++
+//! compiler is, that is said, and its plugins are left out.
 
 use std::{
     collections::BTreeMap,
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use crate::{place, tool};
 
-/// How every C plugin is compiled, beside the flags of its own.
-const FLAGS: [&str; 9] =
-    ["-shared", "-fPIC", "-O2", "-g", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+/// How plugins of one language are compiled.
+struct Language {
+    name: &'static str,
+    /// Which environment variable names the compiler, and what it is called where that is not set.
+    compiler: (&'static str, &'static str),
+    /// Beside the flags of the plugin's own.
+    flags: &'static [&'static str],
+    /// For g++ alone.
+    flags_of_gcc: &'static [&'static str],
+    /// Of its sources; also the name of its folders.
+    extension: &'static str,
+}
 
-/// What a C plugin is made of.
+const C: Language = Language {
+    name: "C",
+    compiler: ("CC", "cc"),
+    flags: &["-shared", "-fPIC", "-O2", "-g", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"],
+    flags_of_gcc: &[],
+    extension: "c",
+};
+
+/// With GNU's unique symbols a library would never leave memory; clang has none, and no such flag.
+const CXX: Language = Language {
+    name: "C++",
+    compiler: ("CXX", "c++"),
+    flags: &[
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "-g",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wconversion",
+        "-Wshadow",
+        "-Werror",
+        "-fvisibility=hidden",
+    ],
+    flags_of_gcc: &["-fno-gnu-unique"],
+    extension: "cpp",
+};
+
+/// What a plugin in C or C++ is made of.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// The text of its one file.
@@ -65,10 +107,22 @@ impl From<PathBuf> for Source {
 /// If it does not compile: with the compiler's own words.
 #[must_use]
 pub fn compile_c(name: &str, source: impl Into<Source>, flags: &[&str]) -> PathBuf {
-    let source = source.into();
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
-    let inputs = fingerprint(&compiler, &source, flags);
-    let folder = place::folder(&format!("c/{inputs:016x}"));
+    compile(&C, name, &source.into(), flags)
+}
+
+/// Compiles a C++ plugin, with `$CXX` or `c++`, as [`compile_c`] does one in C. Ask [`has_cxx`] before.
+///
+/// # Panics
+/// If it does not compile: with the compiler's own words.
+#[must_use]
+pub fn compile_cxx(name: &str, source: impl Into<Source>, flags: &[&str]) -> PathBuf {
+    compile(&CXX, name, &source.into(), flags)
+}
+
+fn compile(language: &Language, name: &str, source: &Source, flags: &[&str]) -> PathBuf {
+    let compiler = compiler_of(language);
+    let inputs = fingerprint(language, &compiler, source, flags);
+    let folder = place::folder(&format!("{}/{inputs:016x}", language.extension));
     let library = folder.join(format!("{name}{}", env::consts::DLL_SUFFIX));
     if library.is_file() {
         return library;
@@ -76,56 +130,101 @@ pub fn compile_c(name: &str, source: impl Into<Source>, flags: &[&str]) -> PathB
     // The compiler works in a folder of its own: two tests may want the same plugin at the same time.
     let workshop = tempfile::tempdir_in(place::samples_dir()).expect("the samples' folder can be written");
     let made = workshop.path().join("plugin");
-    let mut words = compiler.split_whitespace();
-    let mut cc = Command::new(words.next().unwrap_or("cc"));
-    cc.args(words).args(FLAGS).arg("-I").arg(place::repository().join("include")).arg("-o").arg(&made);
-    match &source {
+    let mut cc = called(&compiler);
+    cc.args(language.flags);
+    if !language.flags_of_gcc.is_empty() && !is_clang(&compiler) {
+        cc.args(language.flags_of_gcc);
+    }
+    cc.arg("-I").arg(place::repository().join("include")).arg("-o").arg(&made);
+    match source {
         Source::Text(text) => {
             // Beside the library, because debuggers and valgrind look for it.
-            let file = place::publish(text.as_bytes(), &folder.join(format!("{name}.c")));
+            let file = place::publish(text.as_bytes(), &folder.join(format!("{name}.{}", language.extension)));
             cc.arg(file);
         }
         Source::Files(files) => {
             cc.args(files);
         }
     }
-    tool::run(cc.args(flags), &format!("compile the C plugin {name}"));
+    tool::run(cc.args(flags), &format!("compile the {} plugin {name}", language.name));
     let bytes = fs::read(&made).expect("the compiler wrote it");
     place::publish(&bytes, &library)
 }
 
-/// Is there a C++ compiler (`$CXX` or `c++`)?
+/// Is there a C++ compiler (`$CXX` or `c++`)? Where there is none, the first who asks says so on stderr, for then
+/// something is left out.
 #[must_use]
 pub fn has_cxx() -> bool {
-    let compiler = env::var("CXX").unwrap_or_else(|_| "c++".into());
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| {
+        let compiler = compiler_of(&CXX);
+        let there = version(&compiler).is_some();
+        if !there {
+            let left_out =
+                format!("SKIPPED: the C++ compiler `{compiler}` does not start; what is in C++ is left out\n");
+            // Not eprint: the test runner would swallow it.
+            let _ = std::io::stderr().write_all(left_out.as_bytes());
+        }
+        there
+    })
+}
+
+fn compiler_of(language: &Language) -> String {
+    let (variable, otherwise) = language.compiler;
+    env::var(variable).unwrap_or_else(|_| otherwise.into())
+}
+
+/// `$CC` may be `ccache gcc`.
+fn called(compiler: &str) -> Command {
     let mut words = compiler.split_whitespace();
-    let mut cxx = Command::new(words.next().unwrap_or("c++"));
-    cxx.args(words).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    cxx.status().is_ok_and(|status| status.success())
+    let mut command = Command::new(words.next().unwrap_or("cc"));
+    command.args(words);
+    command
+}
+
+/// What a compiler says of itself; none if it does not start.
+fn version(compiler: &str) -> Option<String> {
+    let said = called(compiler).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+fn is_clang(compiler: &str) -> bool {
+    version(compiler).is_some_and(|version| version.contains("clang"))
 }
 
 /// Compiles every folder of `sample-plugins/c` and every file of `tests/plugins`; by the name of folder or file.
 pub(crate) fn build_all() -> BTreeMap<String, PathBuf> {
+    build_those_of(&C)
+}
+
+/// Compiles every folder of `sample-plugins/cpp` and every C++ file of `tests/plugins`, if there is a compiler.
+pub(crate) fn build_all_cxx() -> BTreeMap<String, PathBuf> {
+    if has_cxx() { build_those_of(&CXX) } else { BTreeMap::new() }
+}
+
+fn build_those_of(language: &Language) -> BTreeMap<String, PathBuf> {
     let root = place::repository();
     let mut sources = BTreeMap::new();
-    for folder in entries(&root.join("sample-plugins/c")).into_iter().filter(|entry| entry.is_dir()) {
-        let files = with_extension(&folder, "c");
+    let samples = root.join("sample-plugins").join(language.extension);
+    for folder in entries(&samples).into_iter().filter(|entry| entry.is_dir()) {
+        let files = with_extension(&folder, language.extension);
         if !files.is_empty() {
             sources.insert(stem(&folder), Source::Files(files));
         }
     }
-    for file in with_extension(&root.join("tests/plugins"), "c") {
+    for file in with_extension(&root.join("tests/plugins"), language.extension) {
         let name = stem(&file);
-        assert!(sources.insert(name.clone(), file.into()).is_none(), "two C plugins are called {name}");
+        let other = sources.insert(name.clone(), file.into());
+        assert!(other.is_none(), "two {} plugins are called {name}", language.name);
     }
-    sources.into_iter().map(|(name, source)| (name.clone(), compile_c(&name, source, &[]))).collect()
+    sources.into_iter().map(|(name, source)| (name.clone(), compile(language, &name, &source, &[]))).collect()
 }
 
-/// Changes with everything that a C plugin is made from.
-fn fingerprint(compiler: &str, source: &Source, flags: &[&str]) -> u64 {
+/// Changes with everything that a plugin is made from.
+fn fingerprint(language: &Language, compiler: &str, source: &Source, flags: &[&str]) -> u64 {
     let mut hash = DefaultHasher::new();
-    (compiler, FLAGS, flags).hash(&mut hash);
-    for header in with_extension(&place::repository().join("include/pintle"), "h") {
+    (compiler, language.flags, language.flags_of_gcc, flags).hash(&mut hash);
+    for header in headers(&place::repository().join("include/pintle")) {
         read(&header).hash(&mut hash);
     }
     match source {
@@ -133,13 +232,17 @@ fn fingerprint(compiler: &str, source: &Source, flags: &[&str]) -> u64 {
         Source::Files(files) => {
             for file in files {
                 (file, read(file)).hash(&mut hash);
-                for header in with_extension(file.parent().unwrap_or(Path::new("")), "h") {
+                for header in headers(file.parent().unwrap_or(Path::new(""))) {
                     read(&header).hash(&mut hash);
                 }
             }
         }
     }
     hash.finish()
+}
+
+fn headers(folder: &Path) -> Vec<PathBuf> {
+    ["h", "hpp"].iter().flat_map(|extension| with_extension(folder, extension)).collect()
 }
 
 fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -182,6 +285,20 @@ mod tests {
     #[should_panic(expected = "this is not C")]
     fn a_plugin_that_does_not_compile_fails_with_the_words_of_the_compiler() {
         let _ = compile_c("broken", "#error this is not C\n", &[]);
+    }
+
+    #[test]
+    fn a_plugin_in_cxx_is_compiled_and_never_stays_in_memory_by_unique_symbols() {
+        if !has_cxx() {
+            return; // It has been said.
+        }
+        let unique = "#include <pintle/plugin.hpp>\n#include <regex>\nPINTLE_VISIBLE bool one(const char *text);\n\
+            bool one(const char *text) { return std::regex_match(text, std::regex(\"a*\")); }\n";
+        let library = compile_cxx("unique", unique, &[]);
+        let symbols = Command::new("nm").arg("-D").arg(&library).output().expect("nm comes with the compiler");
+        let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+        assert!(symbols.contains("one"), "{symbols}");
+        assert!(!symbols.lines().any(|line| line.contains(" u ")), "{symbols}");
     }
 
     #[test]
