@@ -1,9 +1,15 @@
 //! The cache: volatile items, each under (plugin, tenant, namespace, key), for a while or until room is needed.
 //!
 //! [`Cache`] is the front that the tables call: it knows the limits and the default lifetime, the same for every back
-//! end. [`CacheBackend`] is what a back end does.
+//! end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
 
 use std::sync::Arc;
+
+pub(crate) use memory::MemoryCache;
 
 use super::keys::{Key, Namespace};
 use crate::{
@@ -29,6 +35,39 @@ pub(crate) enum Value<'a> {
     Integer(i64),
 }
 
+impl Value<'_> {
+    /// The integer that it is, or that its bytes are the digits of: exactly those that the integer reads as.
+    pub(crate) fn as_integer(self) -> Option<i64> {
+        let bytes = match self {
+            Value::Integer(integer) => return Some(integer),
+            Value::Bytes(bytes) => bytes,
+        };
+        let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+        let canonical = match digits {
+            [] => false,
+            [b'0', ..] => bytes == b"0",
+            digits => digits.iter().all(u8::is_ascii_digit),
+        };
+        if canonical { str::from_utf8(bytes).ok()?.parse().ok() } else { None }
+    }
+
+    /// The sum of it and `delta`.
+    ///
+    /// WRONG_TYPE: it is no integer. OUT_OF_RANGE: it overflows.
+    pub(crate) fn plus(self, delta: i64) -> Result<i64> {
+        let Some(integer) = self.as_integer() else {
+            let problem =
+                "the item is no integer: `incr` takes integers, and bytes that are exactly the digits of one";
+            return Err(Error::new(ErrorKind::WrongType, problem));
+        };
+        integer.checked_add(delta).ok_or_else(|| {
+            Error::lazy(ErrorKind::OutOfRange, move || {
+                format!("{integer} and {delta} make no 64-bit integer: the item stays as it is")
+            })
+        })
+    }
+}
+
 /// How long an item lives, seen from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -46,10 +85,25 @@ pub(crate) enum ExpireIf {
     Endless,
     /// The item expires already.
     Set,
-    /// It would expire later than now set; endless is later than all.
+    /// It lives longer after the change than before it. Endless is longer than all; to be removed is shorter.
     Later,
-    /// It would expire earlier than now set; endless is later than all.
+    /// It lives shorter after the change than before it.
     Earlier,
+}
+
+impl ExpireIf {
+    /// Whether it holds for an item that ends at `end` and would end at `new`, by whatever clock; none: never.
+    pub(crate) fn holds<T: Ord>(self, end: Option<T>, new: Option<T>) -> bool {
+        match (self, end, new) {
+            (Self::Always, ..) => true,
+            (Self::Endless, end, _) => end.is_none(),
+            (Self::Set, end, _) => end.is_some(),
+            (Self::Later, Some(end), new) => new.is_none_or(|new| new > end),
+            (Self::Later, None, _) => false,
+            (Self::Earlier, end, Some(new)) => end.is_none_or(|end| new < end),
+            (Self::Earlier, _, None) => false,
+        }
+    }
 }
 
 /// What [`CacheBackend::expire`] found.
@@ -67,7 +121,7 @@ pub(crate) enum Expired {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) plugin: Arc<str>,
-    /// Items, expired ones that were not reclaimed yet included.
+    /// Items that have not expired.
     pub(crate) items: u64,
     /// Their bytes, with what it takes to keep them.
     pub(crate) bytes: u64,
@@ -95,6 +149,9 @@ pub(crate) trait CacheBackend: Send + Sync {
 
     /// What each plugin has, in no order.
     fn usage(&self) -> Vec<Usage>;
+
+    /// Removes all that the plugin with this id has, of all tenants; tells how many items there were.
+    fn remove_plugin(&self, id: &str) -> Result<u64>;
 }
 
 /// The cache of one host.
@@ -153,11 +210,15 @@ impl Cache {
         self.backend.usage()
     }
 
+    /// Removes all that a plugin has; tells how many items there were.
+    pub(crate) fn remove_plugin(&self, id: &str) -> Result<u64> {
+        self.backend.remove_plugin(id)
+    }
+
     fn lifetime(&self, ttl_ms: Option<i64>) -> Result<Lifetime> {
         match ttl_ms {
             None => Ok(self.default_lifetime),
             Some(0) => Ok(Lifetime::Endless),
-            // What is added to it are milliseconds since 1970, or since the machine began to run.
             Some(ms @ 1..=LONGEST_TTL_MS) => Ok(Lifetime::Ms(ms)),
             Some(ms) => Err(Error::lazy(ErrorKind::OutOfRange, move || {
                 format!("`ttl_ms` is {ms}: 1 to {LONGEST_TTL_MS} milliseconds are taken, and 0 for no expiry")
@@ -166,4 +227,5 @@ impl Cache {
     }
 }
 
-const LONGEST_TTL_MS: i64 = i64::MAX / 2;
+/// 100 years: no clock that an end is reckoned by overflows, in nanoseconds neither.
+const LONGEST_TTL_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
