@@ -7,7 +7,11 @@ mod newcomer;
 mod page;
 mod shown;
 
-use std::{fs, io::Write, time::Instant};
+use std::{
+    fs,
+    io::{self, Write},
+    time::Instant,
+};
 
 use newcomer::{Done, Newcomer};
 use page::{Placed, Step};
@@ -16,6 +20,22 @@ use pintle_test_support::{has_cxx, repository};
 #[test]
 fn the_page_of_c_ends_in_a_working_plugin() {
     follow("docs/first-plugin-c.md");
+}
+
+#[test]
+fn the_page_of_cpp_ends_in_a_working_plugin() {
+    if has_cxx() {
+        follow("docs/first-plugin-cpp.md");
+    } else {
+        // Past the harness, which keeps what a test that passes prints to itself.
+        let said = writeln!(io::stderr(), "SKIPPED: docs/first-plugin-cpp.md, for there is no C++ compiler");
+        said.expect("stderr can be written");
+    }
+}
+
+#[test]
+fn the_page_of_rust_ends_in_a_working_plugin() {
+    follow("docs/first-plugin-rust.md");
 }
 
 /// Does what the page says, from top to bottom.
@@ -42,7 +62,10 @@ fn follow(path: &str) {
             Step::See(expected) => {
                 let Done { stdout, stderr, .. } = last.as_ref().expect("output follows commands");
                 let same = shown::is_shown(&expected, stdout, stderr);
-                assert!(same, "{path}:{line} shows\n{expected}\nand there was on stdout\n{stdout}\nand on stderr\n{stderr}");
+                assert!(
+                    same,
+                    "{path}:{line} shows\n{expected}\nand there was on stdout\n{stdout}\nand on stderr\n{stderr}"
+                );
             }
         }
     }

@@ -68,7 +68,8 @@ impl Newcomer {
         let reader = thread::spawn(move || everything(seen));
         let output = child.wait_with_output().expect("it can be waited for");
         let stderr = reader.join().expect("reading does not panic");
-        let folder = fs::read_to_string(self.place.path().join("folder")).expect("the shell says where it is");
+        let folder =
+            fs::read_to_string(self.place.path().join("folder")).expect("the shell says where it is");
         self.folder = PathBuf::from(folder.trim_end_matches('\n'));
         Done { status: output.status, stdout: text(&output.stdout), stderr: text(&stderr) }
     }
@@ -95,8 +96,9 @@ export -p > "$READER_NOTES/variables"; pwd > "$READER_NOTES/folder"' EXIT
 fn terminal() -> (OwnedFd, File) {
     let (mut seen, mut screen) = (-1, -1);
     // SAFETY: both numbers are written to, and null stands for no name, no modes and no size.
-    let made =
-        unsafe { libc::openpty(&raw mut seen, &raw mut screen, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
+    let made = unsafe {
+        libc::openpty(&raw mut seen, &raw mut screen, ptr::null_mut(), ptr::null_mut(), ptr::null_mut())
+    };
     assert_eq!(made, 0, "no terminal could be opened: {}", io::Error::last_os_error());
     // SAFETY: openpty has just opened both, and nobody else has them.
     unsafe { (OwnedFd::from_raw_fd(screen), File::from_raw_fd(seen)) }

@@ -1,22 +1,37 @@
 //! What a page shows against what was printed.
 
+use std::collections::HashSet;
+
 /// Is this what the page shows? In a line `…` stands for anything, and a line of nothing else for any lines. Stdout and
 /// stderr keep their own order; how they mix on a screen is left to chance, so any mixture will do.
 pub(crate) fn is_shown(shown: &str, stdout: &str, stderr: &str) -> bool {
     let [shown, stdout, stderr] = [shown, stdout, stderr].map(|text| text.lines().collect::<Vec<_>>());
-    mixes(&shown, &stdout, &stderr)
-}
-
-fn mixes(shown: &[&str], stdout: &[&str], stderr: &[&str]) -> bool {
-    let Some((first, rest)) = shown.split_first() else { return stdout.is_empty() && stderr.is_empty() };
-    let any = *first == "…";
-    if any && mixes(rest, stdout, stderr) {
-        return true;
+    // Where one can be: so many lines of each were taken. Each is looked at once.
+    let (mut seen, mut next) = (HashSet::new(), vec![(0, 0, 0)]);
+    while let Some((page, out, err)) = next.pop() {
+        if !seen.insert((page, out, err)) {
+            continue;
+        }
+        let Some(line) = shown.get(page) else {
+            if out == stdout.len() && err == stderr.len() {
+                return true;
+            }
+            continue;
+        };
+        let any = *line == "…";
+        if any {
+            next.push((page + 1, out, err));
+        }
+        // A line that stands for any lines is kept for the next one too.
+        let page = if any { page } else { page + 1 };
+        if stdout.get(out).is_some_and(|found| fits(line, found)) {
+            next.push((page, out + 1, err));
+        }
+        if stderr.get(err).is_some_and(|found| fits(line, found)) {
+            next.push((page, out, err + 1));
+        }
     }
-    // A line that stands for any lines is kept for the next one too.
-    let left = if any { shown } else { rest };
-    let out = stdout.split_first().is_some_and(|(line, more)| fits(first, line) && mixes(left, more, stderr));
-    out || stderr.split_first().is_some_and(|(line, more)| fits(first, line) && mixes(left, stdout, more))
+    false
 }
 
 fn fits(shown: &str, line: &str) -> bool {

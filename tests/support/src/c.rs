@@ -139,7 +139,8 @@ fn compile(language: &Language, name: &str, source: &Source, flags: &[&str]) -> 
     match source {
         Source::Text(text) => {
             // Beside the library, because debuggers and valgrind look for it.
-            let file = place::publish(text.as_bytes(), &folder.join(format!("{name}.{}", language.extension)));
+            let file =
+                place::publish(text.as_bytes(), &folder.join(format!("{name}.{}", language.extension)));
             cc.arg(file);
         }
         Source::Files(files) => {
@@ -160,8 +161,9 @@ pub fn has_cxx() -> bool {
         let compiler = compiler_of(&CXX);
         let there = version(&compiler).is_some();
         if !there {
-            let left_out =
-                format!("SKIPPED: the C++ compiler `{compiler}` does not start; what is in C++ is left out\n");
+            let left_out = format!(
+                "SKIPPED: the C++ compiler `{compiler}` does not start; what is in C++ is left out\n"
+            );
             // Not eprint: the test runner would swallow it.
             let _ = std::io::stderr().write_all(left_out.as_bytes());
         }
@@ -295,7 +297,8 @@ mod tests {
         let unique = "#include <pintle/plugin.hpp>\n#include <regex>\nPINTLE_VISIBLE bool one(const char *text);\n\
             bool one(const char *text) { return std::regex_match(text, std::regex(\"a*\")); }\n";
         let library = compile_cxx("unique", unique, &[]);
-        let symbols = Command::new("nm").arg("-D").arg(&library).output().expect("nm comes with the compiler");
+        let symbols =
+            Command::new("nm").arg("-D").arg(&library).output().expect("nm comes with the compiler");
         let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
         assert!(symbols.contains("one"), "{symbols}");
         assert!(!symbols.lines().any(|line| line.contains(" u ")), "{symbols}");
