@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod events;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub mod log;
 pub(crate) mod scheduler;
 pub(crate) mod storage;

@@ -1,9 +1,20 @@
 //! The storage: durable items, each under (plugin, tenant, key). A write that has returned is on disk.
 //!
 //! [`Storage`] is the front that the tables call: it knows the limits, the same for every back end. [`StorageBackend`]
-//! is what a back end does.
+//! is what a back end does; `ledger.rs` is the one that is always there.
+
+mod ledger;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
+mod ledger_tests;
 
 use std::sync::Arc;
+
+pub(crate) use ledger::{LedgerStorage, SCHEMA};
 
 use super::keys::Key;
 use crate::{

@@ -1,0 +1,85 @@
+//! What SQLite's failures are called here: what happened to the ledger, and what to do. Never with SQL in it.
+
+use std::path::Path;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::error::{Error, ErrorKind};
+
+/// Why a write or a read came to nothing.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It refuses, for a reason of its own.
+    Refused(Error),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Fault {
+    /// The error as the caller gets it.
+    pub(super) fn told_of(self, ledger: &Path) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sqlite(error) => failed(ledger, &error),
+        }
+    }
+}
+
+/// What a failure of SQLite means for the ledger. SQLite's own message may quote the statement, so it is never passed
+/// on: the name of the code is enough to look it up.
+pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
+    let path = ledger.display();
+    let code = match error {
+        rusqlite::Error::SqliteFailure(code, _) => code,
+        rusqlite::Error::SqlInputError { error, .. } => error,
+        // A value of another kind than was written: nobody but us writes there.
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => return damaged(ledger),
+        _ => return Error::new(ErrorKind::Internal, format!("a statement on {path} is used wrongly")),
+    };
+    let words = ffi::code_to_str(code.extended_code);
+    let unavailable = |what: String| Error::new(ErrorKind::Unavailable, what);
+    match code.code {
+        ErrorCode::DiskFull => {
+            Error::new(ErrorKind::Unavailable, "the disk of the data folder is full").mend("make room")
+        }
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(ledger),
+        ErrorCode::SystemIoFailure => {
+            unavailable(format!("{path} cannot be read or written ({words}, SQLite {})", code.extended_code))
+                .mend("look at the disk and at the system's log")
+        }
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            unavailable(format!("{path} cannot be opened for writing ({words})"))
+                .mend("give the user that the host runs as the right to write it and its folder")
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            unavailable(format!("another process has {path} in use ({words})"))
+                .mend("end it, or give this host another data folder")
+        }
+        ErrorCode::OutOfMemory => unavailable(format!("there is no memory left to work on {path}")),
+        ErrorCode::TooBig => Error::new(ErrorKind::TooLarge, format!("the value is too large for {path}")),
+        _ => Error::new(
+            ErrorKind::Internal,
+            format!("a statement on {path} failed ({words}, SQLite {})", code.extended_code),
+        ),
+    }
+}
+
+/// The file is a ledger and its content is not what a ledger has.
+pub(super) fn damaged(ledger: &Path) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{} is damaged", ledger.display()))
+        .mend("stop the host, keep the file with its -wal beside it, and put a backup in its place")
+}
