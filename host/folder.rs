@@ -45,6 +45,17 @@ impl DataFolder {
         Ok(Self { staging: path.clone(), path, lock: None })
     }
 
+    /// The path of a file of the host's, which nobody but this user may read. An empty one is made if it is not there.
+    pub(crate) fn private_file(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).map_err(|error| unusable(&path, &error))?;
+        Ok(path)
+    }
+
     /// Where plugins are staged: for this user only.
     pub(crate) fn staging(&self) -> &Path {
         &self.staging

@@ -23,17 +23,23 @@ use crate::{
     lanes::{Lane, Pool, PoolOptions, Report},
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
+        cache::{Cache, Lifetime, MemoryCache},
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events, SubscriptionReport, Totals},
+        ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
+        storage::{self, LedgerStorage, Storage},
     },
-    settings::{Deadlines, LogSettings, Settings},
+    settings::{CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
 };
 
 /// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
 /// their own.
 const STOPPERS: usize = 256;
+
+/// The name of the ledger in the data folder.
+const LEDGER_FILE: &str = "pintle.db";
 
 /// More than this cannot be added to every clock.
 const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -43,6 +49,7 @@ const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
 /// Dropping it stops it.
 pub struct Host {
     core: &'static Core,
+    ledger: Arc<Ledger>,
     plugins: Arc<Plugins>,
     application: Application,
     stop: Duration,
@@ -140,11 +147,18 @@ impl HostBuilder {
             PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
         let clock = Arc::new(SystemClock::new());
         let wall = clock.clone();
+        let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
+        let storage = LedgerStorage::new(ledger.clone());
         let core: &'static Core = (Core {
             pool: Pool::new(pool_options, Arc::new(LogReport(log.clone()))),
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
-            scheduler: Arc::new(Scheduler::new(clock)),
+            scheduler: Arc::new(Scheduler::new(clock.clone())),
+            cache: Cache::new(
+                Box::new(MemoryCache::new(settings.cache.capacity, clock)),
+                default_lifetime(&settings.cache),
+            ),
+            storage: Storage::new(Box::new(storage), settings.storage.max_value),
             log,
             router: OnceLock::new(),
             kept: AtomicU64::new(0),
@@ -160,6 +174,7 @@ impl HostBuilder {
             handler: settings.deadlines.handler,
             stop: settings.deadlines.stop,
             lane_capacity: settings.queues.lane,
+            lasting: settings.data.is_some(),
             plugins: settings.plugin.clone(),
         };
         let plugins = Plugins::new(core, options);
@@ -167,6 +182,7 @@ impl HostBuilder {
         let application = Application::new(core, settings.deadlines.handler);
         Ok(Host {
             core,
+            ledger,
             plugins,
             application,
             stop: settings.deadlines.stop,
@@ -197,16 +213,15 @@ impl Host {
         for warning in &started.warnings {
             self.core.log.host(Level::Warn, &warning.to_string(), []);
         }
-        for candidate in found.iter().filter(|candidate| self.plugins.is_wanted(&candidate.manifest.id)) {
-            let id = &candidate.manifest.id;
-            match self.plugins.load_found(candidate).and_then(|()| self.plugins.enable(id)) {
-                Ok(()) => started.enabled.push(id.clone()),
-                Err(error) => {
-                    self.core.log.host(Level::Error, &error.to_string(), []);
-                    started.failed.push(error);
-                }
+        let wanted: Vec<_> =
+            found.iter().filter(|candidate| self.plugins.is_wanted(&candidate.manifest.id)).collect();
+        self.plugins.start(&wanted, |candidate, outcome| match outcome {
+            Ok(()) => started.enabled.push(candidate.manifest.id.clone()),
+            Err(error) => {
+                self.core.log.host(Level::Error, &error.to_string(), []);
+                started.failed.push(error);
             }
-        }
+        });
         started
     }
 
@@ -437,6 +452,9 @@ impl Host {
                 [Field::text("left", left)],
             );
         }
+        // What is left behind gets UNAVAILABLE from here on.
+        self.core.cache.close();
+        self.ledger.close();
         let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
         if !self.core.log.shutdown(rest) {
             left.push("the log: its target did not take all records in time".into());
@@ -492,6 +510,40 @@ impl fmt::Debug for Host {
 /// The end of a wait that begins now. For whoever waits for ever a year is as good.
 fn later(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(A_YEAR)
+}
+
+/// How long an item of the cache lives whose plugin does not say.
+fn default_lifetime(settings: &CacheSettings) -> Lifetime {
+    match i64::try_from(settings.default_ttl.as_millis()) {
+        Ok(0) => Lifetime::Endless,
+        Ok(ms) => Lifetime::Ms(ms),
+        Err(_) => Lifetime::Endless,
+    }
+}
+
+/// The ledger in the data folder. Of a host that keeps nothing it lies in the folder that goes with the host, and need
+/// not survive anything.
+fn open_ledger(
+    folder: &DataFolder,
+    settings: &Settings,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+) -> Result<Ledger> {
+    let durability = match (&settings.data, settings.storage.synchronous) {
+        (None, _) => Durability::Off,
+        (Some(_), Synchronous::Full) => Durability::Full,
+        (Some(_), Synchronous::Normal) => Durability::Normal,
+    };
+    let log = log.clone();
+    let report =
+        move |error: &Error| log.host(Level::Error, &error.to_string(), [Field::text("about", "ledger")]);
+    let options = LedgerOptions {
+        durability,
+        clock: clock.clone(),
+        schemas: vec![storage::SCHEMA],
+        report: Box::new(report),
+    };
+    Ledger::open(folder.private_file(LEDGER_FILE)?, options)
 }
 
 fn log_options(settings: &LogSettings) -> LogOptions {

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -36,6 +37,10 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// How much may wait.
     pub queues: Queues,
+    /// The cache.
+    pub cache: CacheSettings,
+    /// The storage.
+    pub storage: StorageSettings,
     /// What is set for single plugins, by id, loaded or not.
     pub plugin: BTreeMap<String, PluginSettings>,
 }
@@ -82,6 +87,46 @@ pub struct Queues {
     pub lane: usize,
 }
 
+/// The cache: `[cache]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// How many bytes all items together may take, with what it takes to keep them.
+    pub capacity: usize,
+    /// How long an item lives whose plugin does not say.
+    pub default_ttl: Duration,
+}
+
+/// The storage: `[storage]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// The most bytes that a value may have.
+    pub max_value: usize,
+    /// What OK to a write is to survive.
+    pub synchronous: Synchronous,
+}
+
+/// What a write is to survive that was answered with OK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A crash of the process and a power failure.
+    #[default]
+    Full,
+    /// A crash of the process; a power failure may take the last writes, never a part of one.
+    Normal,
+}
+
+impl FromStr for Synchronous {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "full" => Ok(Self::Full),
+            "normal" => Ok(Self::Normal),
+            _ => Err(()),
+        }
+    }
+}
+
 /// What is set for one plugin: `[plugin.<id>]`. Its `Debug` shows no value of `config`: which of them are secret
 /// only the plugin's schema knows.
 #[derive(Clone, PartialEq)]
@@ -96,6 +141,17 @@ pub struct PluginSettings {
     pub concurrency: Option<usize>,
     /// What of the manifest's wishes is granted.
     pub grants: GrantSettings,
+    /// How much it may do.
+    pub quota: QuotaSettings,
+}
+
+/// How much a plugin may do: `[plugin.<id>.quota]`; None: as much as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaSettings {
+    /// Calls to the host in a second.
+    pub calls_per_second: Option<u32>,
+    /// Calls to the host in a second for each tenant that it serves, the system scope being one.
+    pub tenant_calls_per_second: Option<u32>,
 }
 
 /// What of a manifest's wishes is granted: `[plugin.<id>.grants]`. Each list narrows, none widens; None narrows
@@ -167,6 +223,18 @@ impl Default for Queues {
     }
 }
 
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { capacity: 64 << 20, default_ttl: Duration::from_secs(3_600) }
+    }
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self { max_value: 4 << 20, synchronous: Synchronous::default() }
+    }
+}
+
 impl Default for PluginSettings {
     fn default() -> Self {
         Self {
@@ -175,6 +243,7 @@ impl Default for PluginSettings {
             config: Map::new(),
             concurrency: None,
             grants: GrantSettings::default(),
+            quota: QuotaSettings::default(),
         }
     }
 }
@@ -187,6 +256,7 @@ impl fmt::Debug for PluginSettings {
             .field("config", &self.config.keys().collect::<Vec<_>>())
             .field("concurrency", &self.concurrency)
             .field("grants", &self.grants)
+            .field("quota", &self.quota)
             .finish()
     }
 }
@@ -252,7 +322,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 24] = [
+pub const KEYS: [Key; 30] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -267,6 +337,13 @@ pub const KEYS: [Key; 24] = [
     Key { name: "deadlines.stop_ms", takes: MILLISECONDS },
     Key { name: "deadlines.call_ms", takes: MILLISECONDS },
     Key { name: "queues.lane", takes: "a number from 1 to 1048576" },
+    Key { name: "cache.capacity", takes: "a number of bytes from 1048576 to 1099511627776" },
+    Key {
+        name: "cache.default_ttl_ms",
+        takes: "a number of milliseconds from 0 to 31622400000, 0 for no expiry",
+    },
+    Key { name: "storage.max_value", takes: "a number of bytes from 1024 to 67108864" },
+    Key { name: "storage.synchronous", takes: r#""full" or "normal""# },
     Key { name: "plugin.<id>.enabled", takes: "true or false" },
     Key { name: "plugin.<id>.log", takes: LEVELS },
     Key { name: "plugin.<id>.concurrency", takes: "a number from 1 to 1024" },
@@ -277,9 +354,12 @@ pub const KEYS: [Key; 24] = [
     Key { name: "plugin.<id>.grants.publish", takes: "a list of topics" },
     Key { name: "plugin.<id>.grants.call", takes: "a list of plugins' services" },
     Key { name: "plugin.<id>.grants.namespaces", takes: "a list of namespaces" },
+    Key { name: "plugin.<id>.quota.calls_per_second", takes: CALLS },
+    Key { name: "plugin.<id>.quota.tenant_calls_per_second", takes: CALLS },
 ];
 
 const LEVELS: &str = r#""trace", "debug", "info", "warn", "error" or "fatal""#;
+const CALLS: &str = "a number from 1 to 1000000000";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 86400000";
 
 #[cfg(test)]

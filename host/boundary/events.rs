@@ -68,7 +68,9 @@ unsafe extern "C" fn emit(
         let seat = call.scope.seat;
         let publisher =
             Publisher { number: call.scope.generation, stopping: &|| Seat::phase(seat) == Phase::Stopping };
-        call.core().events.emit_as(publisher, draft, wait).map(drop)
+        call.core().events.emit_as(publisher, draft, wait)?;
+        call.record.count_emitted();
+        Ok(())
     })
 }
 

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use pintle_abi::*;
 
 use super::{
-    Call, Message, config, enter, enter_from_anywhere, events, input, log, scheduler,
+    Call, Message, cache, config, enter, enter_from_anywhere, events, input, log, scheduler,
     sink::{LARGEST_REPLY, Sink},
-    stale, status_of, thread,
+    stale, status_of, storage, thread,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -37,28 +37,8 @@ pub(crate) static TABLE: PintleHost = PintleHost {
     service: Some(service),
     log: &log::TABLE,
     config: &config::TABLE,
-    cache: &PintleCache {
-        size: 8,
-        reserved: 0,
-        get: None,
-        get_into: None,
-        set: None,
-        remove: None,
-        exists: None,
-        incr: None,
-        expire: None,
-        ttl: None,
-    },
-    storage: &PintleStorage {
-        size: 8,
-        reserved: 0,
-        get: None,
-        set: None,
-        remove: None,
-        exists: None,
-        keys: None,
-        clear: None,
-    },
+    cache: &cache::TABLE,
+    storage: &storage::TABLE,
     database: &PintleDatabase { size: 4 },
     events: &events::TABLE,
     scheduler: &scheduler::TABLE,
@@ -153,18 +133,13 @@ unsafe extern "C" fn release(held: PintleCtx) -> PintleStatus {
 unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: PintleSink) -> PintleStatus {
     enter(ctx, Method::Scope, |call| {
         // Checked before anything is written, so that a failure changes nothing.
-        if out.is_null() {
+        // SAFETY: the contract says that `out` leads to as many bytes as its first four say.
+        let out = unsafe { input::info("out", out) }?;
+        if !out.is_wanted() {
             return Err(Error::argument(
                 "out",
                 "the pointer is null: pass where the result is to be written",
             ));
-        }
-        // SAFETY: the contract says that `out` leads to as many bytes as its first four say.
-        let size = unsafe { out.cast::<u32>().read_unaligned() };
-        if !(8..=4096).contains(&size) {
-            return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
-                format!("argument `out`: its `size` is {size}, set it to sizeof(pintle_scope_info)")
-            }));
         }
         if tenant.write.is_some() {
             let sink = Sink::new("tenant", tenant)?;
@@ -173,12 +148,9 @@ unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: Pi
         }
         let system = if call.scope.tenant == Tenant::SYSTEM { PINTLE_SCOPE_SYSTEM } else { 0 };
         let flags = system | if call.scope.call { PINTLE_SCOPE_CALL } else { 0 };
-        let info = PintleScopeInfo { size, flags, generation: call.scope.generation };
-        let known = (size as usize).min(size_of::<PintleScopeInfo>());
-        // SAFETY: `known` bytes are readable in `info` and, by the contract, writable at `out`.
-        unsafe {
-            std::ptr::copy_nonoverlapping(std::ptr::from_ref(&info).cast::<u8>(), out.cast::<u8>(), known)
-        };
+        let size = size_of::<PintleScopeInfo>() as u32;
+        // SAFETY: the contract says that outputs lead to memory of the caller.
+        unsafe { out.write(&PintleScopeInfo { size, flags, generation: call.scope.generation }) };
         Ok(())
     })
 }

@@ -6,7 +6,9 @@
 use std::slice;
 
 use pintle_abi::{
-    PintleBytes, PintleEmitOptions, PintleField, PintleJobOptions, PintleStr, PintleSubscribeOptions,
+    PINTLE_CACHE_TTL, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheInfo, PintleCacheOptions,
+    PintleEmitOptions, PintleField, PintleJobOptions, PintleScopeInfo, PintleStorageInfo,
+    PintleStorageOptions, PintleStr, PintleSubscribeOptions,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -122,6 +124,116 @@ impl<T> Output<T> {
     }
 }
 
+/// Writes a result that the caller may not want.
+///
+/// # Safety
+/// A non-null pointer leads to memory for a `T` that the caller owns.
+pub(crate) unsafe fn write_if_wanted<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: not null; the caller vouches for the rest, except for alignment.
+        unsafe { out.write_unaligned(value) };
+    }
+}
+
+/// A caller's buffer for bytes.
+///
+/// # Safety
+/// A non-null `ptr` with a `cap` of at most `isize::MAX` leads to `cap` bytes that the caller owns while the call runs.
+pub(crate) unsafe fn buffer(name: &'static str, ptr: *mut u8, cap: usize) -> Result<Buffer> {
+    // SAFETY: only checked here, as an input is; nothing is read through it.
+    unsafe { raw(name, ptr, cap) }?;
+    Ok(Buffer { ptr, cap })
+}
+
+/// A checked buffer of a caller.
+pub(crate) struct Buffer {
+    ptr: *mut u8,
+    cap: usize,
+}
+
+impl Buffer {
+    /// Writes all of the bytes, or none if they do not fit; tells which.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.cap {
+            return false;
+        }
+        if !bytes.is_empty() {
+            // SAFETY: not null, because `cap` is not 0, and `buffer` was promised `cap` bytes; they are the plugin's, so
+            // that they overlap nothing that the host lends.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr, bytes.len()) };
+        }
+        true
+    }
+}
+
+/// A struct of the caller that the host fills in as far as the caller's `size` says; null if it is not wanted.
+///
+/// # Safety
+/// A non-null pointer leads to as many bytes as its first four say, of memory that the caller owns. `T` is `repr(C)` and
+/// begins with its `u32` size.
+pub(crate) unsafe fn info<T: Filled>(name: &'static str, info: *mut T) -> Result<Info<T>> {
+    if info.is_null() {
+        return Ok(Info { out: info, size: 0 });
+    }
+    // SAFETY: the caller vouches for at least the size member.
+    let size = unsafe { info.cast::<u32>().read_unaligned() };
+    if !(8..=LARGEST).contains(&(size as usize)) {
+        return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
+            format!("argument `{name}`: its `size` is {size}, set it to sizeof({})", T::NAME)
+        }));
+    }
+    Ok(Info { out: info, size })
+}
+
+/// A struct that the host fills in.
+///
+/// # Safety
+/// `repr(C)`, and the first member is the `u32` size.
+pub(crate) unsafe trait Filled: Copy {
+    /// What it is called in C.
+    const NAME: &'static str;
+}
+
+// SAFETY: `repr(C)`, begins with `size`.
+unsafe impl Filled for PintleScopeInfo {
+    const NAME: &'static str = "pintle_scope_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleCacheInfo {
+    const NAME: &'static str = "pintle_cache_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleStorageInfo {
+    const NAME: &'static str = "pintle_storage_info";
+}
+
+/// A caller's checked place for a struct.
+pub(crate) struct Info<T> {
+    out: *mut T,
+    size: u32,
+}
+
+impl<T: Filled> Info<T> {
+    /// Whether the caller wants it at all.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.size > 0
+    }
+
+    /// Writes as much of it as the caller knows, and leaves the caller's `size` as it is.
+    ///
+    /// # Safety
+    /// As `info`, and the call that the pointer was passed to still runs.
+    pub(crate) unsafe fn write(&self, value: &T) {
+        let own = size_of::<u32>();
+        let known = (self.size as usize).min(size_of::<T>()).saturating_sub(own);
+        // SAFETY: the bytes behind the size, as many as both sides have; the caller vouches for its own.
+        unsafe {
+            let from = std::ptr::from_ref(value).cast::<u8>().add(own);
+            std::ptr::copy_nonoverlapping(from, self.out.cast::<u8>().wrapping_add(own), known);
+        }
+    }
+}
+
 /// A struct that begins with its size and that newer plugins may know to be longer.
 ///
 /// # Safety
@@ -147,6 +259,16 @@ unsafe impl Sized32 for PintleSubscribeOptions {
 unsafe impl Sized32 for PintleJobOptions {
     const NAME: &'static str = "options";
     const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleCacheOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_CACHE_TTL);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleStorageOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_STORAGE_IF_VERSION);
 }
 // SAFETY: as above.
 unsafe impl Sized32 for PintleField {

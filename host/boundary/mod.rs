@@ -7,14 +7,17 @@
 //! Knows `abi`, `identity`, `lanes` and `services`. Plugins are known to it by record and by handler only; how they are
 //! loaded is `plugin`'s business, which gives it a [`Router`] for calls between plugins.
 
+mod cache;
 mod callback;
 mod config;
 mod events;
 mod host;
 mod input;
 mod log;
+mod meter;
 mod scheduler;
 mod sink;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -33,19 +36,22 @@ use pintle_abi::*;
 
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
+pub(crate) use meter::Meter;
 pub(crate) use sink::reply_sink;
 use thread::Counts;
 pub(crate) use thread::{counted, forget};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::{Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
+    identity::{DataScope, Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
     lanes::{Caller, Lane, Outcome, Pool, Register, panic_text},
     services::{
+        cache::Cache,
         config::PluginConfig,
         events::Events,
         log::{Field, Gate, Level, Log},
         scheduler::Scheduler,
+        storage::Storage,
     },
 };
 
@@ -56,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) tenants: Tenants,
     pub(crate) log: Arc<Log>,
     pub(crate) events: Arc<Events>,
+    pub(crate) cache: Cache,
+    pub(crate) storage: Storage,
     pub(crate) scheduler: Arc<Scheduler>,
     /// Calls between plugins; set once by `host.rs`.
     pub(crate) router: OnceLock<Arc<dyn Router>>,
@@ -117,11 +125,14 @@ pub(crate) struct PluginRecord {
     pub(crate) source: Arc<str>,
     /// The level that its log records must have.
     pub(crate) gate: Arc<Gate>,
+    /// None unless the operator has set a quota of calls.
+    meter: Option<Meter>,
     lane: RwLock<Arc<Lane>>,
     /// One, or two during a reload.
     live: RwLock<Vec<LiveGeneration>>,
     handled: AtomicU64,
     handler_failures: AtomicU64,
+    emitted: AtomicU64,
 }
 
 /// What calls of a generation need beside the record.
@@ -138,6 +149,7 @@ impl PluginRecord {
         version: &str,
         number: u64,
         lane: Arc<Lane>,
+        meter: Option<Meter>,
     ) -> &'static Self {
         // Reachable for ever, so that leak checkers see what it is.
         static ALL: Mutex<Vec<&'static PluginRecord>> = Mutex::new(Vec::new());
@@ -147,10 +159,12 @@ impl PluginRecord {
             number,
             source: format!("/plugins/{id}").into(),
             gate: core.log.gate(id, version),
+            meter,
             lane: RwLock::new(lane),
             live: RwLock::default(),
             handled: AtomicU64::new(0),
             handler_failures: AtomicU64::new(0),
+            emitted: AtomicU64::new(0),
         }));
         ALL.lock().push(kept);
         kept
@@ -195,6 +209,16 @@ impl PluginRecord {
         if !ok {
             self.handler_failures.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Notes that it has published an event.
+    pub(crate) fn count_emitted(&self) {
+        self.emitted.fetch_add(1, Relaxed);
+    }
+
+    /// How many events it has published.
+    pub(crate) fn emitted(&self) -> u64 {
+        self.emitted.load(Relaxed)
     }
 
     /// How many handlers and calls by message have run, and how many of them failed.
@@ -243,6 +267,13 @@ impl Call {
     /// The tenant on whose behalf the call is made. Lives as long as the context, which holds it.
     pub(crate) fn tenant(&self) -> Result<Tenant> {
         self.core().tenants.numbered(self.scope.tenant).ok_or_else(stale)
+    }
+
+    /// Whose data the call is about.
+    #[inline]
+    pub(crate) fn data_scope(&self) -> DataScope<'_> {
+        let PluginRecord { number, ref id, core, .. } = *self.record;
+        DataScope::new(number, id, self.scope.tenant, &core.tenants)
     }
 
     /// The register of the calling generation.
@@ -305,8 +336,10 @@ fn enter_counted(
         return unknown(ctx);
     };
     counts.call(scope.seat);
-    if !scope.grants.allows(method) {
-        return refuse(ctx, scope.seat, scope.grants, method);
+    if !scope.grants.allows_at_once(method)
+        && let Err(error) = admit(scope.record, scope.grants, scope.tenant, method)
+    {
+        return failed(ctx, scope.seat, error);
     }
     // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
     let record: &'static PluginRecord = unsafe { &*scope.record.as_ptr() };
@@ -339,18 +372,29 @@ fn in_sink(ctx: PintleCtx) -> PintleStatus {
     )
 }
 
+/// Looks closer at a call that the grants do not let through at once: it is not granted, or it is metered.
 #[cold]
 #[inline(never)]
-fn refuse(ctx: PintleCtx, seat: u16, grants: &'static Grants, method: Method) -> PintleStatus {
-    thread::count_failure(seat);
-    let error = Error::lazy(ErrorKind::Denied, move || {
+fn admit(record: RecordKey, grants: &'static Grants, tenant: u64, method: Method) -> Result<()> {
+    if !grants.allows(method) {
+        return Err(not_granted(grants, method));
+    }
+    // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
+    let record: &'static PluginRecord = unsafe { &*record.as_ptr() };
+    match &record.meter {
+        Some(meter) => meter.take(tenant, record.core.epoch.elapsed()),
+        None => Ok(()),
+    }
+}
+
+fn not_granted(grants: &'static Grants, method: Method) -> Error {
+    Error::lazy(ErrorKind::Denied, move || {
         let (service, name) = method.asked_for().unwrap_or_default();
         format!(
             "plugin \"{}\" may not call {service}.{name}: add \"{service}\": {{}} to \"services\" in its manifest, or, if it is there, \"{name}\" to the methods that the manifest and the host's settings list",
             grants.plugin()
         )
-    });
-    fail(ctx, error)
+    })
 }
 
 #[cold]

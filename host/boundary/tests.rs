@@ -31,7 +31,7 @@ fn record() -> &'static PluginRecord {
     let options =
         LaneOptions { name: "probe".into(), concurrency: 1, capacity: 16, deadline: Duration::from_secs(30) };
     let lane = Lane::new(&core.pool, options);
-    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane)
+    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane, None)
 }
 
 fn open(slot: &mut Slot, seat: u16) -> PintleCtx {

@@ -33,12 +33,26 @@ pub(crate) enum Method {
     SchedulerInterval,
     SchedulerOnce,
     SchedulerRemove,
+    CacheGet,
+    CacheGetInto,
+    CacheSet,
+    CacheRemove,
+    CacheExists,
+    CacheIncr,
+    CacheExpire,
+    CacheTtl,
+    StorageGet,
+    StorageSet,
+    StorageRemove,
+    StorageExists,
+    StorageKeys,
+    StorageClear,
     Reply,
 }
 
 impl Method {
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 7] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 21] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
@@ -46,6 +60,34 @@ impl Method {
         (Self::SchedulerInterval, "scheduler", "interval"),
         (Self::SchedulerOnce, "scheduler", "once"),
         (Self::SchedulerRemove, "scheduler", "remove"),
+        (Self::CacheGet, "cache", "get"),
+        (Self::CacheGetInto, "cache", "get_into"),
+        (Self::CacheSet, "cache", "set"),
+        (Self::CacheRemove, "cache", "remove"),
+        (Self::CacheExists, "cache", "exists"),
+        (Self::CacheIncr, "cache", "incr"),
+        (Self::CacheExpire, "cache", "expire"),
+        (Self::CacheTtl, "cache", "ttl"),
+        (Self::StorageGet, "storage", "get"),
+        (Self::StorageSet, "storage", "set"),
+        (Self::StorageRemove, "storage", "remove"),
+        (Self::StorageExists, "storage", "exists"),
+        (Self::StorageKeys, "storage", "keys"),
+        (Self::StorageClear, "storage", "clear"),
+    ];
+
+    /// What only gives something back, or tells of the running call: a plugin above its quota must be able to do
+    /// that.
+    const UNMETERED: [Self; 9] = [
+        Self::SetError,
+        Self::Release,
+        Self::Scope,
+        Self::Remaining,
+        Self::LogEnabled,
+        Self::LogLoggerFree,
+        Self::EventsUnsubscribe,
+        Self::SchedulerRemove,
+        Self::Reply,
     ];
 
     /// The methods of a service that must be asked for, with their names.
@@ -76,6 +118,10 @@ pub(crate) struct Permits {
     pub(crate) publish: Vec<String>,
     /// Services of other plugins and of the application that it may call or ask for.
     pub(crate) call: Vec<String>,
+    /// The cache namespaces that it may use; all if `None`.
+    pub(crate) namespaces: Option<Vec<String>>,
+    /// Its calls are counted against a quota, so that none is let through at once.
+    pub(crate) metered: bool,
 }
 
 /// What one version of one plugin may do.
@@ -84,6 +130,8 @@ pub(crate) struct Grants {
     plugin: String,
     version: String,
     allowed: u64,
+    /// What needs no closer look.
+    at_once: u64,
     permits: Permits,
 }
 
@@ -94,7 +142,9 @@ impl Grants {
     pub(crate) fn intern(plugin: &str, version: &str, permits: Permits) -> &'static Self {
         let must_ask = Method::ASKED_FOR.iter().fold(0, |bits, (method, ..)| bits | 1 << *method as u8);
         let allowed = permits.methods.iter().fold(!must_ask, |bits, method| bits | 1 << *method as u8);
-        let wanted = Self { plugin: plugin.into(), version: version.into(), allowed, permits };
+        let unmetered = Method::UNMETERED.iter().fold(0, |bits, method| bits | 1 << *method as u8);
+        let at_once = if permits.metered { allowed & unmetered } else { allowed };
+        let wanted = Self { plugin: plugin.into(), version: version.into(), allowed, at_once, permits };
         let mut known = KNOWN.lock();
         if let Some(same) = known.get(&wanted) {
             return same;
@@ -108,8 +158,13 @@ impl Grants {
         &self.plugin
     }
 
-    /// Whether it may call `method` at all; which topics and services is another question.
+    /// Whether a call of `method` may go on without a closer look.
     #[inline]
+    pub(crate) fn allows_at_once(&self, method: Method) -> bool {
+        self.at_once >> method as u8 & 1 == 1
+    }
+
+    /// Whether it may call `method` at all; which topics and services is another question.
     pub(crate) fn allows(&self, method: Method) -> bool {
         self.allowed >> method as u8 & 1 == 1
     }
@@ -140,5 +195,14 @@ mod tests {
             let permits = Permits { methods: vec![method], ..Permits::default() };
             assert!(Grants::intern("a", "1.0.0", permits).allows(method), "{method:?}");
         }
+    }
+
+    #[test]
+    fn a_metered_plugin_may_do_what_it_may_but_not_at_once() {
+        let permits = Permits { methods: vec![Method::EventsEmit], metered: true, ..Permits::default() };
+        let metered = Grants::intern("a", "1.0.0", permits);
+        assert!(metered.allows(Method::EventsEmit) && !metered.allows_at_once(Method::EventsEmit));
+        assert!(metered.allows_at_once(Method::SetError));
+        assert!(!metered.allows_at_once(Method::SchedulerRemove), "it was not granted");
     }
 }

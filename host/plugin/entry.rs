@@ -76,6 +76,16 @@ pub struct PluginCounters {
     pub running: u64,
     /// What it has registered now: subscriptions, jobs, held contexts, loggers.
     pub registrations: u64,
+    /// Events that it published.
+    pub emitted: u64,
+    /// What it has in the cache now, for all tenants: items, expired ones that still take room included.
+    pub cache_items: u64,
+    /// The bytes of these, with what it takes to keep them.
+    pub cache_bytes: u64,
+    /// What it has in the storage now, for all tenants: items.
+    pub storage_items: u64,
+    /// The bytes of their keys and values.
+    pub storage_bytes: u64,
 }
 
 /// A plugin, over all of its generations.
@@ -214,6 +224,8 @@ impl Entry {
                 waiting: waiting as u64,
                 running: u64::from(running),
                 registrations,
+                emitted: state.records.values().map(|record| record.emitted()).sum(),
+                ..PluginCounters::default()
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::*},
     },
     time::{Duration, Instant},
@@ -74,13 +74,56 @@ impl Generation {
     /// Opens the library and calls `load`, within `deadline`. If `load` returns only after that, it is undone then.
     pub(crate) fn load(parts: Parts, deadline: Duration) -> Result<Arc<Self>> {
         let record = parts.record;
+        let (load, pending) = Self::loading(parts, deadline, |_| ());
+        wait_for_step(record, "load", deadline, &pending, || record.lane().push_alone(load))?
+    }
+
+    /// `load`, and then `enable` if it has succeeded. Both stand in the lane from the beginning, so that the worker goes
+    /// from one to the other without a hand-over; the second is waited for by [`Enabling::wait`].
+    pub(crate) fn load_and_enable(parts: Parts, deadline: Duration) -> Result<(Arc<Self>, Enabling)> {
+        let record = parts.record;
+        let loaded = Arc::new(OnceLock::<Arc<Self>>::new());
+        let found = loaded.clone();
+        let (load, pending) = Self::loading(parts, deadline, move |generation: &Arc<Self>| {
+            let _ = loaded.set(generation.clone());
+        });
+        let late = found.clone();
+        let (enable, enabling) = step(
+            "enable",
+            deadline,
+            move |run| match found.get() {
+                Some(generation) => generation.enable_here(run),
+                None => Err(Error::new(ErrorKind::Unavailable, "it could not be loaded")),
+            },
+            move |outcome: Result<()>, run| {
+                if let Some(generation) = late.get() {
+                    generation.take_back_enable(&outcome, run);
+                }
+            },
+            |_| (),
+        );
+        let generation = wait_for_step(record, "load", deadline, &pending, || {
+            let lane = record.lane();
+            lane.push_alone(load)?;
+            lane.push_alone(enable)
+        })??;
+        Ok((generation, Enabling { record, pending: enabling }))
+    }
+
+    /// The step that loads; `loaded` is told of a success at once, in the lane.
+    fn loading(
+        parts: Parts,
+        deadline: Duration,
+        loaded: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> (Arc<Step>, Arc<Pending<Result<Arc<Self>>>>) {
         let undo = |late: Result<Arc<Self>>, run: &mut Run<'_>| {
             if let Ok(generation) = late {
                 generation.unload_here(run);
                 generation.retire();
             }
         };
-        on_lane(record, "load", deadline, move |run| Self::load_here(parts, run), undo)?
+        let load = move |run: &mut Run<'_>| Self::load_here(parts, run).inspect(loaded);
+        step("load", deadline, load, undo, |_| ())
     }
 
     fn load_here(parts: Parts, run: &mut Run<'_>) -> Result<Arc<Self>> {
@@ -144,33 +187,41 @@ impl Generation {
     pub(crate) fn enable(self: &Arc<Self>, deadline: Duration) -> Result<()> {
         let me = self.clone();
         let late = self.clone();
-        let step = move |run: &mut Run<'_>| {
-            if me.enabled.load(Acquire) {
-                // A `disable` that was given up before it began.
-                let _ = me.disable_here(run);
-            }
-            me.register.begin_enable();
-            let outcome = me.lifecycle(run, "`enable`", |ctx| me.mapped.library.enable(me.state, ctx));
-            match &outcome {
-                Ok(()) => {
-                    me.enabled.store(true, Release);
-                    me.register.go_live();
-                }
-                Err(_) => {
-                    me.stop();
-                    me.register.drain_since_enable();
-                }
-            }
-            outcome
-        };
         // Nobody counts on it any more: it goes back to being disabled.
-        let undo = move |outcome: Result<()>, run: &mut Run<'_>| {
-            if outcome.is_ok() {
-                late.stop();
-                late.disable_for_nobody(run);
+        let undo = move |outcome: Result<()>, run: &mut Run<'_>| late.take_back_enable(&outcome, run);
+        on_lane(self.record, "enable", deadline, move |run| me.enable_here(run), undo)?
+    }
+
+    fn enable_here(&self, run: &mut Run<'_>) -> Result<()> {
+        if self.is_over() {
+            // Its `load` came too late, and was undone.
+            return Err(Error::new(ErrorKind::Unavailable, "it was unloaded before it could be enabled"));
+        }
+        if self.enabled.load(Acquire) {
+            // A `disable` that was given up before it began.
+            let _ = self.disable_here(run);
+        }
+        self.register.begin_enable();
+        let outcome = self.lifecycle(run, "`enable`", |ctx| self.mapped.library.enable(self.state, ctx));
+        match &outcome {
+            Ok(()) => {
+                self.enabled.store(true, Release);
+                self.register.go_live();
             }
-        };
-        on_lane(self.record, "enable", deadline, step, undo)?
+            Err(_) => {
+                self.stop();
+                self.register.drain_since_enable();
+            }
+        }
+        outcome
+    }
+
+    /// Nobody waited for an `enable` to its end.
+    fn take_back_enable(&self, outcome: &Result<()>, run: &mut Run<'_>) {
+        if outcome.is_ok() {
+            self.stop();
+            self.disable_for_nobody(run);
+        }
     }
 
     /// Calls `disable`, whatever it answers, and drops what was registered since `enable`.
@@ -404,6 +455,19 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: Request<'a>,
 }
 
+/// An `enable` that stands in its lane, or has run.
+pub(crate) struct Enabling {
+    record: &'static PluginRecord,
+    pending: Arc<Pending<Result<()>>>,
+}
+
+impl Enabling {
+    /// Waits for it. If it comes to its end only after `deadline`, it is taken back then.
+    pub(crate) fn wait(self, deadline: Duration) -> Result<()> {
+        wait_for_step(self.record, "enable", deadline, &self.pending, || Ok(()))?
+    }
+}
+
 type Body = Box<dyn FnOnce(&mut Run<'_>) + Send>;
 
 /// A task: one step of a plugin's life.
@@ -451,6 +515,18 @@ fn on_lane_or_late<T: Send + 'static>(
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
     instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
 ) -> Result<T> {
+    let (step, pending) = step(name, deadline, body, late, instead);
+    wait_for_step(record, name, deadline, &pending, || record.lane().push_alone(step))
+}
+
+/// A step, and what is waited for.
+fn step<T: Send + 'static>(
+    name: &'static str,
+    deadline: Duration,
+    body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
+    late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
+    instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
+) -> (Arc<Step>, Arc<Pending<T>>) {
     let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
         if !promise.start(0) {
@@ -459,11 +535,19 @@ fn on_lane_or_late<T: Send + 'static>(
             late(value, run);
         }
     };
-    let step = Step { name, deadline, body: Mutex::new(Some(Box::new(body))) };
+    (Arc::new(Step { name, deadline, body: Mutex::new(Some(Box::new(body))) }), pending)
+}
+
+fn wait_for_step<T: Send + 'static>(
+    record: &'static PluginRecord,
+    name: &'static str,
+    deadline: Duration,
+    pending: &Arc<Pending<T>>,
+    push: impl FnOnce() -> Result<()>,
+) -> Result<T> {
     let lane = record.lane();
-    let push = || lane.push_alone(Arc::new(step));
-    let outcome =
-        record.core.pool.wait_for(&lane, Turn::Alone, None, &pending, Instant::now() + deadline, push);
+    let until = Instant::now() + deadline;
+    let outcome = record.core.pool.wait_for(&lane, Turn::Alone, None, pending, until, push);
     outcome.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Timeout,

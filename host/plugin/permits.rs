@@ -4,11 +4,13 @@ use super::manifest::Manifest;
 use crate::{
     identity::{Method, Permits},
     services::events::Pattern,
-    settings::GrantSettings,
+    settings::PluginSettings,
 };
 
 /// What the manifest asks for, narrowed by the settings.
-pub(super) fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits {
+pub(super) fn permits(manifest: &Manifest, settings: &PluginSettings) -> Permits {
+    let metered = settings.quota.calls_per_second.or(settings.quota.tenant_calls_per_second).is_some();
+    let settings = &settings.grants;
     let services = &manifest.services;
     let listed = |list: &Option<Vec<String>>, name: &str| {
         list.as_ref().is_none_or(|list| list.iter().any(|one| one == name))
@@ -28,6 +30,8 @@ pub(super) fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits 
         }
     };
     grant("events", services.events.as_ref().map(|asked| &asked.methods));
+    grant("cache", services.cache.as_ref().map(|asked| &asked.methods));
+    grant("storage", services.storage.as_ref().map(|asked| &asked.methods));
     grant("scheduler", services.scheduler.as_ref().map(|asked| &asked.methods));
     let events = services.events.as_ref();
     Permits {
@@ -41,6 +45,21 @@ pub(super) fn permits(manifest: &Manifest, settings: &GrantSettings) -> Permits 
             .filter(|service| listed(&settings.call, service))
             .cloned()
             .collect(),
+        namespaces: both(
+            services.cache.as_ref().and_then(|asked| asked.namespaces.as_deref()),
+            settings.namespaces.as_deref(),
+        ),
+        metered,
+    }
+}
+
+/// What is in both lists; a list that is not there is one of everything.
+fn both(asked: Option<&[String]>, allowed: Option<&[String]>) -> Option<Vec<String>> {
+    match (asked, allowed) {
+        (Some(asked), Some(allowed)) => {
+            Some(asked.iter().filter(|name| allowed.contains(name)).cloned().collect())
+        }
+        (one, other) => one.or(other).map(<[String]>::to_vec),
     }
 }
 

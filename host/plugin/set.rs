@@ -6,7 +6,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,17 +23,18 @@ use super::{
     manifest::Manifest,
     ownership::TrustPolicy,
     permits::permits,
-    stage::stage,
+    stage::{Staged, stage},
     thread_keys,
 };
 use crate::{
-    boundary::{Core, PluginRecord},
+    boundary::{Core, Meter, PluginRecord},
     error::{Error, ErrorKind, Result},
     identity::Grants,
     lanes::{Lane, LaneOptions},
     services::{
         config::{Configs, PluginConfig, Problem, Schema},
         events::{Draft, Topic},
+        log::{Field, Level},
     },
     settings::PluginSettings,
 };
@@ -49,8 +52,16 @@ pub(crate) struct PluginsOptions {
     pub(crate) stop: Duration,
     /// How many calls of a plugin may wait.
     pub(crate) lane_capacity: usize,
+    /// Whether what plugins store outlives the host.
+    pub(crate) lasting: bool,
     /// By plugin id.
     pub(crate) plugins: BTreeMap<String, PluginSettings>,
+}
+
+/// A staged copy of a plugin, and the number of the generation that it is for.
+struct StagedCopy {
+    number: u64,
+    staged: Staged,
 }
 
 /// All plugins of a host.
@@ -111,44 +122,104 @@ impl Plugins {
     }
 
     /// Loads a plugin that was found.
-    pub(crate) fn load_found(&self, candidate: &Candidate) -> Result<()> {
-        let id = candidate.manifest.id.as_str();
-        let entry = self.entry(id, &candidate.path);
+    fn load_found(&self, candidate: &Candidate) -> Result<()> {
+        let entry = self.entry(&candidate.manifest.id, &candidate.path);
         let _step = entry.step.lock();
+        self.may_load(&entry)?;
+        let prepared = self.stage(candidate).and_then(|copy| self.prepare(&entry, candidate, copy));
+        let loaded = prepared.and_then(|parts| {
+            let number = parts.number;
+            let loaded = Generation::load(parts, self.options.load);
+            loaded.inspect_err(|_| self.configs.remove(&entry.id, number))
+        });
+        self.note_loaded(&entry, candidate, &loaded);
+        loaded.map(drop)
+    }
+
+    /// Loads and enables plugins, in this order, and tells what became of each. While one is loaded the next is staged.
+    pub(crate) fn start(&self, found: &[&Candidate], mut tell: impl FnMut(&Candidate, Result<()>)) {
+        thread::scope(|threads| {
+            let (hand_over, copies) = mpsc::sync_channel(1);
+            threads.spawn(move || {
+                for candidate in found {
+                    if hand_over.send(self.stage(candidate)).is_err() {
+                        return;
+                    }
+                }
+            });
+            for (candidate, copy) in found.iter().zip(copies) {
+                tell(candidate, self.load_and_enable(candidate, copy));
+            }
+        });
+    }
+
+    fn load_and_enable(&self, candidate: &Candidate, copy: Result<StagedCopy>) -> Result<()> {
+        let entry = self.entry(&candidate.manifest.id, &candidate.path);
+        let _step = entry.step.lock();
+        self.may_load(&entry)?;
+        let prepared = copy.and_then(|copy| self.prepare(&entry, candidate, copy));
+        let loaded = prepared.and_then(|parts| {
+            let number = parts.number;
+            let loaded = Generation::load_and_enable(parts, self.options.load);
+            loaded.inspect_err(|_| self.configs.remove(&entry.id, number))
+        });
+        let (loaded, enabling) = match loaded {
+            Ok((generation, enabling)) => (Ok(generation), Some(enabling)),
+            Err(error) => (Err(error), None),
+        };
+        self.note_loaded(&entry, candidate, &loaded);
+        let outcome = match enabling {
+            Some(enabling) => enabling.wait(self.options.load),
+            None => return loaded.map(drop),
+        };
+        self.note_enabled(&entry, &outcome);
+        outcome
+    }
+
+    fn may_load(&self, entry: &Entry) -> Result<()> {
         self.open()?;
         if entry.loaded().is_ok() {
-            return Err(Error::new(ErrorKind::Conflict, "it is loaded already: unload it first").of(id));
+            let text = "it is loaded already: unload it first";
+            return Err(Error::new(ErrorKind::Conflict, text).of(entry.id.clone()));
         }
-        let loaded = self.load_new(&entry, candidate);
+        Ok(())
+    }
+
+    fn note_loaded(&self, entry: &Arc<Entry>, candidate: &Candidate, loaded: &Result<Arc<Generation>>) {
         let mut state = entry.state.lock();
         state.path.clone_from(&candidate.path);
         state.error = loaded.as_ref().err().cloned();
         match loaded {
             Ok(generation) => {
                 state.manifest = Some(generation.manifest().clone());
-                state.generation = Some(generation);
+                state.generation = Some(generation.clone());
                 state.state = PluginState::Loaded;
                 state.loaded_at = Some(SystemTime::now());
                 drop(state);
-                self.announce(&entry, "loaded", None);
-                Ok(())
+                self.announce(entry, "loaded", None);
             }
             Err(error) => {
                 state.manifest.get_or_insert_with(|| candidate.manifest.clone());
                 state.state = PluginState::Failed;
                 drop(state);
-                self.announce(&entry, "failed", Some(&error));
-                Err(error)
+                self.announce(entry, "failed", Some(error));
             }
         }
     }
 
-    fn load_new(&self, entry: &Arc<Entry>, candidate: &Candidate) -> Result<Arc<Generation>> {
+    /// Copies what is to be loaded to where nobody else can change it.
+    fn stage(&self, candidate: &Candidate) -> Result<StagedCopy> {
         static LAST_GENERATION: AtomicU64 = AtomicU64::new(0);
         let number = LAST_GENERATION.fetch_add(1, Relaxed) + 1;
-        candidate.manifest.check_abi().map_err(|error| error.of(entry.id.clone()))?;
-        let staged =
-            stage(&candidate.path, Some(candidate), &self.options.staging, number, &self.options.trust)?;
+        candidate.manifest.check_abi().map_err(|error| error.of(candidate.manifest.id.as_str()))?;
+        let options = &self.options;
+        let staged = stage(&candidate.path, Some(candidate), &options.staging, number, &options.trust)?;
+        Ok(StagedCopy { number, staged })
+    }
+
+    /// Everything that a generation is made of.
+    fn prepare(&self, entry: &Arc<Entry>, candidate: &Candidate, copy: StagedCopy) -> Result<Parts> {
+        let StagedCopy { number, staged } = copy;
         for warning in &staged.warnings {
             self.core.report_failure(warning, "load");
         }
@@ -169,11 +240,16 @@ impl Plugins {
         entry.state.lock().sha256 = Some(staged.sha256);
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
         let config = self.config_of(number, &manifest, &settings)?;
-        let grants =
-            Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings.grants));
+        let grants = Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings));
+        if manifest.services.storage.is_some() && !self.options.lasting {
+            self.core.log.host(
+                Level::Warn,
+                "this host has no data folder: what the plugin stores is gone when the host stops: set `data` in the settings",
+                [Field::text("of", &entry.id)],
+            );
+        }
         let record = self.record(entry, &manifest, &settings);
-        let parts = Parts { number, record, manifest, grants, config, staged };
-        Generation::load(parts, self.options.load).inspect_err(|_| self.configs.remove(&entry.id, number))
+        Ok(Parts { number, record, manifest, grants, config, staged })
     }
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
@@ -201,14 +277,18 @@ impl Plugins {
             self.core.report_failure(&error, "disable");
         }
         let outcome = generation.enable(self.options.load);
+        self.note_enabled(&entry, &outcome);
+        outcome
+    }
+
+    fn note_enabled(&self, entry: &Entry, outcome: &Result<()>) {
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();
         if outcome.is_ok() {
             state.state = PluginState::Enabled;
         }
         drop(state);
-        self.announce(&entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
-        outcome
+        self.announce(entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
     }
 
     /// Calls `disable` of an enabled plugin.
@@ -347,7 +427,21 @@ impl Plugins {
     }
 
     pub(crate) fn infos(&self) -> Vec<PluginInfo> {
-        self.entries.read().values().map(|entry| entry.info()).collect()
+        let mut infos: Vec<_> = self.entries.read().values().map(|entry| entry.info()).collect();
+        let cache: HashMap<_, _> =
+            self.core.cache.usage().into_iter().map(|used| (used.plugin.clone(), used)).collect();
+        // A disk that fails is told to those who use it; here the numbers are missing.
+        let storage = self.core.storage.usage().unwrap_or_default();
+        let storage: HashMap<_, _> = storage.into_iter().map(|used| (used.plugin.clone(), used)).collect();
+        for info in &mut infos {
+            if let Some(used) = cache.get(info.id.as_str()) {
+                (info.counters.cache_items, info.counters.cache_bytes) = (used.items, used.bytes);
+            }
+            if let Some(used) = storage.get(info.id.as_str()) {
+                (info.counters.storage_items, info.counters.storage_bytes) = (used.items, used.bytes);
+            }
+        }
+        infos
     }
 
     /// Lanes take nothing any more.
@@ -461,7 +555,9 @@ impl Plugins {
             }
         };
         let record = *records.entry(version).or_insert_with_key(|version| {
-            PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone())
+            let quota = &settings.quota;
+            let meter = Meter::new(&entry.id, quota.calls_per_second, quota.tenant_calls_per_second);
+            PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone(), meter)
         });
         record.set_lane(lane);
         record

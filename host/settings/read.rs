@@ -11,7 +11,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Deadlines, GrantSettings, KEYS, LogSettings, PluginSettings, Problem, Queues, Settings, Trust};
+use super::{
+    CacheSettings, Deadlines, GrantSettings, KEYS, LogSettings, PluginSettings, Problem, Queues,
+    QuotaSettings, Settings, StorageSettings, Trust,
+};
 use crate::services::config::nearest;
 
 const DAY_MS: usize = 86_400_000;
@@ -71,6 +74,22 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
         queues: top.section("queues", |queues| Queues {
             lane: queues.number("lane", 1, 1 << 20).unwrap_or(Queues::default().lane),
         }),
+        cache: top.section("cache", |cache| {
+            let defaults = CacheSettings::default();
+            CacheSettings {
+                capacity: cache.number("capacity", 1 << 20, 1 << 40).unwrap_or(defaults.capacity),
+                default_ttl: cache
+                    .number("default_ttl_ms", 0, 366 * DAY_MS)
+                    .map_or(defaults.default_ttl, |ms| Duration::from_millis(ms as u64)),
+            }
+        }),
+        storage: top.section("storage", |storage| {
+            let defaults = StorageSettings::default();
+            StorageSettings {
+                max_value: storage.number("max_value", 1 << 10, 64 << 20).unwrap_or(defaults.max_value),
+                synchronous: storage.parsed("synchronous").unwrap_or(defaults.synchronous),
+            }
+        }),
         plugin: plugins(top),
     }
 }
@@ -121,6 +140,13 @@ fn plugin(section: &mut Section<'_, '_>) -> PluginSettings {
             publish: grants.names("publish", |_| true),
             call: grants.names("call", |_| true),
             namespaces: grants.names("namespaces", |_| true),
+        }),
+        quota: section.section("quota", |quota| {
+            let mut calls = |key| quota.number(key, 1, 1_000_000_000).map(|calls| calls as u32);
+            QuotaSettings {
+                calls_per_second: calls("calls_per_second"),
+                tenant_calls_per_second: calls("tenant_calls_per_second"),
+            }
         }),
     }
 }

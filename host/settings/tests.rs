@@ -32,6 +32,12 @@ fn everything_that_can_be_set_arrives() {
         call_ms = 4
         [queues]
         lane = 16
+        [cache]
+        capacity = 2_000_000
+        default_ttl_ms = 0
+        [storage]
+        max_value = 65536
+        synchronous = "normal"
         [plugin.threshold]
         enabled = false
         log = "trace"
@@ -44,6 +50,9 @@ fn everything_that_can_be_set_arrives() {
         publish = []
         call = ["geo.lookup"]
         namespaces = ["hits"]
+        [plugin.threshold.quota]
+        calls_per_second = 7
+        tenant_calls_per_second = 3
         [plugin.geo.config.deep]
         er = -1
     "#;
@@ -69,6 +78,8 @@ fn everything_that_can_be_set_arrives() {
             call: Duration::from_millis(4),
         },
         queues: Queues { lane: 16 },
+        cache: CacheSettings { capacity: 2_000_000, default_ttl: Duration::ZERO },
+        storage: StorageSettings { max_value: 65_536, synchronous: Synchronous::Normal },
         plugin: [
             (
                 "threshold".to_owned(),
@@ -145,7 +156,7 @@ number = inf
     assert_eq!(
         told(text),
         [
-            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `plugin`",
+            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `plugin`",
             "2:1: plugns: there is no such key: did you mean `plugins`",
             "3:11: workers: must be a number from 1 to 1024",
             "4:1: level: there is no such key here: did you mean `log.level`",
@@ -245,6 +256,10 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("deadlines.stop_ms", "3"),
     ("deadlines.call_ms", "86400000"),
     ("queues.lane", "16"),
+    ("cache.capacity", "1048576"),
+    ("cache.default_ttl_ms", "0"),
+    ("storage.max_value", "1024"),
+    ("storage.synchronous", r#""normal""#),
     ("plugin.<id>.enabled", "false"),
     ("plugin.<id>.log", r#""trace""#),
     ("plugin.<id>.concurrency", "1"),
@@ -255,6 +270,8 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("plugin.<id>.grants.publish", "[]"),
     ("plugin.<id>.grants.call", r#"["geo.lookup"]"#),
     ("plugin.<id>.grants.namespaces", r#"["hits"]"#),
+    ("plugin.<id>.quota.calls_per_second", "1"),
+    ("plugin.<id>.quota.tenant_calls_per_second", "1000000000"),
 ];
 
 #[test]
@@ -283,6 +300,7 @@ fn the_example_in_the_docs_is_valid_and_its_defaults_are_the_defaults() {
         docs.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let settings = Settings::from_text(example, "").expect("valid");
     assert_eq!((settings.deadlines, settings.queues), (Deadlines::default(), Queues::default()));
+    assert_eq!((settings.cache, settings.storage), (CacheSettings::default(), StorageSettings::default()));
     assert_eq!((settings.log.level, settings.log.buffer), (Level::Info, LogSettings::default().buffer));
     assert!(settings.plugin.contains_key("threshold"));
 }

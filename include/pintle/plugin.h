@@ -451,7 +451,7 @@ typedef struct pintle_cache {
    * - value: at most 1 MiB, copied.
    * - options: may be null; borrowed for the call.
    *
-   * Returns: OK; TOO_LARGE; OUT_OF_RANGE (a lifetime that is negative or overflows);
+   * Returns: OK; TOO_LARGE; OUT_OF_RANGE (a lifetime that is negative or above 100 years);
    * INVALID_ARGUMENT; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (the host has
    * stopped); STALE_HANDLE.
    * Thread: any.

@@ -7,7 +7,10 @@
 mod conformance;
 mod memory;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 pub(crate) use memory::MemoryCache;
 
@@ -158,16 +161,17 @@ pub(crate) trait CacheBackend: Send + Sync {
 pub(crate) struct Cache {
     backend: Box<dyn CacheBackend>,
     default_lifetime: Lifetime,
+    closed: AtomicBool,
 }
 
 impl Cache {
     pub(crate) fn new(backend: Box<dyn CacheBackend>, default_lifetime: Lifetime) -> Self {
-        Self { backend, default_lifetime }
+        Self { backend, default_lifetime, closed: AtomicBool::new(false) }
     }
 
     /// Lends the item to `read`, once, and tells whether there is one.
     pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool> {
-        self.backend.get(at, read)
+        self.backend()?.get(at, read)
     }
 
     /// `ttl_ms`: 0 is endless; none is the host's default.
@@ -178,31 +182,31 @@ impl Cache {
                 format!("argument `value`: {len} bytes, at most {LARGEST_VALUE} are taken")
             }));
         }
-        self.backend.set(at, value, self.lifetime(ttl_ms)?)
+        self.backend()?.set(at, value, self.lifetime(ttl_ms)?)
     }
 
     pub(crate) fn remove(&self, at: &Address<'_>) -> Result<bool> {
-        self.backend.remove(at)
+        self.backend()?.remove(at)
     }
 
     pub(crate) fn exists(&self, at: &Address<'_>) -> Result<bool> {
-        self.backend.get(at, &mut |_, _| ())
+        self.backend()?.get(at, &mut |_, _| ())
     }
 
     /// `ttl_ms` as in `set`; it counts where the item is created.
     pub(crate) fn incr(&self, at: &Address<'_>, delta: i64, ttl_ms: Option<i64>) -> Result<i64> {
-        self.backend.incr(at, delta, self.lifetime(ttl_ms)?)
+        self.backend()?.incr(at, delta, self.lifetime(ttl_ms)?)
     }
 
     /// `ttl_ms`: 0 is endless; negative removes the item.
     pub(crate) fn expire(&self, at: &Address<'_>, ttl_ms: i64, condition: ExpireIf) -> Result<Expired> {
         let lifetime = if ttl_ms < 0 { None } else { Some(self.lifetime(Some(ttl_ms))?) };
-        self.backend.expire(at, lifetime, condition)
+        self.backend()?.expire(at, lifetime, condition)
     }
 
     pub(crate) fn ttl(&self, at: &Address<'_>) -> Result<Option<Lifetime>> {
         let mut found = None;
-        self.backend.get(at, &mut |_, lifetime| found = Some(lifetime))?;
+        self.backend()?.get(at, &mut |_, lifetime| found = Some(lifetime))?;
         Ok(found)
     }
 
@@ -210,9 +214,22 @@ impl Cache {
         self.backend.usage()
     }
 
-    /// Removes all that a plugin has; tells how many items there were.
-    pub(crate) fn remove_plugin(&self, id: &str) -> Result<u64> {
-        self.backend.remove_plugin(id)
+    /// The host has stopped: gives the memory back, and answers UNAVAILABLE from here on. What a call that is under way
+    /// writes meanwhile may stay.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        for used in self.backend.usage() {
+            // A back end that cannot be reached keeps nothing here.
+            let _ = self.backend.remove_plugin(&used.plugin);
+        }
+    }
+
+    #[inline]
+    fn backend(&self) -> Result<&dyn CacheBackend> {
+        if self.closed.load(Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "the host has stopped"));
+        }
+        Ok(&*self.backend)
     }
 
     fn lifetime(&self, ttl_ms: Option<i64>) -> Result<Lifetime> {

@@ -128,7 +128,7 @@ impl Storage {
             let (len, largest) = (value.len(), self.largest_value);
             return Err(Error::lazy(ErrorKind::TooLarge, move || {
                 format!(
-                    "argument `value`: {len} bytes, at most {largest} are taken (storage.max_value_bytes)"
+                    "argument `value`: {len} bytes, at most {largest} are taken (storage.max_value in the settings)"
                 )
             }));
         }
