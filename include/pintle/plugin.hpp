@@ -1,7 +1,8 @@
 /* Pintle plugins in C++17 and up: plugin.h with RAII, std::string_view and exceptions that end at the boundary.
  *
- * Header only, and nothing here that C cannot do: every function names its twin in plugin.h, whose comment has the
- * limits and the statuses. A plugin is a class, a PINTLE_MANIFEST and a PINTLE_PLUGIN (see the end of this file).
+ * One file without a library, to be copied or installed beside plugin.h as <pintle/plugin.hpp>; nothing in it that C
+ * cannot do. Every function names its twin in plugin.h, whose comment has the limits and the statuses. A plugin is a
+ * class, a PINTLE_MANIFEST and a PINTLE_PLUGIN (see the end of this file).
  *
  * Errors. `f(…)` throws pintle::Error (a status and the host's sentence) where its twin answers other than OK. Beside
  * it stands `try_f(…)`, which answers the pintle_status, writes its outputs only on OK, and throws nothing but
@@ -511,8 +512,8 @@ class Logger : public detail::Levels<Logger>, private detail::Part {
   /* log.logger_write: a record that starts with the preset fields. STALE_HANDLE where it is empty. */
   pintle_status try_write(Level level, std::string_view message, Fields fields = {}) const noexcept {
     if (handle_ == 0) return PINTLE_STALE_HANDLE;
-    return host_->log->logger_write(ctx_, handle_, static_cast<std::uint32_t>(level), detail::str(message), fields.begin(),
-                                    fields.size());
+    return host_->log->logger_write(ctx_, handle_, static_cast<std::uint32_t>(level), detail::str(message),
+                                    fields.begin(), fields.size());
   }
   /* Leaves the logger to the plugin's life, and forgets it. */
   pintle_logger detach() noexcept { return std::exchange(handle_, 0); }
@@ -533,7 +534,8 @@ class Log : public detail::Levels<Log>, private detail::Part {
  public:
   /* log.write: a record of at most 64 fields. OK also when its level is disabled. */
   pintle_status try_write(Level level, std::string_view message, Fields fields = {}) const noexcept {
-    return host_->log->write(ctx_, static_cast<std::uint32_t>(level), detail::str(message), fields.begin(), fields.size());
+    return host_->log->write(ctx_, static_cast<std::uint32_t>(level), detail::str(message), fields.begin(),
+                             fields.size());
   }
   /* log.enabled: would a record of this level be written? For fields that are dear to make. False where the context is
    * over. */
@@ -1132,7 +1134,8 @@ class Job : public detail::Registration<detail::EndJob> {
 class Events : private detail::Part {
  public:
   /* events.emit: publishes below `plugin.<id>.`, and waits for no handler. */
-  [[nodiscard]] pintle_status try_emit(std::string_view topic, Bytes data, const EmitOptions &options = {}) const noexcept {
+  [[nodiscard]] pintle_status try_emit(std::string_view topic, Bytes data,
+                                       const EmitOptions &options = {}) const noexcept {
     const pintle_emit_options raw = said(options);
     return PINTLE_ASK_(events, emit, ctx_, detail::str(topic), data.raw(), &raw);
   }
@@ -1251,25 +1254,25 @@ class Scheduler : private detail::Part {
   template <class Handler>
   [[nodiscard]] pintle_status try_cron(std::string_view name, std::string_view rule, Handler handler, Job &job,
                                        const JobOptions &options = {}) const {
-    return hand_over(std::move(handler), job, options, [&](auto handler_of, void *user, pintle_release release, auto... rest) {
-      return PINTLE_ASK_(scheduler, cron, ctx_, detail::str(name), detail::str(rule), handler_of, user, release, rest...);
+    return hand_over(std::move(handler), job, options, [&](auto run, void *user, auto release, auto... rest) {
+      return PINTLE_ASK_(scheduler, cron, ctx_, detail::str(name), detail::str(rule), run, user, release, rest...);
     });
   }
   /* scheduler.interval: the first time one interval from now. */
   template <class Handler>
   [[nodiscard]] pintle_status try_interval(std::string_view name, std::chrono::milliseconds every, Handler handler,
                                            Job &job, const JobOptions &options = {}) const {
-    return hand_over(std::move(handler), job, options, [&](auto handler_of, void *user, pintle_release release, auto... rest) {
-      return PINTLE_ASK_(scheduler, interval, ctx_, detail::str(name), detail::count(every), handler_of, user, release,
+    return hand_over(std::move(handler), job, options, [&](auto run, void *user, auto release, auto... rest) {
+      return PINTLE_ASK_(scheduler, interval, ctx_, detail::str(name), detail::count(every), run, user, release,
                          rest...);
     });
   }
   /* scheduler.once: the job is gone when the run has ended. */
   template <class Handler>
-  [[nodiscard]] pintle_status try_once(std::string_view name, std::chrono::milliseconds delay, Handler handler, Job &job,
-                                       const JobOptions &options = {}) const {
-    return hand_over(std::move(handler), job, options, [&](auto handler_of, void *user, pintle_release release, auto... rest) {
-      return PINTLE_ASK_(scheduler, once, ctx_, detail::str(name), detail::count(delay), handler_of, user, release,
+  [[nodiscard]] pintle_status try_once(std::string_view name, std::chrono::milliseconds delay, Handler handler,
+                                       Job &job, const JobOptions &options = {}) const {
+    return hand_over(std::move(handler), job, options, [&](auto run, void *user, auto release, auto... rest) {
+      return PINTLE_ASK_(scheduler, once, ctx_, detail::str(name), detail::count(delay), run, user, release,
                          rest...);
     });
   }
@@ -1359,11 +1362,13 @@ class Context : private detail::Part {
   [[nodiscard]] pintle_status try_call(std::string_view service, std::uint32_t major, std::string_view method,
                                        Bytes request, pintle_sink reply,
                                        std::optional<std::chrono::milliseconds> timeout = {}) const noexcept {
-    return host_->call(ctx_, detail::str(service), major, detail::str(method), request.raw(), detail::wait(timeout), reply);
+    return host_->call(ctx_, detail::str(service), major, detail::str(method), request.raw(), detail::wait(timeout),
+                       reply);
   }
   /* host.hold: a context of the same scope that outlives this function. */
   [[nodiscard]] pintle_status try_hold(HeldContext &held) const noexcept;
-  /* host.remaining: how long the caller of this function still waits. Zero: it has given up; `forever`: nobody waits. */
+  /* host.remaining: how long the caller of this function still waits. Zero: it has given up; `forever`: nobody
+   * waits. */
   [[nodiscard]] pintle_status try_remaining(std::chrono::milliseconds &left) const noexcept {
     std::int64_t ms = 0;
     const pintle_status status = host_->remaining(ctx_, &ms);
@@ -1385,8 +1390,8 @@ class Context : private detail::Part {
   [[nodiscard]] pintle_status try_last_error(pintle_sink out) const noexcept { return host_->last_error(ctx_, out); }
   /* host.set_error: why the running function is about to fail. Throwing an Error does it too. */
   pintle_status set_error(std::string_view text) const noexcept { return host_->set_error(ctx_, detail::str(text)); }
-  /* For those who answer with statuses: makes the host's words for this failure those of the running function, and gives
-   * the status back. `return cx.pass_on(status);` */
+  /* For those who answer with statuses: makes the host's words for this failure those of the running function, and
+   * gives the status back. `return cx.pass_on(status);` */
   pintle_status pass_on(pintle_status status) const noexcept {
     Buffer text;
     if (status != PINTLE_OK && try_last_error(text.sink()) == PINTLE_OK) (void)set_error(text.text());
@@ -1600,7 +1605,8 @@ pintle_status Registered<Handler>::on_event(void *user, pintle_ctx ctx, const pi
 }
 
 template <class Handler>
-pintle_status Registered<Handler>::on_run(void *user, pintle_ctx ctx, const pintle_run *run, pintle_sink reply) noexcept {
+pintle_status Registered<Handler>::on_run(void *user, pintle_ctx ctx, const pintle_run *run,
+                                          pintle_sink reply) noexcept {
   if (user == nullptr || run == nullptr || !PINTLE_HAS(run, due_ms)) return PINTLE_INVALID_ARGUMENT;
   auto *self = static_cast<Registered *>(user);
   return answering(self->host, ctx, [&] {
@@ -1701,7 +1707,7 @@ struct Entry {
     return answering(host, ctx, [&]() -> pintle_status {
       const Context cx(host, ctx, ctx);
       if (!PINTLE_HAS(host, files)) {
-        (void)cx.set_error("the host's table is shorter than that of ABI 1.0, which this plugin needs: update the host");
+        (void)cx.set_error("the host's table ends before that of ABI 1.0, which this plugin needs: update the host");
         return PINTLE_UNSUPPORTED;
       }
 #if PINTLE_EXCEPTIONS

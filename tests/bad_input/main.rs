@@ -9,6 +9,7 @@ mod arguments;
 mod contexts;
 mod entries;
 mod errors;
+mod exceptions;
 mod files;
 mod hosts;
 mod manifests;

@@ -119,6 +119,75 @@ fn contract_2_every_standard_takes_the_header_without_a_warning() {
     }
 }
 
+/// Every standard that has std::string_view, with and without exceptions and type information. What is exported is the
+/// entry, beside templates of the standard library.
+#[test]
+fn contract_2_every_standard_from_cxx_17_on_takes_the_header_for_cxx_without_a_warning() {
+    let ways: [(&str, &[&str]); 5] = [
+        ("c++17", &["-O2"]),
+        ("c++17", &["-fno-rtti"]),
+        ("c++17", &["-fno-exceptions"]),
+        ("c++20", &[]),
+        ("c++2b", &[]),
+    ];
+    for compiler in compilers().iter().filter(|compiler| compiler.language == "c++") {
+        for (standard, flags) in ways {
+            let folder = tempfile::tempdir().expect("there is a place for temporary files");
+            let flags = [&["-fvisibility=hidden", "-Wconversion", "-Wshadow"], flags].concat();
+            let plugin = ["plugin.cpp", "third_unit.cpp"]
+                .map(|name| object(compiler, standard, &source(name), &flags, folder.path()));
+            let library = folder.path().join("plugin.so");
+            link(compiler, &plugin, &["-shared", "-Wl,--no-undefined"], &library);
+            let own: Vec<_> = exported(&library).into_iter().filter(|name| name.contains("pintle")).collect();
+            assert_eq!(own, ["pintle_plugin_entry_v1"], "{} -std={standard} {flags:?}", compiler.program);
+        }
+    }
+}
+
+/// What would only show at 3 a.m. is refused by the compiler.
+#[test]
+fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {
+    let plugin = |body: &str| {
+        format!(
+            "#include <pintle/plugin.hpp>\nPINTLE_MANIFEST({{ \"id\": \"x\" }});\nusing pintle::Context;\n\
+             struct Plugin {{ {body} }};\nPINTLE_PLUGIN(Plugin, \"x\", \"0.1.0\");\n"
+        )
+    };
+    let mistakes = [
+        ("void enable() {}", "c++17", "the plugin's `enable` cannot be called as pintle/plugin.hpp says"),
+        ("void call(const Context &) {}", "c++17", "the plugin's `call` cannot be called"),
+        ("explicit Plugin(int) {}", "c++17", "a plugin is constructed from a const pintle::Context &"),
+        (
+            "bool enable(const Context &) { return true; }",
+            "c++17",
+            "returns nothing, a pintle_status, or bytes",
+        ),
+        (
+            "void enable(const Context &cx) { (void)cx.events().subscribe(\"a\", [](int) {}); }",
+            "c++17",
+            "a handler takes (const pintle::Context &, const pintle::Event &)",
+        ),
+        (
+            "void enable(const Context &cx) { cx.events().subscribe(\"a\", [](const Context &, const pintle::Event &) {}); }",
+            "c++17",
+            "nodiscard",
+        ),
+        ("", "c++14", "pintle/plugin.hpp needs C++17 or later"),
+    ];
+    for compiler in compilers().iter().filter(|compiler| compiler.language == "c++") {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let file = folder.path().join("mistake.cpp");
+        fs::write(&file, plugin("void enable(const Context &) {}")).expect("the folder can be written");
+        object(compiler, "c++17", &file, &[], folder.path());
+        for (body, standard, words) in mistakes {
+            fs::write(&file, plugin(body)).expect("the folder can be written");
+            let said = try_object(compiler, standard, &file, &[], folder.path())
+                .expect_err("the compiler should refuse it");
+            assert!(said.contains(words), "{}: {body}: {words:?} is not in\n{said}", compiler.program);
+        }
+    }
+}
+
 #[test]
 fn contract_6_the_entry_can_be_renamed_and_a_plugin_be_there_twice() {
     said_by_the_application("entries");

@@ -1,0 +1,190 @@
+/* A plugin that uses everything that plugin.hpp offers: each template is made, with and without exceptions. */
+#include <pintle/plugin.hpp>
+
+PINTLE_MANIFEST({
+  "id": "header-test", "version": "1.0.0", "abi": "1.0",
+  "services": { "events": { "subscribe": ["*"], "publish": ["a.>"] }, "log": {} }
+});
+
+const char *third_unit_name(pintle_status status);
+
+namespace {
+
+using pintle::Buffer;
+using pintle::Bytes;
+using pintle::Context;
+using pintle::Event;
+using pintle::HandlerResult;
+using pintle::Reply;
+using pintle::Request;
+using pintle::Run;
+using std::chrono::milliseconds;
+
+pintle_status logs(const Context &cx) {
+  const pintle::Log log = cx.log();
+  const std::string name = "n";
+  log.trace("a");
+  log.debug("a", {{"text", "t"}, {"string", name}, {"view", std::string_view(name)}});
+  log.info("a", {{"int", 1}, {"unsigned", 2u}, {"size", sizeof name}, {"yes", true}, {"share", 0.5f}});
+  log.warn("a");
+  log.error("a");
+  log.fatal("a");
+  pintle::Logger logger;
+  const pintle_status status = log.try_with({{"part", "x"}}, logger);
+  logger.info("b", {{"more", 'c'}});
+  (void)logger.detach();
+  return log.enabled(pintle::Level::debug) ? log.try_write(pintle::Level::debug, "c", {}) : status;
+}
+
+pintle_status settings(const Context &cx) {
+  Buffer text;
+  std::int64_t integer = 0;
+  double number = 0;
+  bool boolean = false;
+  pintle_status status = cx.config().try_json("", text.sink());
+  if (status == PINTLE_OK) status = cx.config().try_text("/a", text.sink());
+  if (status == PINTLE_OK) status = cx.config().try_integer("/a", integer);
+  if (status == PINTLE_OK) status = cx.config().try_number("/a", number);
+  if (status == PINTLE_OK) status = cx.config().try_boolean("/a", boolean);
+  return status;
+}
+
+pintle_status items(const Context &cx) {
+  const pintle::Cache cache = cx.cache("hits");
+  const pintle::Storage storage = cx.storage();
+  Buffer value, next;
+  char small[8];
+  std::size_t len = 0;
+  bool there = false;
+  std::int64_t sum = 0;
+  std::uint64_t version = 0;
+  milliseconds left{};
+  pintle_cache_info info = {};
+  info.size = static_cast<std::uint32_t>(sizeof info);
+  pintle::Sink sink([&len](Bytes piece) { len += piece.size(); });
+  pintle::Sink refusing([](Bytes) -> pintle_status { return PINTLE_CANCELLED; });
+  pintle_status status = cache.try_get("a", sink, &info);
+  if (status == PINTLE_OK) status = cache.try_get("a", refusing);
+  if (status == PINTLE_OK) status = cache.try_get_into("a", small, sizeof small, len);
+  if (status == PINTLE_OK) status = cache.try_set("a", "b", pintle::forever);
+  if (status == PINTLE_OK) status = cache.try_remove("a", there);
+  if (status == PINTLE_OK) status = cache.try_exists("a", there);
+  if (status == PINTLE_OK) status = cache.try_incr("a", -1, sum, std::chrono::seconds(1));
+  if (status == PINTLE_OK) status = cache.try_expire("a", milliseconds(5), pintle::Expire::if_later, there);
+  if (status == PINTLE_OK) status = cache.try_ttl("a", left);
+  if (status == PINTLE_OK) status = storage.try_get("a", value.sink());
+  if (status == PINTLE_OK) status = storage.try_set("a", value.bytes(), version);
+  if (status == PINTLE_OK) status = storage.try_set_if("a", std::vector<std::uint8_t>{1, 2}, version, version);
+  if (status == PINTLE_OK) status = storage.try_remove("a", there);
+  if (status == PINTLE_OK) status = storage.try_exists("a", there);
+  if (status == PINTLE_OK) status = storage.try_keys("", "", 10, value.sink(), next.sink());
+  if (status == PINTLE_OK) status = storage.try_clear(version);
+  if (status == PINTLE_OK) status = next.try_append(value.bytes());
+  return status;
+}
+
+pintle_status contexts(const Context &cx) {
+  pintle::HeldContext held;
+  milliseconds left{};
+  pintle_scope_info info = {};
+  Buffer text;
+  const void *table = nullptr;
+  pintle_status status = cx.try_hold(held);
+  if (status == PINTLE_OK) status = held.try_remaining(left);
+  if (status == PINTLE_OK) status = held.try_scope(info, text.sink());
+  if (status == PINTLE_OK) status = held.try_call("a.b", 1, "c", "d", text.sink(), milliseconds(10));
+  if (status == PINTLE_OK) status = held.try_service("pintle.log", 1, 8, table);
+  if (status == PINTLE_OK) status = held.try_last_error(text.sink());
+  if (status == PINTLE_OK) status = held.try_release();
+  (void)held.detach();
+  cx.set_error(third_unit_name(status));
+  (void)pintle::contain(cx.own(), "nothing fails", [] {});
+  return cx.pass_on(status);
+}
+
+struct Plain {
+  pintle_status operator()(const Context &cx, const Event &event, const Reply &reply) {
+    const bool known = event.id().empty() || event.source().empty() || event.subject().empty() ||
+                       event.content_type().empty() || event.key().empty() || event.tenant().empty();
+    pintle::EmitOptions options;
+    options.key = event.topic();
+    if (known || event.depth() > 3 || event.time_ms() == 0) return reply.try_write(event.data());
+    return cx.events().try_emit("a", event.data(), options);
+  }
+};
+
+struct Plugin {
+  pintle_status load(const Context &cx) {
+    pintle::SubscribeOptions options;
+    options.policy = pintle::Queue::wait;
+    pintle::JobOptions zone;
+    zone.zone = "Europe/Vienna";
+    zone.overlap = pintle::Overlap::queue;
+    std::uint32_t handlers = 0;
+    const auto run = [](const Context &, const Run &one) { (void)(one.attempt() + one.due_ms()); };
+    const auto told = [](const HandlerResult &one) {
+      return one.error().empty() && one.reply().empty() && one.subscriber() == one.subscription() ? one.status() : 0;
+    };
+    pintle_status status = cx.events().try_subscribe(">", Plain(), hearing, options);
+    if (status == PINTLE_OK) status = cx.scheduler().try_cron("a", "@daily", run, job, zone);
+    if (status == PINTLE_OK) status = cx.scheduler().try_interval("b", milliseconds(1), run, job);
+    if (status == PINTLE_OK) status = cx.scheduler().try_once("c", milliseconds(1), run, job);
+    if (status == PINTLE_OK) status = cx.events().try_emit_sync("a", "{}", {}, told, handlers);
+    if (status == PINTLE_OK) status = cx.events().try_emit_sync("a", "{}", {}, [](const HandlerResult &) {}, handlers);
+    if (status == PINTLE_OK) status = hearing.try_unsubscribe();
+    if (status == PINTLE_OK) status = job.try_remove();
+    return status;
+  }
+  void enable(const Context &cx) { (void)logs(cx); }
+  pintle_status disable(const Context &cx) { return settings(cx); }
+  void unload(const Context &cx) { (void)items(cx); }
+  pintle_status configure(const Context &, std::string_view json) { return json.empty() ? PINTLE_CONFLICT : PINTLE_OK; }
+  std::string_view save(const Context &) { return "saved"; }
+  void restore(const Context &, std::uint32_t schema, Bytes saved) { kept = schema + saved.size(); }
+  Bytes call(const Context &cx, const Request &request) {
+    (void)contexts(cx);
+    return request.major() == 1 && request.service() != request.caller() ? request.data() : Bytes();
+  }
+  const void *provide(std::string_view, std::uint32_t) { return nullptr; }
+
+  pintle::Subscription hearing;
+  pintle::Job job;
+  std::size_t kept = 0;
+};
+
+}  // namespace
+
+#if PINTLE_EXCEPTIONS
+/* The throwing forms, called by nobody. */
+void throwing(const Context &cx, const Request &request);
+void throwing(const Context &cx, const Request &request) {
+  const pintle::Logger logger = cx.log().with({{"a", 1}});
+  const pintle::Config config = cx.config();
+  if (config.json("") == config.text("/a") && config.integer("/b") > 1 && config.number("/c") < 0.5)
+    throw request.unsupported();
+  const pintle::Cache cache = cx.cache("hits");
+  cache.set("a", cache.get("b").value_or("c"), milliseconds(3));
+  if (cache.remove("a") && cache.exists("b") && cache.incr("c") > 1 && cache.expire("d", pintle::forever))
+    logger.info("odd", {{"ttl", cache.ttl("e").value_or(milliseconds(0)).count()}});
+  const pintle::Storage storage = cx.storage();
+  const std::optional<pintle::Item> item = storage.item("a");
+  if (item) storage.set_if("a", item->value, item->version);
+  if (storage.remove("a") && storage.exists("b") && !storage.get("c")) storage.set("d", storage.page("e", "", 3).next);
+  for (const std::string &key : storage.keys("")) logger.debug(key);
+  logger.debug("removed", {{"items", storage.clear()}});
+  cx.events().emit("a", "b");
+  cx.events().emit_sync("a", "b", milliseconds(3), [](const HandlerResult &one) {
+    PINTLE_REQUIRE(one.outcome() == PINTLE_HANDLED);
+  });
+  const auto run = [](const Context &, const Run &) {};
+  const pintle::Job daily = cx.scheduler().cron("a", "@daily", run);
+  const pintle::Job often = cx.scheduler().interval("b", milliseconds(1), run);
+  const pintle::Job later = cx.scheduler().once("c", milliseconds(1), run);
+  const pintle::HeldContext held = cx.hold();
+  if (held.remaining() == pintle::forever && held.scope().system) throw pintle::Error(PINTLE_CONFLICT, held.tenant());
+  Buffer buffer;
+  buffer.append(cx.call("a.b", 1, "c", "d", milliseconds(5)));
+}
+#endif
+
+PINTLE_PLUGIN(Plugin, "header-test", "1.0.0");
