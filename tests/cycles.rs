@@ -133,7 +133,7 @@ fn child() {
     }
     let end = resident_kib();
     let maps = fs::read_to_string("/proc/self/maps").expect("this is Linux");
-    let staged = data.canonicalize().expect("the host made it");
+    let staged = data.join("staging").canonicalize().expect("the host made it");
     let mapped = maps.lines().filter(|line| line.contains(&*staged.to_string_lossy())).count();
     println!("\nmeasured: {settled} {end} {mapped}");
     let stopped = host.expect("there was a round").0.stop();

@@ -7,9 +7,11 @@ pub const PINTLE_CACHE_INTEGER: u32 = 1;
 
 /// What the host knows of an item that was read. The caller sets `size`, and the host writes no further.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleCacheInfo {
     /// `sizeof(pintle_cache_info)` of the caller.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// `PINTLE_CACHE_INTEGER`, or 0.
     pub flags: u32,
@@ -24,9 +26,11 @@ pub const PINTLE_CACHE_TTL: u32 = 1;
 
 /// How an item is to be kept. Zero means default everywhere.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleCacheOptions {
     /// `sizeof(pintle_cache_options)` of the plugin.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// `PINTLE_CACHE_TTL`, or 0.
     pub flags: u32,
@@ -52,9 +56,11 @@ pub const PINTLE_EXPIRE_IF_EARLIER: u32 = 4;
 /// (1 to 512 bytes), both UTF-8 without NUL. An item is bytes, at most 1 MiB, or a 64-bit integer, which reads
 /// as its decimal digits. An empty value is a value. An item that has expired is absent for every function.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleCache {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

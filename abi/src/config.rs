@@ -7,9 +7,11 @@ use crate::{PintleCtx, PintleSink, PintleStatus, PintleStr};
 ///
 /// A change is offered to the plugin by `configure` before these functions show it.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleConfig {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

@@ -7,9 +7,11 @@ use crate::{PintleBytes, PintleCtx, PintleRegistration, PintleSink, PintleStatus
 /// An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
 /// CloudEvents 1.0; all but what the publisher gave are filled in by the host.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleEvent {
     /// `sizeof(pintle_event)` of the host.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// How many events led to this one: 0 for one that no handler emitted. Limited to 64.
     pub depth: u32,
@@ -36,9 +38,11 @@ pub struct PintleEvent {
 /// The source of randomness and time is the host; what a publisher may say beside topic and data is here.
 /// Zero means default everywhere: `pintle_emit_options o = {0}; o.size = sizeof o;` changes nothing.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleEmitOptions {
     /// `sizeof(pintle_emit_options)` of the plugin.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be 0: no flag is known yet.
     pub flags: u32,
@@ -64,9 +68,11 @@ pub const PINTLE_QUEUE_WAIT: u32 = 2;
 
 /// How a subscription is to be kept. Zero means default everywhere.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleSubscribeOptions {
     /// `sizeof(pintle_subscribe_options)` of the plugin.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be 0: no flag is known yet.
     pub flags: u32,
@@ -91,6 +97,7 @@ pub struct PintleSubscribeOptions {
 /// Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
 /// Since: 1.0.
 #[repr(transparent)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleEventHandler(
     pub  Option<
@@ -113,6 +120,7 @@ pub struct PintleEventHandler(
 /// Blocks: it should not.
 /// Since: 1.0.
 #[repr(transparent)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleRelease(pub Option<unsafe extern "C" fn(user: *mut c_void)>);
 
@@ -130,9 +138,11 @@ pub const PINTLE_HANDLER_SKIPPED: u32 = 4;
 
 /// What became of an event at one subscription. Everything is borrowed until the function that gets it returns.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleHandlerResult {
     /// `sizeof(pintle_handler_result)` of the host.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// One of `PINTLE_HANDLED` and `PINTLE_HANDLER_…`.
     pub outcome: u32,
@@ -161,6 +171,7 @@ pub struct PintleHandlerResult {
 /// Blocks: it should not.
 /// Since: 1.0.
 #[repr(transparent)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleResultHandler(
     pub Option<unsafe extern "C" fn(user: *mut c_void, result: *const PintleHandlerResult) -> PintleStatus>,
@@ -169,9 +180,11 @@ pub struct PintleResultHandler(
 /// Publish and subscribe. Topics are dot-separated tokens of `[A-Za-z0-9_-]`, at most 16 tokens and 256 bytes;
 /// in patterns `*` stands for one token and a last `>` for one or more.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleEvents {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

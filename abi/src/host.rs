@@ -14,9 +14,11 @@ pub const PINTLE_SCOPE_CALL: u32 = 2;
 
 /// What the host knows of a context. The caller sets `size`, and the host writes no further.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleScopeInfo {
     /// `sizeof(pintle_scope_info)` of the caller.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// `PINTLE_SCOPE_…`.
     pub flags: u32,
@@ -31,9 +33,11 @@ pub struct PintleScopeInfo {
 /// never from a signal handler, in a forked child, from a thread that may be cancelled inside the call, or with
 /// less than 256 KiB of stack left.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleHost {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// The host's `PINTLE_ABI_MINOR`.
     pub abi_minor: u32,

@@ -11,6 +11,8 @@ mod cache;
 mod config;
 mod events;
 mod host;
+#[cfg(feature = "layout-check")]
+pub mod layout;
 mod log;
 mod plugin;
 mod scheduler;

@@ -28,9 +28,11 @@ pub const PINTLE_FIELD_BOOLEAN: u32 = 4;
 
 /// A named, typed value of a log record. In an array every `size` is equal and is the stride.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleField {
     /// `sizeof(pintle_field)` of whoever filled it in.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// One of `PINTLE_FIELD_…`: which of the members counts.
     pub kind: u32,
@@ -50,9 +52,11 @@ pub struct PintleField {
 /// No function of this table ever waits: where the buffer is full the record is dropped and counted, and a
 /// later record tells how many were lost.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleLog {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

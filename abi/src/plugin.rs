@@ -6,9 +6,11 @@ use crate::{PintleBytes, PintleCtx, PintleHost, PintleSink, PintleStatus, Pintle
 
 /// A call by message from another plugin or from the application. Everything is borrowed until `call` returns.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleRequest {
     /// `sizeof(pintle_request)` of the host.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// The major version of the service that the caller asks for.
     pub major: u32,
@@ -28,9 +30,11 @@ pub struct PintleRequest {
 /// Lifecycle functions run alone on the plugin's lane, ahead of its queue, with the plugin's own context. No
 /// handler runs before `enable` returned OK.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintlePlugin {
     /// `sizeof(pintle_plugin)` when the plugin was built.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// `PINTLE_ABI_MINOR` when the plugin was built: information, not a demand.
     pub abi_minor: u32,

@@ -6,9 +6,11 @@ use crate::{PintleCtx, PintleRegistration, PintleRelease, PintleSink, PintleStat
 
 /// One run of a job, as its handler sees it. Everything is borrowed until the handler returns.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleRun {
     /// `sizeof(pintle_run)` of the host.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// 1 for the first attempt.
     pub attempt: u32,
@@ -25,9 +27,11 @@ pub const PINTLE_OVERLAP_QUEUE: u32 = 1;
 
 /// How a job is to be kept. Zero means default everywhere.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleJobOptions {
     /// `sizeof(pintle_job_options)` of the plugin.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be 0: no flag is known yet.
     pub flags: u32,
@@ -51,6 +55,7 @@ pub struct PintleJobOptions {
 /// Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
 /// Since: 1.0.
 #[repr(transparent)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleJobHandler(
     pub  Option<
@@ -66,9 +71,11 @@ pub struct PintleJobHandler(
 /// Jobs by time. Each has a name, 1 to 128 bytes, unique in its scope; scheduling a name again replaces the
 /// job. A job never runs early, and one that fails keeps its schedule. Made in `load`, it is live from `enable` on.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleScheduler {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

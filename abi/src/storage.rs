@@ -4,9 +4,11 @@ use crate::{PintleBytes, PintleCtx, PintleSink, PintleStatus, PintleStr};
 
 /// What the host knows of an item that was read. The caller sets `size`, and the host writes no further.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleStorageInfo {
     /// `sizeof(pintle_storage_info)` of the caller.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// 0: no flag is known yet.
     pub flags: u32,
@@ -23,9 +25,11 @@ pub const PINTLE_STORAGE_IF_VERSION: u32 = 1;
 
 /// Under which condition an item is to be written. Zero means none.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleStorageOptions {
     /// `sizeof(pintle_storage_options)` of the plugin.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// `PINTLE_STORAGE_IF_VERSION`, or 0.
     pub flags: u32,
@@ -39,9 +43,11 @@ pub struct PintleStorageOptions {
 /// NUL. Values are bytes, at most 4 MiB by default; an empty value is a value. They outlive the host, reloads and
 /// updates of the plugin. In `load` and `restore` every function that writes answers UNAVAILABLE.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi), sabi(kind(Prefix)))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleStorage {
     /// The size of the host's table.
+    #[cfg_attr(feature = "layout-check", sabi(last_prefix_field))]
     pub size: u32,
     /// Must be ignored.
     pub reserved: u32,

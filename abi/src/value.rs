@@ -21,6 +21,7 @@ pub type PintleLogger = u64;
 /// UTF-8 text, not NUL-terminated, borrowed for the duration of the call it is passed to. `ptr` may be null
 /// only if `len` is 0. Where the text must be valid UTF-8 and is not, the answer is INVALID_ARGUMENT.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleStr {
     /// The first byte.
@@ -31,6 +32,7 @@ pub struct PintleStr {
 
 /// Bytes, borrowed for the duration of the call they are passed to. `ptr` may be null only if `len` is 0.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleBytes {
     /// The first byte.
@@ -47,6 +49,7 @@ pub struct PintleBytes {
 /// A sink that the host gives (a reply, `save`) carries a checked handle as its `data`: written after the call
 /// that it belongs to has ended, it answers STALE_HANDLE.
 #[repr(C)]
+#[cfg_attr(feature = "layout-check", derive(abi_stable::StableAbi))]
 #[derive(Clone, Copy, Debug)]
 pub struct PintleSink {
     /// Passed back to `write`, otherwise not looked at.

@@ -4,7 +4,13 @@ use super::*;
 use crate::{
     identity::{Permits, Slot},
     lanes::{LaneOptions, PoolOptions, Report},
-    services::{clock::SystemClock, log::Options},
+    services::{
+        cache::{Lifetime, MemoryCache},
+        clock::SystemClock,
+        ledger::{Durability, Ledger, LedgerOptions},
+        log::Options,
+        storage::{self, LedgerStorage},
+    },
 };
 
 struct Nobody;
@@ -16,12 +22,23 @@ impl Report for Nobody {
 }
 
 fn record() -> &'static PluginRecord {
+    let clock = Arc::new(SystemClock::new());
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let options = LedgerOptions {
+        durability: Durability::Off,
+        clock: clock.clone(),
+        schemas: vec![storage::SCHEMA],
+        report: Box::new(|_| ()),
+    };
+    let ledger = Ledger::open(folder.path().join("ledger.db"), options).expect("the folder can be written");
     let core = Core {
         pool: Pool::new(PoolOptions::default(), Arc::new(Nobody)),
         tenants: Tenants::new(),
         log: Arc::new(Log::new(Options::default()).expect("stderr can be written")),
         events: Arc::new(Events::new(|| 0)),
-        scheduler: Arc::new(Scheduler::new(Arc::new(SystemClock::new()))),
+        scheduler: Arc::new(Scheduler::new(clock.clone())),
+        cache: Cache::new(Box::new(MemoryCache::new(1 << 20, clock)), Lifetime::Endless),
+        storage: Storage::new(Box::new(LedgerStorage::new(Arc::new(ledger))), 1 << 20),
         router: OnceLock::new(),
         kept: AtomicU64::new(0),
         epoch: Instant::now(),

@@ -152,6 +152,9 @@ impl Generation {
             mapped.retire();
             return Err(error);
         }
+        if let Some(warning) = mapped.library.warning() {
+            record.core.report_failure(warning, "load");
+        }
         let ctx = slot.open(&Scope::own(record.key(), grants, number, seat));
         record.begin(register.clone(), config);
         slot.set_worker(Some(run.worker()));

@@ -16,6 +16,8 @@ use libloading::os::windows::{Library as Handle, Symbol};
 use parking_lot::Mutex;
 use pintle_abi::*;
 
+#[cfg(feature = "layout-check")]
+use super::layout;
 use super::manifest::Manifest;
 use crate::{
     boundary,
@@ -36,6 +38,8 @@ pub(crate) struct Library {
     handle: Mutex<Option<Handle>>,
     path: PathBuf,
     plugin: PintlePlugin,
+    /// What is not as it should be, and no reason to refuse it.
+    warning: Option<Error>,
 }
 
 /// What a plugin's `load` gave. Only ever passed back to it.
@@ -66,10 +70,12 @@ impl Library {
         // SAFETY: runs the library's constructors. That its code is trusted is the application's decision: it named
         // the folder; the file was checked to be whole and of this platform, so that the loader does not fault on it.
         let handle = unsafe { open(path) }.map_err(|error| refused(open_error(manifest, &error)))?;
-        let mut library = Self { handle: Mutex::new(Some(handle)), path: path.to_owned(), plugin: empty() };
+        let mut library =
+            Self { handle: Mutex::new(Some(handle)), path: path.to_owned(), plugin: empty(), warning: None };
         match library.ask(manifest) {
-            Ok(plugin) => {
+            Ok((plugin, warning)) => {
                 library.plugin = plugin;
+                library.warning = warning.map(|warning| warning.of(manifest.id.as_str()));
                 Ok(library)
             }
             Err(error) => {
@@ -78,7 +84,7 @@ impl Library {
         }
     }
 
-    fn ask(&self, manifest: &Manifest) -> Result<PintlePlugin> {
+    fn ask(&self, manifest: &Manifest) -> Result<(PintlePlugin, Option<Error>)> {
         let handle = self.handle.lock();
         let handle = handle.as_ref().expect("it is open until it is closed");
         // SAFETY: the symbol's name says what type it has: it carries the major version of the contract.
@@ -88,6 +94,8 @@ impl Library {
                 "it does not export pintle_plugin_entry_v1: define it with PINTLE_EXPORT",
             )
         })?;
+        // First, for what the entry returns can only be read if both mean the same by it.
+        let warning = compare_contracts(handle)?;
         // SAFETY: the contract says that the entry can be called on any thread and does no work.
         let plugin = unsafe { entry() };
         if plugin.is_null() {
@@ -132,7 +140,12 @@ impl Library {
                 ));
             }
         }
-        Ok(known)
+        Ok((known, warning))
+    }
+
+    /// What is not as it should be with it, and no reason to refuse it.
+    pub(crate) fn warning(&self) -> Option<&Error> {
+        self.warning.as_ref()
     }
 
     /// Calls `load`. Its state, or its status.
@@ -242,6 +255,38 @@ fn empty() -> PintlePlugin {
         call: None,
         provide: None,
     }
+}
+
+/// Compares the contract that the plugin says it was built against with this host's. A plugin that says nothing is taken
+/// as it is, and so is one that says it in a way that this host cannot read, with a warning.
+#[cfg(feature = "layout-check")]
+fn compare_contracts(library: &Handle) -> Result<Option<Error>> {
+    use pintle_abi::layout::{Export, Marker};
+
+    // SAFETY: it is the address of the symbol, whatever lies there.
+    let Ok(marker) = (unsafe { library.get::<*const Marker>(Marker::SYMBOL.to_bytes_with_nul()) }) else {
+        return Ok(None);
+    };
+    // SAFETY: every marker is static data that begins with its size, as its symbol's name says.
+    let size = unsafe { marker.cast::<u32>().read_unaligned() } as usize;
+    if size < size_of::<Marker>() {
+        return Ok(Some(layout::unread(format!("its marker has {size} bytes"))));
+    }
+    // SAFETY: it has at least these bytes, as it says, and they are integers.
+    let marker = Marker { size: Marker::OWN.size, ..unsafe { marker.read_unaligned() } };
+    if let Err(warning) = layout::readable(&marker) {
+        return Ok(Some(warning));
+    }
+    // SAFETY: the marker vouches for the type of this symbol: it was made by the same version of the check.
+    match unsafe { library.get::<Export>(Marker::LAYOUT_SYMBOL.to_bytes_with_nul()) } {
+        Ok(contract) => layout::compare(contract()).map(|()| None),
+        Err(_) => Ok(Some(layout::unread("it has a marker and no description"))),
+    }
+}
+
+#[cfg(not(feature = "layout-check"))]
+fn compare_contracts(_: &Handle) -> Result<Option<Error>> {
+    Ok(None)
 }
 
 /// The loader's own reason, which names the missing symbol or library.

@@ -1,7 +1,7 @@
 //! From a file to a running plugin.
 //!
 //! `manifest`, `inspect` and `discover` read files and run nothing; `stage` makes the private copy that is loaded;
-//! `library` opens it and calls it; `generation` is one loaded copy and the steps of its life; `permits` says what
+//! `library` opens it and calls it; `layout` compares its contract with ours; `generation` is one loaded copy and the steps of its life; `permits` says what
 //! it may do; `calls` brings messages to it. `entry` is a plugin over all of its generations, and `set` has all plugins of a
 //! host and says which step may follow which.
 //!
@@ -14,6 +14,8 @@ mod entry;
 mod fixtures;
 mod generation;
 pub(crate) mod inspect;
+#[cfg(feature = "layout-check")]
+mod layout;
 #[allow(unsafe_code, reason = "a library is opened and called by pointer")]
 mod library;
 pub(crate) mod manifest;

@@ -96,6 +96,7 @@ fn everything_that_can_be_set_arrives() {
                         call: list(&["geo.lookup"]),
                         namespaces: list(&["hits"]),
                     },
+                    quota: QuotaSettings { calls_per_second: Some(7), tenant_calls_per_second: Some(3) },
                 },
             ),
             (

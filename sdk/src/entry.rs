@@ -86,6 +86,7 @@ macro_rules! plugin {
                     PLUGIN.as_ptr()
                 }
             }
+            $crate::export_layout!();
         };
     };
     (@inside $plugin:ty, $manifest:expr, $name:ident) => {
@@ -113,6 +114,35 @@ macro_rules! plugin {
 pub trait Described {
     /// What the entry function does.
     extern "C" fn entry() -> *const PintlePlugin;
+}
+
+/// Exports what hosts with the feature `layout-check` compare: who describes the contract, as plain data, and then the
+/// description. Whether it does is decided here, where the SDK's features are known: a `cfg` in the text of a macro would
+/// ask for those of the plugin's crate.
+#[cfg(feature = "layout-check")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {
+        #[unsafe(no_mangle)]
+        #[used]
+        #[allow(non_upper_case_globals)]
+        static pintle_layout_marker_v1: $crate::macro_support::layout::Marker =
+            $crate::macro_support::layout::Marker::OWN;
+
+        #[unsafe(no_mangle)]
+        extern "C" fn pintle_layout_v1() -> &'static $crate::macro_support::layout::Layout {
+            $crate::macro_support::layout::contract()
+        }
+    };
+}
+
+/// Without the feature `layout-check` nothing is exported.
+#[cfg(not(feature = "layout-check"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_layout {
+    () => {};
 }
 
 /// What the entry function returns a pointer to.

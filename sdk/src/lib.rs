@@ -59,6 +59,13 @@
 //!   manifest asks for more `concurrency`. `Sync` is asked for all the same, so that asking for more is only a number.
 //! - **Older hosts.** A function that the host does not have answers [`Status::Unsupported`].
 //!
+//! # The feature `layout-check`
+//!
+//! With it the plugin also exports the layout of the contract that it was built against. A host with the same feature
+//! compares it with its own before it calls anything, and refuses a plugin whose contract has drifted, naming the type
+//! and the field. A contract that only grew at the end, on either side, is no drift. Without it, or where the host does
+//! not have it, sizes are all that is looked at.
+//!
 //! # Where to read on
 //!
 //! [`Plugin`] is the life of a plugin. [`Context`] is everything it can ask for: [`Log`], [`Config`], [`Events`],
@@ -104,4 +111,6 @@ pub mod macro_support {
         manifest::{Identity, Record, identity},
     };
     pub use pintle_abi::PintlePlugin;
+    #[cfg(feature = "layout-check")]
+    pub use pintle_abi::layout;
 }

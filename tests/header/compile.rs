@@ -144,6 +144,20 @@ fn contract_2_every_standard_from_cxx_17_on_takes_the_header_for_cxx_without_a_w
     }
 }
 
+/// The functions that no host calls yet, result handlers, and hosts that are older than the header.
+#[test]
+fn contract_78_an_exception_in_save_restore_provide_or_a_result_handler_becomes_a_status() {
+    for compiler in compilers().iter().filter(|compiler| compiler.language == "c++") {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let object =
+            object(compiler, "c++17", &source("alone.cpp"), &["-Wconversion", "-Wshadow"], folder.path());
+        let program = folder.path().join("alone");
+        link(compiler, &[object], &[], &program);
+        let said = run(&mut Command::new(&program)).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(said, "alone works\n", "{}", compiler.program);
+    }
+}
+
 /// What would only show at 3 a.m. is refused by the compiler.
 #[test]
 fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {

@@ -224,6 +224,12 @@ impl Cache {
         }
     }
 
+    /// Removes all that a plugin has; tells how many items there were.
+    #[cfg(test)]
+    pub(crate) fn remove_plugin(&self, id: &str) -> Result<u64> {
+        self.backend()?.remove_plugin(id)
+    }
+
     #[inline]
     fn backend(&self) -> Result<&dyn CacheBackend> {
         if self.closed.load(Relaxed) {

@@ -189,7 +189,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Adds to an integer that is there.
+    /// Puts another integer in the place of one.
     pub(super) fn set_integer(&mut self, at: u32, value: i64) {
         self.visit(at);
         self.slots[at].body.set_integer(value);

@@ -363,7 +363,8 @@ fn a_tenant_is_held_for_as_long_as_it_has_items() {
     let (scene, engine) = scene(MIB, 1);
     let number = |name: &str| scene.tenants.named(name).number();
     // Each way for the last item to go.
-    let ways: [(&str, &dyn Fn(&super::Address<'_>)); 5] = [
+    type Go<'a> = &'a dyn Fn(&super::Address<'_>);
+    let ways: [(&str, Go<'_>); 5] = [
         ("remove", &|at| assert!(engine.remove(at).expect("it answers"))),
         ("expire", &|at| {
             assert_eq!(engine.expire(at, None, ExpireIf::Always).expect("it answers"), Expired::Changed);
@@ -458,5 +459,5 @@ fn small_caches_have_one_shard_and_large_ones_many() {
     for (capacity, expected) in cases {
         assert_eq!(shards(capacity), expected, "{capacity} bytes");
     }
-    assert!(1024 * Shard::BYTES < 4 * MIB);
+    const { assert!(1024 * Shard::BYTES < 4 * MIB) };
 }
