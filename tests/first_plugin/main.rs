@@ -1,5 +1,5 @@
-//! `docs/first-plugin-*.md`, done by somebody who does just what they say: each file is written, each command is run, and
-//! what they print is what the page shows. `page` reads, `newcomer` does, `shown` compares.
+//! `docs/first-plugin-*.md`, done by somebody who does just what they say: each file is written, each command is
+//! run, and what they print is what the page shows. `page` reads, `newcomer` does, `shown` compares.
 
 #![cfg(unix)]
 
@@ -36,6 +36,15 @@ fn the_page_of_cpp_ends_in_a_working_plugin() {
 #[test]
 fn the_page_of_rust_ends_in_a_working_plugin() {
     follow("docs/first-plugin-rust.md");
+}
+
+#[test]
+fn no_page_of_a_first_plugin_is_left_out() {
+    let docs = repository().join("docs").read_dir().expect("the pages are there");
+    let names = docs.map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned());
+    let mut pages: Vec<_> = names.filter(|name| name.starts_with("first-plugin")).collect();
+    pages.sort();
+    assert_eq!(pages, ["first-plugin-c.md", "first-plugin-cpp.md", "first-plugin-rust.md"]);
 }
 
 /// Does what the page says, from top to bottom.

@@ -1,12 +1,16 @@
 //! Somebody who does what a page says, in a shell at a terminal, in a folder beside the clone.
 
 use std::{
+    ffi::CStr,
     fs::{self, File},
     io::{self, Read},
-    os::fd::{FromRawFd, OwnedFd},
+    os::{
+        fd::FromRawFd,
+        unix::fs::{OpenOptionsExt, symlink},
+    },
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
-    ptr, thread,
+    thread,
 };
 
 use pintle_test_support::{repository, target_dir};
@@ -32,7 +36,7 @@ impl Newcomer {
         // Beside what is shown to the reader, where the shells leave word for one another.
         let folder = place.path().join("home");
         fs::create_dir(&folder).expect("it can be made");
-        std::os::unix::fs::symlink(repository(), folder.join("pintle")).expect("it can be linked");
+        symlink(repository(), folder.join("pintle")).expect("it can be linked");
         Self { place, folder }
     }
 
@@ -77,8 +81,8 @@ impl Newcomer {
 
 /// What stands around the commands of a page: it carries folder and variables from shell to shell.
 ///
-/// A reader's clone is built into its own `target`. This one may be built elsewhere (`CARGO_TARGET_DIR`, `--target-dir`), so
-/// cargo is told, in the clone alone, and the path that the page sets is bent there.
+/// A reader's clone is built into its own `target`. This one may be built elsewhere (`CARGO_TARGET_DIR`,
+/// `--target-dir`), so cargo is told, in the clone alone, and the path that the page sets is bent there.
 const AROUND: [&str; 2] = [
     r#"
 if [ -e "$READER_NOTES/variables" ]; then . "$READER_NOTES/variables"; fi
@@ -92,16 +96,25 @@ export -p > "$READER_NOTES/variables"; pwd > "$READER_NOTES/folder"' EXIT
     "\n",
 ];
 
-/// A terminal: the end to print on, and the end to read what was printed.
-fn terminal() -> (OwnedFd, File) {
-    let (mut seen, mut screen) = (-1, -1);
-    // SAFETY: both numbers are written to, and null stands for no name, no modes and no size.
-    let made = unsafe {
-        libc::openpty(&raw mut seen, &raw mut screen, ptr::null_mut(), ptr::null_mut(), ptr::null_mut())
+/// A terminal: the end to print on, and the end to read what was printed. Neither is left to a child that another test
+/// starts meanwhile, which would keep it open.
+fn terminal() -> (File, File) {
+    // SAFETY: it takes flags, and gives a descriptor or -1.
+    let number = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    assert!(number >= 0, "no terminal could be opened: {}", io::Error::last_os_error());
+    // SAFETY: it has just been opened, and nobody else has it.
+    let seen = unsafe { File::from_raw_fd(number) };
+    let mut name = [0_u8; 128];
+    // SAFETY: the descriptor is open, and `name` has room for as many bytes as are said.
+    let ready = unsafe {
+        libc::grantpt(number) == 0
+            && libc::unlockpt(number) == 0
+            && libc::ptsname_r(number, name.as_mut_ptr().cast(), name.len()) == 0
     };
-    assert_eq!(made, 0, "no terminal could be opened: {}", io::Error::last_os_error());
-    // SAFETY: openpty has just opened both, and nobody else has them.
-    unsafe { (OwnedFd::from_raw_fd(screen), File::from_raw_fd(seen)) }
+    assert!(ready, "the terminal has no other end: {}", io::Error::last_os_error());
+    let name = CStr::from_bytes_until_nul(&name).expect("a name ends").to_str().expect("it is ASCII");
+    let screen = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
+    (screen.unwrap_or_else(|cause| panic!("cannot open {name}: {cause}")), seen)
 }
 
 /// What is printed on a terminal until nobody is at it any more, which Linux tells as an error.
@@ -115,4 +128,26 @@ fn everything(mut seen: File) -> Vec<u8> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_shell_goes_on_where_the_last_one_ended() {
+    let mut newcomer = Newcomer::new();
+    let home = newcomer.folder.clone();
+    let done = newcomer.run("mkdir -p mine/deep\ncd mine\nexport WORD=\"a 'b'\"\n");
+    assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty());
+    newcomer.write("deep/file", "text\n");
+    let done = newcomer.run("pwd\ncat deep/file\necho \"$WORD\" >&2\n[ -t 2 ]\n");
+    assert!(done.status.success(), "stderr is a terminal");
+    assert_eq!(done.stdout, format!("{}\ntext\n", home.join("mine").display()));
+    assert_eq!(done.stderr, "a 'b'\n");
+}
+
+#[test]
+fn the_first_command_that_fails_ends_the_block() {
+    let mut newcomer = Newcomer::new();
+    let done = newcomer.run("echo before\nls nowhere\necho after\n");
+    assert!(!done.status.success());
+    assert_eq!(done.stdout, "before\n");
+    assert!(done.stderr.contains("nowhere"), "{}", done.stderr);
 }

@@ -19,7 +19,8 @@ fn links_between_pages_lead_to_files() {
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];
     for page in pages.into_iter().chain(more).chain(first) {
-        let text = read(page);
+        // Code has brackets of its own.
+        let text: String = read(page).split("```").step_by(2).collect();
         for (at, _) in text.match_indices("](") {
             let target = &text[at + 2..];
             let target = &target[..target.find(')').expect("a link ends")];
