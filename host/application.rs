@@ -4,20 +4,26 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
 use crate::{
-    boundary::Core,
+    boundary::{Core, expect},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, LaneOptions, Run, Task, panic_text},
-    services::events::{Deliver, Event, Pattern, Policy, SubscribeRequest, Subscription},
+    services::events::{Asked, Deliver, Event, Pattern, Policy, SubscribeRequest, Subscription},
 };
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
 const OWNER: u64 = 0;
+
+/// The name of its subscriptions' owner, where plugins have their id.
+const NAME: &str = "application";
+
+/// The largest reply of a handler.
+const LARGEST_REPLY: usize = 1 << 20;
 
 /// The application's side of a host.
 pub(crate) struct Application {
@@ -36,7 +42,8 @@ pub struct SubscribeOptions {
     pub policy: Policy,
 }
 
-type Handler = Box<dyn Fn(&Event) + Send + Sync>;
+/// What a publisher that waits is answered with.
+type Handler = Box<dyn Fn(&Event) -> Result<Vec<u8>> + Send + Sync>;
 
 /// One closure that listens: what the engine delivers to, and the task that stands in the lane once for each event.
 struct Listener {
@@ -52,8 +59,7 @@ struct Gateway(Weak<Listener>);
 impl Application {
     pub(crate) fn new(core: &'static Core, deadline: Duration) -> Self {
         // Each subscription has a bound of its own, and a second one here would only drop what the first has taken.
-        let options =
-            LaneOptions { name: "application".into(), concurrency: 1, capacity: usize::MAX, deadline };
+        let options = LaneOptions { name: NAME.into(), concurrency: 1, capacity: usize::MAX, deadline };
         Self { core, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
     }
 
@@ -97,17 +103,28 @@ impl Deliver for Gateway {
         let listener = self.0.upgrade().ok_or_else(over)?;
         Ok(Box::new(listener.core.pool.begin_wait(&listener.lane)?))
     }
+
+    fn expect(&self, _: &Arc<Subscription>, publisher: u64, deadline: Instant) -> Result<Asked> {
+        let listener = self.0.upgrade().ok_or_else(over)?;
+        expect(&listener.core.pool, &listener.lane, publisher, deadline)
+    }
+
+    fn subscriber(&self) -> Arc<str> {
+        NAME.into()
+    }
 }
 
 impl Task for Listener {
     fn run(&self, _: &mut Run<'_>) {
         let Some(subscription) = self.subscription.upgrade() else { return };
-        let Some(event) = subscription.take() else { return };
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.handler)(&event)));
-        subscription.delivered(outcome.is_ok());
-        if let Err(panic) = outcome {
-            let text = format!("the application's handler panicked: {}", panic_text(&*panic));
-            self.core.report_failure(&Error::new(ErrorKind::Panic, text), event.topic.as_str());
+        let Some(delivery) = subscription.take() else { return };
+        if !delivery.begin(0) {
+            return subscription.not_begun(delivery.not_begun());
+        }
+        let result = self.handle(&delivery.event);
+        subscription.delivered(result.is_ok());
+        if let Some(error) = delivery.answered(result) {
+            self.core.report_failure(&error, delivery.event.topic.as_str());
         }
     }
 
@@ -115,6 +132,25 @@ impl Task for Listener {
         match self.subscription.upgrade() {
             Some(subscription) => format!("the application's subscription \"{}\"", subscription.name()),
             None => "a subscription of the application that has ended".into(),
+        }
+    }
+}
+
+impl Listener {
+    fn handle(&self, event: &Event) -> Result<Vec<u8>> {
+        match catch_unwind(AssertUnwindSafe(|| (self.handler)(event))) {
+            Ok(Ok(reply)) if reply.len() > LARGEST_REPLY => {
+                let text = format!(
+                    "the application's handler replied {} bytes, at most 1 MiB is taken",
+                    reply.len()
+                );
+                Err(Error::new(ErrorKind::TooLarge, text))
+            }
+            Ok(result) => result,
+            Err(panic) => {
+                let text = format!("the application's handler panicked: {}", panic_text(&*panic));
+                Err(Error::new(ErrorKind::Panic, text))
+            }
         }
     }
 }

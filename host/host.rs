@@ -25,7 +25,7 @@ use crate::{
     services::{
         cache::{Cache, Lifetime, MemoryCache},
         clock::{Clock, SystemClock},
-        events::{Draft, Emitted, Event, Events, SubscriptionReport, Totals},
+        events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
@@ -246,6 +246,25 @@ impl Host {
         self.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
     }
 
+    /// Publishes an event like `emit`, and waits for its handlers, which run at the same time as far as their plugins
+    /// can: at most `timeout` for all of them together; none: as long as the settings say for calls. One result for
+    /// each subscription that it was for, in the order in which they were made. What handlers answer is no error.
+    ///
+    /// # Errors
+    ///
+    /// As `emit`, and REENTRANT: called from a handler of the application that it would have to wait for, or of which
+    /// it waits already. BUSY: too many calls wait inside the host. Then no handler was called.
+    pub fn emit_sync(
+        &self,
+        tenant: &str,
+        event: Draft,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<HandlerResult>> {
+        event.topic.check_application_topic()?;
+        let deadline = later(timeout.unwrap_or(self.call));
+        self.core.events.emit_sync(None, Draft { tenant: tenant.into(), ..event }, deadline)
+    }
+
     /// Calls `handler` with every event whose topic matches `pattern`, of every tenant, one at a time and in order, on a
     /// thread of the host, until the host stops. Up to 1,024 events wait for it; then the oldest are dropped.
     ///
@@ -267,6 +286,24 @@ impl Host {
         pattern: &str,
         options: SubscribeOptions,
         handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.subscribe_replying(pattern, options, move |event| {
+            handler(event);
+            Ok(Vec::new())
+        })
+    }
+
+    /// Like `subscribe_with`, with a handler that can fail, and that replies to publishers that wait for it
+    /// (`emit_sync`), at most 1 MiB. Where nobody waits its reply is dropped and its error is logged.
+    ///
+    /// # Errors
+    ///
+    /// As `subscribe_with`.
+    pub fn subscribe_replying(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
         self.application.subscribe(pattern, options, Box::new(handler))
     }

@@ -24,6 +24,16 @@ pub(crate) struct Callback {
     state: Mutex<State>,
 }
 
+/// What a handler is called for.
+pub(crate) struct Occasion<'a> {
+    pub(crate) tenant: &'a Tenant,
+    /// How many events led to it.
+    pub(crate) depth: u32,
+    /// Until when somebody waits for it, in milliseconds of the host's clock; `i64::MAX`: nobody does.
+    pub(crate) deadline: i64,
+    pub(crate) about: About,
+}
+
 /// What a plugin wants to be handed back. Only ever passed back to it, on its lane.
 #[derive(Clone, Copy)]
 struct User(*mut c_void);
@@ -61,13 +71,13 @@ impl Callback {
         self.record.register(self.generation)
     }
 
-    /// Runs the handler, unless the registration has ended meanwhile (then `None`).
+    /// Runs the handler, unless the registration has ended meanwhile, or `begin`, which is told the context of the call,
+    /// does not want it any more (then `None`).
     pub(crate) fn run(
         &self,
         run: &mut Run<'_>,
-        tenant: &Tenant,
-        depth: u32,
-        about: About,
+        occasion: Occasion<'_>,
+        begin: impl FnOnce(PintleCtx) -> bool,
         handler: impl FnOnce(*mut c_void, PintleCtx, PintleSink) -> PintleStatus,
     ) -> Option<Result<Vec<u8>>> {
         {
@@ -77,13 +87,20 @@ impl Callback {
             }
             state.running += 1;
         }
+        let Occasion { tenant, depth, deadline, about } = occasion;
         let what = about.kind;
         let scope = Scope {
             tenant: tenant.number(),
             depth: depth.min(u32::from(u16::MAX >> 1)) as u16,
+            deadline,
             ..Scope::own(self.record.key(), self.grants, self.generation, self.seat)
         };
         let ctx = run.enter(&scope, about);
+        if !begin(ctx) {
+            drop(run.leave());
+            self.finish();
+            return None;
+        }
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
         let result = answered(ctx, status, outcome, &format!("the {what} handler"));

@@ -8,14 +8,14 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pintle_abi::*;
 
 use super::{
-    Call,
-    callback::{Callback, not_null, tenant_name, unknown_value},
+    Call, PluginRecord, answers,
+    callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
     enter, input, stale,
 };
 use crate::{
@@ -23,7 +23,9 @@ use crate::{
     identity::{Method, Phase, Seat},
     lanes::{About, Entry, Run, Task},
     services::{
-        events::{Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic},
+        events::{
+            Asked, Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic,
+        },
         log::{Field, Level},
     },
 };
@@ -32,12 +34,12 @@ const LARGEST_DATA: usize = 1 << 20;
 const LONGEST_WAIT_MS: i64 = 60_000;
 
 pub(super) static TABLE: PintleEvents = PintleEvents {
-    size: std::mem::offset_of!(PintleEvents, emit_sync) as u32,
+    size: size_of::<PintleEvents>() as u32,
     reserved: 0,
     emit: Some(emit),
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
-    emit_sync: None,
+    emit_sync: Some(answers::emit_sync),
 };
 
 unsafe extern "C" fn emit(
@@ -48,30 +50,47 @@ unsafe extern "C" fn emit(
 ) -> PintleStatus {
     enter(ctx, Method::EventsEmit, |call| {
         // SAFETY: the contract says that inputs are readable for this call.
-        let topic = unsafe { input::text("topic", topic, 256) }?;
-        // SAFETY: as above.
-        let data = unsafe { input::bytes("data", data, LARGEST_DATA) }?;
-        // SAFETY: as above.
-        let options = unsafe { input::options(options) }?;
-        check_publish(call, topic)?;
-        call.must_act()?;
-        let mut draft =
-            Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
-        draft.tenant = call.tenant()?.name().clone();
-        draft.depth = u32::from(call.scope.depth);
-        let mut wait = Duration::ZERO;
-        if let Some(options) = options {
-            // SAFETY: as above; the options' texts are inputs too.
-            unsafe { take_options(&mut draft, &options) }?;
-            wait = wait_of(options.wait_ms)?.min(patience(call));
-        }
-        let seat = call.scope.seat;
-        let publisher =
-            Publisher { number: call.scope.generation, stopping: &|| Seat::phase(seat) == Phase::Stopping };
-        call.core().events.emit_as(publisher, draft, wait)?;
+        let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
+        let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
+        as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait))?;
         call.record.count_emitted();
         Ok(())
     })
+}
+
+/// The event that a plugin asks to be published, if it may, and the `wait_ms` of its options.
+///
+/// # Safety
+/// All inputs are readable for this call.
+pub(super) unsafe fn draft(
+    call: &Call,
+    topic: PintleStr,
+    data: PintleBytes,
+    options: *const PintleEmitOptions,
+) -> Result<(Draft, i64)> {
+    // SAFETY: the caller vouches for it, here and below.
+    let topic = unsafe { input::text("topic", topic, 256) }?;
+    // SAFETY: as above.
+    let data = unsafe { input::bytes("data", data, LARGEST_DATA) }?;
+    // SAFETY: as above.
+    let options = unsafe { input::options(options) }?;
+    check_publish(call, topic)?;
+    call.must_act()?;
+    let mut draft = Draft::new(Topic::of_plugin(&call.record.id, topic)?, call.record.source.clone(), data);
+    draft.tenant = call.tenant()?.name().clone();
+    draft.depth = u32::from(call.scope.depth);
+    if let Some(options) = &options {
+        // SAFETY: as above; the options' texts are inputs too.
+        unsafe { take_options(&mut draft, options) }?;
+    }
+    Ok((draft, options.map_or(0, |options| options.wait_ms)))
+}
+
+/// Publishes on behalf of the calling generation, which can be stopped meanwhile.
+pub(super) fn as_publisher<R>(call: &Call, publish: impl FnOnce(Publisher<'_>) -> R) -> R {
+    let seat = call.scope.seat;
+    let stopping = || Seat::phase(seat) == Phase::Stopping;
+    publish(Publisher { number: call.scope.generation, stopping: &stopping })
 }
 
 /// # Safety
@@ -189,7 +208,7 @@ unsafe extern "C" fn subscribe(
         }
         let mut made = Ok(Weak::new());
         let subscriber = Arc::new_cyclic(|me: &Weak<Subscriber>| {
-            let deliver = Arc::new(Gateway(me.clone()));
+            let deliver = Arc::new(Gateway { subscriber: me.clone(), record: call.record });
             made = call.core().events.subscribe(request, deliver).map(|made| Arc::downgrade(&made));
             Subscriber {
                 callback: Callback::new(call, user, release),
@@ -286,43 +305,65 @@ impl Subscriber {
 }
 
 /// What the engine is given in place of the subscriber, which does not exist yet when the engine is asked.
-struct Gateway(Weak<Subscriber>);
+struct Gateway {
+    subscriber: Weak<Subscriber>,
+    record: &'static PluginRecord,
+}
 
 impl Deliver for Gateway {
     fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
-        let subscriber = self.0.upgrade().ok_or_else(stale)?;
-        let lane = subscriber.callback.record().lane();
-        lane.push_event(subscriber)
+        let subscriber = self.subscriber.upgrade().ok_or_else(stale)?;
+        self.record.lane().push_event(subscriber)
     }
 
     fn dropped(&self, subscription: &Arc<Subscription>) {
-        if let Some(subscriber) = self.0.upgrade() {
+        if let Some(subscriber) = self.subscriber.upgrade() {
             subscriber.tell_drops(subscription);
         }
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
-        let subscriber = self.0.upgrade().ok_or_else(stale)?;
-        let record = subscriber.callback.record();
-        Ok(Box::new(record.core.pool.begin_wait(&record.lane())?))
+        Ok(Box::new(self.record.core.pool.begin_wait(&self.record.lane())?))
+    }
+
+    fn expect(&self, _: &Arc<Subscription>, publisher: u64, deadline: Instant) -> Result<Asked> {
+        answers::expect(&self.record.core.pool, &self.record.lane(), publisher, deadline)
+    }
+
+    fn subscriber(&self) -> Arc<str> {
+        self.record.id.clone()
     }
 }
 
 impl Task for Subscriber {
     fn run(&self, run: &mut Run<'_>) {
         let Some(subscription) = self.subscription.upgrade() else { return };
-        let Some(event) = subscription.take() else { return };
+        let Some(delivery) = subscription.take() else { return };
+        let event = &delivery.event;
         let core = self.callback.record().core;
-        let tenant = core.tenants.named(&event.tenant);
-        let about = About { kind: "event", name: Arc::from(event.id.as_str()) };
-        let outcome = self.callback.run(run, &tenant, event.depth + 1, about, |user, ctx, reply| {
-            let seen = seen_by_handlers(&event);
-            // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the register
-            // is drained before the generation ends, and an ended registration is not run.
-            unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
-        });
-        subscription.delivered(matches!(outcome, Some(Ok(_))));
-        if let Some(Err(error)) = outcome {
+        let occasion = Occasion {
+            tenant: &core.tenants.named(&event.tenant),
+            depth: event.depth + 1,
+            deadline: delivery.deadline().map_or(i64::MAX, |deadline| core.moment(deadline)),
+            about: About { kind: "event", name: Arc::from(event.id.as_str()) },
+        };
+        let outcome = self.callback.run(
+            run,
+            occasion,
+            |ctx| delivery.begin(ctx),
+            |user, ctx, reply| {
+                let seen = seen_by_handlers(event);
+                // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the register
+                // is drained before the generation ends, and an ended registration is not run.
+                unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
+            },
+        );
+        let Some(outcome) = outcome else {
+            return subscription.not_begun(delivery.not_begun());
+        };
+        // Counted first: who waits for the answer finds it counted.
+        subscription.delivered(outcome.is_ok());
+        if let Some(error) = delivery.answered(outcome) {
             core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
         }
     }

@@ -1,9 +1,6 @@
 //! The table `pintle_host`.
 
-use std::{
-    ffi::c_void,
-    time::{Duration, Instant},
-};
+use std::ffi::c_void;
 
 use parking_lot::Mutex;
 use pintle_abi::*;
@@ -21,7 +18,6 @@ use crate::{
 
 /// How much of a plugin's error text is kept.
 const LONGEST_ERROR: usize = 4096;
-const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
 
 /// What every plugin of every host is handed.
 pub(crate) static TABLE: PintleHost = PintleHost {
@@ -181,13 +177,7 @@ unsafe extern "C" fn call(
         let method = unsafe { input::text("method", method, 256) }?;
         // SAFETY: as above.
         let data = unsafe { input::bytes("request", request, LARGEST_REPLY) }?;
-        if !(0..=LONGEST_TIMEOUT_MS).contains(&timeout_ms) {
-            return Err(Error::lazy(ErrorKind::OutOfRange, move || {
-                format!(
-                    "argument `timeout_ms`: {timeout_ms}, 1 to {LONGEST_TIMEOUT_MS} are taken, 0 is the default"
-                )
-            }));
-        }
+        input::timeout(timeout_ms)?;
         let answer = send(call, service, major, method, data, timeout_ms)?;
         // SAFETY: the contract lets `write` be called until this function returns.
         unsafe { reply.write(&answer) }
@@ -211,22 +201,7 @@ fn send(
             )
         }));
     }
-    if crate::identity::Seat::phase(call.scope.seat) == crate::identity::Phase::Stopping {
-        return Err(Error::new(
-            ErrorKind::Stopping,
-            "the plugin is being disabled: it waits for nobody any more",
-        ));
-    }
-    let remaining = call.remaining();
-    if remaining == 0 {
-        return Err(Error::new(
-            ErrorKind::Cancelled,
-            "the caller of this function has given up: nobody waits for its answer",
-        ));
-    }
-    let wanted =
-        if timeout_ms == 0 { call.core().call_timeout } else { Duration::from_millis(timeout_ms as u64) };
-    let deadline = Instant::now() + wanted.min(Duration::from_millis(remaining as u64));
+    let deadline = call.may_wait(timeout_ms)?;
     let router = call.core().router.get().ok_or_else(stale)?;
     router.call(Message {
         caller: &call.record.id,

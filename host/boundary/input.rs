@@ -13,6 +13,8 @@ use pintle_abi::{
 
 use crate::error::{Error, ErrorKind, Result};
 
+const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
+
 /// The bytes behind a pointer and a length.
 ///
 /// # Safety
@@ -93,6 +95,18 @@ pub(crate) unsafe fn optional<'a>(
     // SAFETY: the caller vouches for it.
     let text = unsafe { text(name, value, limit) }?;
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// How long a call is to wait for others, in milliseconds; 0: as long as the host's settings say.
+pub(crate) fn timeout(timeout_ms: i64) -> Result<()> {
+    if !(0..=LONGEST_TIMEOUT_MS).contains(&timeout_ms) {
+        return Err(Error::lazy(ErrorKind::OutOfRange, move || {
+            format!(
+                "argument `timeout_ms`: {timeout_ms}, 1 to {LONGEST_TIMEOUT_MS} are taken, 0 is the default"
+            )
+        }));
+    }
+    Ok(())
 }
 
 /// Where a result is written; it must not be null.

@@ -7,6 +7,7 @@
 //! Knows `abi`, `identity`, `lanes` and `services`. Plugins are known to it by record and by handler only; how they are
 //! loaded is `plugin`'s business, which gives it a [`Router`] for calls between plugins.
 
+mod answers;
 mod cache;
 mod callback;
 mod config;
@@ -34,6 +35,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use pintle_abi::*;
 
+pub(crate) use answers::expect;
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;
@@ -107,6 +109,12 @@ impl Core {
                 );
             }
         }
+    }
+
+    /// A deadline in milliseconds of the host's monotonic clock: rounded up, so that nobody is told that a caller has
+    /// given up who has not.
+    pub(crate) fn moment(&self, deadline: Instant) -> i64 {
+        deadline.saturating_duration_since(self.epoch).as_millis() as i64 + 1
     }
 
     /// Milliseconds of the host's monotonic clock.
@@ -292,6 +300,26 @@ impl Call {
         Ok(())
     }
 
+    /// Until when a call may wait for others that asks for `timeout_ms`, which was checked: as long as the host's
+    /// settings say if that is 0, and never longer than its own caller waits. STOPPING, CANCELLED: it may not wait.
+    pub(crate) fn may_wait(&self, timeout_ms: i64) -> Result<Instant> {
+        if Seat::phase(self.scope.seat) == Phase::Stopping {
+            return Err(Error::new(
+                ErrorKind::Stopping,
+                "the plugin is being disabled: it waits for nobody any more",
+            ));
+        }
+        let remaining = self.remaining();
+        if remaining == 0 {
+            return Err(given_up());
+        }
+        let wanted = match timeout_ms {
+            0 => self.core().call_timeout,
+            wanted => Duration::from_millis(wanted as u64),
+        };
+        Ok(Instant::now() + wanted.min(Duration::from_millis(remaining as u64)))
+    }
+
     /// How long the caller of the running function still waits, in milliseconds.
     pub(crate) fn remaining(&self) -> i64 {
         match self.scope.deadline {
@@ -426,6 +454,11 @@ pub(crate) fn stale() -> Error {
         ErrorKind::StaleHandle,
         "the context or handle is not valid: its call has ended, its generation is gone, or it was never given out; use `hold` for work that outlives its handler",
     )
+}
+
+/// The caller of the running function waits no longer.
+pub(crate) fn given_up() -> Error {
+    Error::new(ErrorKind::Cancelled, "the caller of this function has given up: nobody waits for its answer")
 }
 
 /// The status of a kind of failure.

@@ -13,7 +13,7 @@ use pintle_abi::*;
 
 use super::{
     Call,
-    callback::{Callback, not_null, tenant_name, unknown_value},
+    callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
     enter, input, stale,
 };
 use crate::{
@@ -264,17 +264,23 @@ impl Task for Scheduled {
             return;
         }
         let about = About { kind: "job", name: job.name().clone() };
-        let outcome = self.callback.run(run, &self.tenant, 0, about, |user, ctx, reply| {
-            let seen = PintleRun {
-                size: size_of::<PintleRun>() as u32,
-                attempt: 1,
-                job: PintleStr::new(job.name()),
-                due_ms: self.due_ms.load(Relaxed),
-            };
-            // SAFETY: the job came with this handler and this `user`; the library is mapped, because the register is
-            // drained before the generation ends, and an ended job is not run.
-            unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
-        });
+        let occasion = Occasion { tenant: &self.tenant, depth: 0, deadline: i64::MAX, about };
+        let outcome = self.callback.run(
+            run,
+            occasion,
+            |_| true,
+            |user, ctx, reply| {
+                let seen = PintleRun {
+                    size: size_of::<PintleRun>() as u32,
+                    attempt: 1,
+                    job: PintleStr::new(job.name()),
+                    due_ms: self.due_ms.load(Relaxed),
+                };
+                // SAFETY: the job came with this handler and this `user`; the library is mapped, because the register is
+                // drained before the generation ends, and an ended job is not run.
+                unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
+            },
+        );
         let outcome = outcome.unwrap_or(Ok(Vec::new())).map(drop);
         if let Err(error) = &outcome {
             self.callback.record().core.report_failure(error, &format!("job \"{}\"", job.name()));

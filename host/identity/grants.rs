@@ -29,6 +29,7 @@ pub(crate) enum Method {
     EventsEmit,
     EventsSubscribe,
     EventsUnsubscribe,
+    EventsEmitSync,
     SchedulerCron,
     SchedulerInterval,
     SchedulerOnce,
@@ -52,10 +53,11 @@ pub(crate) enum Method {
 
 impl Method {
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 21] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 22] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
+        (Self::EventsEmitSync, "events", "emit_sync"),
         (Self::SchedulerCron, "scheduler", "cron"),
         (Self::SchedulerInterval, "scheduler", "interval"),
         (Self::SchedulerOnce, "scheduler", "once"),

@@ -14,7 +14,7 @@ use super::{
     closer::Retiring,
     handover::{Member, State},
     lane::Lane,
-    pending::{Pending, Wake},
+    pending::{Pending, Promise, Wake},
     sync::{Condvar, Mutex, RwLock},
     waits::{Turn, Waits},
     worker::{Worker, current_call, current_worker},
@@ -144,7 +144,8 @@ impl Pool {
         push: impl FnOnce() -> Result<()>,
     ) -> Result<T> {
         let waiter: Arc<dyn Wake> = pending.clone();
-        let guard = self.begin(target, turn, caller, Some(waiter))?;
+        let generation = caller.map_or(0, |caller| caller.generation);
+        let guard = self.begin(target, turn, generation, Some(waiter))?;
         // Not before it can be found by `stop_waits`: one of the two sees the other.
         if caller.is_some_and(|caller| Seat::phase(caller.seat) == Phase::Stopping) {
             return Err(Error::new(
@@ -159,19 +160,33 @@ impl Pool {
 
     /// Begins a wait of this thread for `target` that something else ends; over when the guard is dropped.
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Lane>) -> Result<WaitGuard> {
-        let guard = self.begin(target, Turn::Queued, None, None)?;
+        let guard = self.begin(target, Turn::Queued, 0, None)?;
         guard.let_another_in();
         Ok(guard)
+    }
+
+    /// Begins to wait for an answer that a task of `target` is to give, before that task is pushed: who waits for
+    /// several answers begins with all of them, and asks for none where one is refused. On behalf of `generation` (0:
+    /// of nobody who stops): from here on `stop_waits` ends the wait, so whether that generation is stopping already is
+    /// to be asked afterwards. REENTRANT and BUSY as `wait_for`.
+    pub(crate) fn await_answer<T: Send + 'static>(
+        self: &Arc<Self>,
+        target: &Arc<Lane>,
+        generation: u64,
+    ) -> Result<(Awaited<T>, Promise<T>)> {
+        let (pending, promise) = Pending::pair();
+        let waiter: Arc<dyn Wake> = pending.clone();
+        let guard = self.begin(target, Turn::Queued, generation, Some(waiter))?;
+        Ok((Awaited { pending, guard }, promise))
     }
 
     fn begin(
         self: &Arc<Self>,
         target: &Arc<Lane>,
         turn: Turn,
-        caller: Option<Caller>,
+        generation: u64,
         waiter: Option<Arc<dyn Wake>>,
     ) -> Result<WaitGuard> {
-        let generation = caller.map_or(0, |caller| caller.generation);
         let wait = self.waits.lock().begin(current_call(), target, turn, generation, waiter)?;
         let mut guard = WaitGuard { pool: self.clone(), wait, worker: None };
         // Threads that are no workers of this pool just wait.
@@ -308,6 +323,33 @@ impl Drop for WaitGuard {
             self.pool.state.lock().change(worker, |member| member.waits -= 1);
         }
         self.pool.waits.lock().end(self.wait);
+    }
+}
+
+/// An answer that a call waits for, perhaps with others. Whoever lets go of it waits no longer: what has not begun
+/// then does not begin.
+pub(crate) struct Awaited<T> {
+    pending: Arc<Pending<T>>,
+    guard: WaitGuard,
+}
+
+impl<T> Awaited<T> {
+    /// All tasks have been pushed and the thread is about to sleep: another worker takes its place. Once is enough for
+    /// all that it waits for.
+    pub(crate) fn let_another_in(&self) {
+        self.guard.let_another_in();
+    }
+
+    /// Waits for the answer until `deadline`, then gives up with TIMEOUT. Several that have one deadline can be waited
+    /// for one after the other: what came meanwhile is there at once.
+    pub(crate) fn wait(&self, deadline: Instant) -> Result<T> {
+        self.pending.wait(deadline)
+    }
+}
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.pending.give_up(ErrorKind::Cancelled);
     }
 }
 

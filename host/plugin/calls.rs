@@ -112,8 +112,7 @@ impl CallTask {
             method: &self.method,
             data: &self.data,
         };
-        // Rounded up, so that nobody is told that a caller has given up who has not.
-        let deadline = self.deadline.saturating_duration_since(self.core.epoch).as_millis() as i64 + 1;
+        let deadline = self.core.moment(self.deadline);
         let answer = Answer { tenant: &self.tenant, depth: self.depth, deadline, request };
         generation.answer(run, &answer, |ctx| self.promise.start(ctx))
     }

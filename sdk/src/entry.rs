@@ -81,12 +81,13 @@ macro_rules! plugin {
                 PLUGIN.as_ptr()
             }
 
+            $crate::export_layout!();
+
             impl $crate::macro_support::Described for $plugin {
                 extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
                     PLUGIN.as_ptr()
                 }
             }
-            $crate::export_layout!();
         };
     };
     (@inside $plugin:ty, $manifest:expr, $name:ident) => {
@@ -107,13 +108,6 @@ macro_rules! plugin {
             }
         }
     };
-}
-
-/// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for
-/// implementing by hand.
-pub trait Described {
-    /// What the entry function does.
-    extern "C" fn entry() -> *const PintlePlugin;
 }
 
 /// Exports what hosts with the feature `layout-check` compare: who describes the contract, as plain data, and then the
@@ -143,6 +137,13 @@ macro_rules! export_layout {
 #[macro_export]
 macro_rules! export_layout {
     () => {};
+}
+
+/// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for
+/// implementing by hand.
+pub trait Described {
+    /// What the entry function does.
+    extern "C" fn entry() -> *const PintlePlugin;
 }
 
 /// What the entry function returns a pointer to.

@@ -15,12 +15,14 @@ fn probed(method: &str) -> Cases {
 }
 
 /// Every text of every function, with the name that the error gives the argument.
-const TEXTS: [(&str, &str); 25] = [
+const TEXTS: [(&str, &str); 27] = [
     ("emit_topic", "topic"),
     ("emit_id", "options.id"),
     ("emit_subject", "options.subject"),
     ("emit_content_type", "options.content_type"),
     ("emit_key", "options.key"),
+    ("sync_key", "options.key"),
+    ("sync_topic", "topic"),
     ("subscribe_pattern", "pattern"),
     ("subscribe_name", "options.name"),
     ("cron_name", "name"),
@@ -82,6 +84,7 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
         "the pointer is null, the length is 3: null goes with length 0 only",
         &[
             ("emit_data", bad, &data),
+            ("sync_data", bad, &data),
             ("call_request", bad, &request),
             ("call_reply", bad, "argument `reply`: its `write` is null"),
             ("subscribe_handler", bad, handler),
@@ -103,6 +106,7 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
             // Allowed by their pages.
             ("service_itself", PINTLE_OK, ""),
             ("emit_empty_null", PINTLE_OK, ""),
+            ("sync_all_null", PINTLE_OK, ""),
         ],
     );
     assert_eq!(cases.number("last_error_out"), i64::from(bad), "last_error remembers no failure of its own");
@@ -131,6 +135,7 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
         half,
         &[
             ("emit_data", bad, &data),
+            ("sync_data", bad, &data),
             ("call_request", bad, &request),
             ("emit_data_max", bad, &data_max),
             ("emit_topic_max", bad, &topic_max),
@@ -150,6 +155,14 @@ fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_ho
         ("emit_size_older", PINTLE_OK, ""),
         ("emit_tail_zero", PINTLE_OK, ""),
         ("emit_tail_set", new, "argument `options`: it sets a member that this host does not know yet"),
+        ("sync_tail_set", new, "argument `options`: it sets a member that this host does not know yet"),
+        ("sync_flag", new, "argument `options`: this host does not know the flags 0x80000000"),
+        (
+            "sync_wait",
+            bad,
+            "argument `options.wait_ms`: 1, emit_sync takes 0 only: `timeout_ms` says how long it waits",
+        ),
+        ("sync_zeroes", PINTLE_OK, ""),
         ("emit_size_huge", bad, "argument `options`: its `size` is 4097"),
         ("emit_flag", new, "argument `options`: this host does not know the flags 0x80000000"),
         ("emit_wait_negative", bad, "argument `options.wait_ms`: -1, 0 to 60000 are taken"),
@@ -175,6 +188,14 @@ fn everywhere_8_calls_6_and_events_1_what_is_just_outside_of_a_limit_or_grant_is
     probed("limits").are(&[
         ("emit_1_mib", PINTLE_OK, ""),
         ("emit_more", large, "argument `data`: 1048577 bytes, at most 1048576 are taken"),
+        ("sync_1_mib", PINTLE_OK, ""),
+        ("sync_more", large, "argument `data`: 1048577 bytes, at most 1048576 are taken"),
+        ("sync_topic_257", bad, "argument `topic`: 257 bytes, at most 256 are taken"),
+        ("sync_wildcard", bad, "argument `topic`: \"out.*\" has a `*` at byte 4"),
+        ("sync_not_granted", PINTLE_DENIED, "plugin \"probe\" may not publish \"other\""),
+        ("sync_timeout_negative", range, "argument `timeout_ms`: -1, 1 to 3600000 are taken"),
+        ("sync_timeout_long", range, "argument `timeout_ms`: 3600001, 1 to 3600000 are taken"),
+        ("sync_timeout_most", PINTLE_OK, ""),
         ("call_more", large, "argument `request`: 1048577 bytes, at most 1048576 are taken"),
         ("emit_topic_257", bad, "argument `topic`: 257 bytes, at most 256 are taken"),
         ("emit_17_tokens", bad, "argument `topic`: has 17 tokens, at most 16 are allowed"),

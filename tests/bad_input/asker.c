@@ -82,6 +82,7 @@ static void denied(pintle_ctx ctx) {
   tell_of("emit", ctx, host->events->emit(ctx, x, none, NULL));
   tell_of("subscribe", ctx, host->events->subscribe(ctx, x, on_event, NULL, NULL, NULL, NULL));
   tell_of("unsubscribe", ctx, host->events->unsubscribe(ctx, 1));
+  tell_of("emit_sync", ctx, host->events->emit_sync(ctx, x, none, NULL, 0, NULL, NULL, NULL));
   tell_of("cron", ctx, jobs->cron(ctx, x, PINTLE_STR("@daily"), on_run, NULL, NULL, NULL, NULL));
   tell_of("interval", ctx, jobs->interval(ctx, x, 1000, on_run, NULL, NULL, NULL, NULL));
   tell_of("once", ctx, jobs->once(ctx, x, 1000, on_run, NULL, NULL, NULL, NULL));

@@ -11,9 +11,10 @@ const STALE: (PintleStatus, &str) = (
 );
 
 /// What the method `use` of the probe tries.
-const USES: [&str; 11] = [
+const USES: [&str; 12] = [
     "scope",
     "emit",
+    "sync",
     "subscribe",
     "job",
     "log",
@@ -103,7 +104,7 @@ fn contract_12_the_own_context_lives_from_load_to_unload_and_acts_as_its_plugin_
     // Disabled it is still there, but neither registers nor waits.
     running.disable("probe2").expect("nothing of it fails");
     let stopping = "the plugin is being disabled";
-    let exceptions = ["subscribe", "job", "hold", "call"].map(|name| {
+    let exceptions = ["subscribe", "job", "hold", "call", "sync"].map(|name| {
         [(name.to_owned(), PINTLE_STOPPING, stopping), (format!("other_{name}"), PINTLE_STOPPING, stopping)]
     });
     let mut exceptions: Vec<_> = exceptions.into_iter().flatten().collect();

@@ -26,6 +26,7 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
         ("emit", "events.emit"),
         ("subscribe", "events.subscribe"),
         ("unsubscribe", "events.unsubscribe"),
+        ("emit_sync", "events.emit_sync"),
         ("cron", "scheduler.cron"),
         ("interval", "scheduler.interval"),
         ("once", "scheduler.once"),

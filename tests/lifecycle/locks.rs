@@ -187,7 +187,7 @@ fn contract_79_no_lock_is_held_while_a_handler_or_a_release_runs() {
 
 #[test]
 fn contract_79_no_lock_is_held_while_a_sink_is_written() {
-    for function in ["config", "text", "scope", "error", "call"] {
+    for function in ["config", "text", "scope", "error", "call", "sync"] {
         let scene = Scene::new();
         let sink = format!("sink {function} {}", scene.path("gate").display());
         let scene = scene.witness("witness", &[]);
@@ -195,7 +195,11 @@ fn contract_79_no_lock_is_held_while_a_sink_is_written() {
             let answer = ask(host, "", "witness", &sink);
             assert!(answer[0].contains(" = 0"), "{answer:?}");
         };
-        let before = |host: &Host| host.enable("witness").expect("it is fine");
+        let before = |host: &Host| {
+            host.enable("witness").expect("it is fine");
+            // For `sync`, so that there is a result.
+            host.subscribe("plugin.witness.out.sink", |_| {}).expect("nobody has subscribed to it");
+        };
         all_is_answered(&format!("a sink of {function}"), scene, before, hangs, hung_once);
     }
 }

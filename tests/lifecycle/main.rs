@@ -17,4 +17,5 @@ mod registrations;
 mod scene;
 mod start;
 mod steps;
+mod sync;
 mod tenants;

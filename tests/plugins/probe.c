@@ -148,6 +148,8 @@ static void texts(answer *to, pintle_str bad) {
   tell(to, "emit_content_type", host->events->emit(ctx, good, none, &emit));
   emit.content_type = pintle_strn(NULL, 0), emit.key = bad;
   tell(to, "emit_key", host->events->emit(ctx, good, none, &emit));
+  tell(to, "sync_key", host->events->emit_sync(ctx, good, none, &emit, 1000, NULL, NULL, NULL));
+  tell(to, "sync_topic", host->events->emit_sync(ctx, bad, none, NULL, 1000, NULL, NULL, NULL));
   tell(to, "subscribe_pattern", host->events->subscribe(ctx, bad, on_event, NULL, NULL, NULL, NULL));
   subscribe.size = sizeof subscribe;
   subscribe.name = bad;
@@ -185,6 +187,7 @@ static void pointers(answer *to) {
   const void *table;
   texts(to, pintle_strn(null_text, 3));
   tell(to, "emit_data", host->events->emit(ctx, good, bad, NULL));
+  tell(to, "sync_data", host->events->emit_sync(ctx, good, bad, NULL, 1000, NULL, NULL, NULL));
   tell(to, "call_request", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), bad, 100, pintle_discard_sink()));
   tell(to, "call_reply", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), none, 100, nowhere));
   tell(to, "subscribe_handler", host->events->subscribe(ctx, PINTLE_STR("probe.null"), NULL, NULL, NULL, NULL, NULL));
@@ -207,6 +210,7 @@ static void pointers(answer *to) {
   tell(to, "service_itself", host->service(ctx, PINTLE_STR("pintle.log"), 1, 8, &table, NULL));
   tell_number(to, "last_error_out", host->last_error(ctx, nowhere));
   tell(to, "emit_empty_null", host->events->emit(ctx, good, none, NULL));
+  tell(to, "sync_all_null", host->events->emit_sync(ctx, good, none, NULL, 1000, NULL, NULL, NULL));
 }
 
 /* Lengths that no memory can have, with pointers that are good. */
@@ -218,6 +222,7 @@ static void lengths(answer *to) {
   pintle_logger logger;
   texts(to, pintle_strn("out.x", huge));
   tell(to, "emit_data", host->events->emit(ctx, PINTLE_STR("out.x"), data, NULL));
+  tell(to, "sync_data", host->events->emit_sync(ctx, PINTLE_STR("out.x"), data, NULL, 1000, NULL, NULL, NULL));
   tell(to, "call_request",
        host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), data, 100, pintle_discard_sink()));
   tell(to, "log_count", host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("m"), &field, huge));
@@ -248,17 +253,23 @@ static void options(answer *to) {
   tell(to, "emit_tail_zero", host->events->emit(ctx, topic, none, &emit.known));
   emit.later[63] = 1;
   tell(to, "emit_tail_set", host->events->emit(ctx, topic, none, &emit.known));
+  tell(to, "sync_tail_set", host->events->emit_sync(ctx, topic, none, &emit.known, 1000, NULL, NULL, NULL));
   emit.later[63] = 0;
   emit.known.size = 4097;
   tell(to, "emit_size_huge", host->events->emit(ctx, topic, none, &emit.known));
   emit.known.size = sizeof emit.known;
   emit.known.flags = 0x80000000u;
   tell(to, "emit_flag", host->events->emit(ctx, topic, none, &emit.known));
+  tell(to, "sync_flag", host->events->emit_sync(ctx, topic, none, &emit.known, 1000, NULL, NULL, NULL));
   emit.known.flags = 0;
   emit.known.wait_ms = -1;
   tell(to, "emit_wait_negative", host->events->emit(ctx, topic, none, &emit.known));
   emit.known.wait_ms = 60001;
   tell(to, "emit_wait_long", host->events->emit(ctx, topic, none, &emit.known));
+  emit.known.wait_ms = 1;
+  tell(to, "sync_wait", host->events->emit_sync(ctx, topic, none, &emit.known, 1000, NULL, NULL, NULL));
+  emit.known.wait_ms = 0;
+  tell(to, "sync_zeroes", host->events->emit_sync(ctx, topic, none, &emit.known, 1000, NULL, NULL, NULL));
   subscribe.size = sizeof subscribe;
   subscribe.policy = 99;
   tell(to, "subscribe_policy", host->events->subscribe(ctx, pattern, on_event, NULL, NULL, &subscribe, NULL));
@@ -302,6 +313,14 @@ static void limits(answer *to) {
   for (at = 0; at < 65; at++) fields[at] = pintle_field_integer(PINTLE_STR("n"), at);
   tell(to, "emit_1_mib", host->events->emit(ctx, PINTLE_STR("out.x"), pintle_bytesn(large, mebibyte), NULL));
   tell(to, "emit_more", host->events->emit(ctx, PINTLE_STR("out.x"), pintle_bytesn(large, mebibyte + 1), NULL));
+  tell(to, "sync_1_mib", host->events->emit_sync(ctx, PINTLE_STR("out.x"), pintle_bytesn(large, mebibyte), NULL, 1000, NULL, NULL, NULL));
+  tell(to, "sync_more", host->events->emit_sync(ctx, PINTLE_STR("out.x"), pintle_bytesn(large, mebibyte + 1), NULL, 1000, NULL, NULL, NULL));
+  tell(to, "sync_topic_257", host->events->emit_sync(ctx, pintle_strn(topic, 257), none, NULL, 1000, NULL, NULL, NULL));
+  tell(to, "sync_wildcard", host->events->emit_sync(ctx, PINTLE_STR("out.*"), none, NULL, 1000, NULL, NULL, NULL));
+  tell(to, "sync_not_granted", host->events->emit_sync(ctx, PINTLE_STR("other"), none, NULL, 1000, NULL, NULL, NULL));
+  tell(to, "sync_timeout_negative", host->events->emit_sync(ctx, PINTLE_STR("out.x"), none, NULL, -1, NULL, NULL, NULL));
+  tell(to, "sync_timeout_long", host->events->emit_sync(ctx, PINTLE_STR("out.x"), none, NULL, 3600001, NULL, NULL, NULL));
+  tell(to, "sync_timeout_most", host->events->emit_sync(ctx, PINTLE_STR("out.x"), none, NULL, 3600000, NULL, NULL, NULL));
   tell(to, "call_more", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), pintle_bytesn(large, mebibyte + 1), 100, sink));
   memcpy(topic, "out.", 4);
   tell(to, "emit_topic_257", host->events->emit(ctx, pintle_strn(topic, 257), none, NULL));
@@ -346,6 +365,7 @@ static void use(answer *to, const char *front, pintle_ctx ctx) {
   tell_of(to, name, ctx, expression)
   CASE("scope", host->scope(ctx, &info, pintle_discard_sink()));
   CASE("emit", host->events->emit(ctx, PINTLE_STR("out.used"), pintle_bytesn("1", 1), NULL));
+  CASE("sync", host->events->emit_sync(ctx, PINTLE_STR("out.used"), pintle_bytesn(NULL, 0), NULL, 1000, NULL, NULL, NULL));
   CASE("subscribe", host->events->subscribe(ctx, PINTLE_STR("probe.used"), on_event, NULL, NULL, NULL, NULL));
   CASE("job", host->scheduler->once(ctx, PINTLE_STR("used"), 100000000, on_run, NULL, NULL, NULL, NULL));
   CASE("log", host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("used"), NULL, 0));

@@ -145,11 +145,14 @@ static pintle_registration handle_of(const char *name) {
 
 /* ---- scripts ---- */
 
+/* Where the running handler of an event replies to: `answer`. */
+static __thread pintle_sink answer;
+
 static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   pintle_buf tenant = {0};
   pintle_scope_info info = {0};
   info.size = sizeof info;
-  (void)reply;
+  answer = reply;
   if (host->scope(ctx, &info, pintle_buf_sink(&tenant)) != PINTLE_OK) return PINTLE_INTERNAL;
   note("event %s %.*s tenant=%s system=%d call=%d data=%.*s", ((entry *)user)->name, (int)event->topic.len,
        event->topic.ptr, tenant.ptr ? (const char *)tenant.ptr : "", (info.flags & PINTLE_SCOPE_SYSTEM) != 0,
@@ -229,6 +232,11 @@ static pintle_status hanging_write(void *data, pintle_bytes piece) {
   return PINTLE_OK;
 }
 
+static pintle_status hanging_result(void *user, const pintle_handler_result *result) {
+  (void)result;
+  return hanging_write(user, pintle_bytesn(NULL, 0));
+}
+
 /* Gives such a sink to one of the functions that take one. */
 static pintle_status into_hanging_sink(pintle_ctx ctx, const char *function, char *until) {
   pintle_sink sink = {0};
@@ -243,11 +251,76 @@ static pintle_status into_hanging_sink(pintle_ctx ctx, const char *function, cha
   }
   if (strcmp(function, "call") == 0)
     return host->call(ctx, PINTLE_STR("second.run"), 1, PINTLE_STR("do"), pintle_bytesn("own", 3), 0, sink);
+  if (strcmp(function, "sync") == 0)
+    return host->events->emit_sync(ctx, PINTLE_STR("out.sink"), pintle_bytesn(NULL, 0), NULL, 0, hanging_result, until,
+                                   NULL);
   if (strcmp(function, "error") == 0) {
     (void)host->events->unsubscribe(ctx, 0); /* fails */
     return host->last_error(ctx, sink);
   }
   return PINTLE_UNSUPPORTED;
+}
+
+/* What `sync` tells of its results, and how it takes them. */
+typedef struct {
+  pintle_ctx ctx;
+  pintle_buf *out;
+  const char *how;
+} results;
+
+static pintle_status on_result(void *user, const pintle_handler_result *result) {
+  static const char *const outcomes[] = {"ok", "failed", "timeout", "panic", "skipped"};
+  results *all = user;
+  char line[320];
+  const char *outcome = result->outcome < 5 ? outcomes[result->outcome] : "?";
+  int len = snprintf(line, sizeof line, " | %.*s %.*s %s %d ", (int)result->subscriber.len, result->subscriber.ptr,
+                     (int)result->subscription.len, result->subscription.ptr, outcome, (int)result->status);
+  if (len < 0 || pintle_buf_write(all->out, line, (size_t)len) != PINTLE_OK) return PINTLE_INTERNAL;
+  if (result->size != sizeof *result) return PINTLE_INTERNAL;
+  if (result->reply.len > 64) {
+    len = snprintf(line, sizeof line, "%u bytes", (unsigned)result->reply.len);
+    return len < 0 ? PINTLE_INTERNAL : pintle_buf_write(all->out, line, (size_t)len);
+  }
+  if (result->reply.len > 0) (void)pintle_buf_write(all->out, result->reply.ptr, result->reply.len);
+  if (result->error.len > 0) (void)pintle_buf_write(all->out, result->error.ptr, result->error.len);
+  if (strcmp(all->how, "refuse") == 0) return PINTLE_CONFLICT;
+  if (strcmp(all->how, "inside") == 0) {
+    pintle_scope_info info = {0};
+    pintle_bytes none = pintle_bytesn(NULL, 0);
+    pintle_str topic = PINTLE_STR("out.inside");
+    int emitted, synced, scoped, told;
+    info.size = sizeof info;
+    emitted = host->events->emit(all->ctx, topic, none, NULL);
+    synced = host->events->emit_sync(all->ctx, topic, none, NULL, 0, NULL, NULL, NULL);
+    scoped = host->scope(all->ctx, &info, pintle_discard_sink());
+    told = host->last_error(all->ctx, pintle_discard_sink());
+    len = snprintf(line, sizeof line, " emit %d sync %d scope %d error %d", emitted, synced, scoped, told);
+    if (len > 0) (void)pintle_buf_write(all->out, line, (size_t)len);
+  }
+  return PINTLE_OK;
+}
+
+/* `TOPIC DATA [MS [HOW]]`; HOW is `refuse`, `inside`, `null` (no function and no number) or `deaf` (no function). */
+static pintle_status sync_emit(pintle_ctx ctx, char *text, pintle_buf *extra) {
+  char *topic = part(&text, ' '), *data = part(&text, ' '), *ms = part(&text, ' ');
+  int null = strcmp(text, "null") == 0, deaf = null || strcmp(text, "deaf") == 0;
+  uint32_t handlers = 77;
+  pintle_buf told = {0};
+  char line[32];
+  results all = {0};
+  pintle_status status;
+  all.ctx = ctx, all.out = &told, all.how = text;
+  status = host->events->emit_sync(ctx, pintle_cstr(topic), pintle_bytesn(data, strlen(data)), NULL,
+                                   strtoll(ms, NULL, 10), deaf ? NULL : on_result, &all, null ? NULL : &handlers);
+  snprintf(line, sizeof line, "%u", (unsigned)handlers);
+  if (status == PINTLE_OK) {
+    (void)pintle_buf_write(extra, line, strlen(line));
+    if (told.len > 0) (void)pintle_buf_write(extra, told.ptr, told.len);
+  } else if (told.len > 0 || handlers != 77) { /* what must not be */
+    note("sync told %s%.*s", line, (int)told.len, told.ptr ? (const char *)told.ptr : "");
+  }
+  pintle_buf_free(&told);
+  return status;
 }
 
 /* Does one command. `extra` takes what it has to tell beside its status. */
@@ -326,6 +399,22 @@ static pintle_status command(pintle_ctx ctx, char *text, pintle_buf *extra) {
   if (strcmp(verb, "hold") == 0) return host->hold(ctx, &held);
   if (strcmp(verb, "release") == 0) return host->release(held);
   if (strcmp(verb, "held") == 0) return command(held, text, extra);
+  if (strcmp(verb, "sync") == 0) return sync_emit(ctx, text, extra);
+  if (strcmp(verb, "answer") == 0) return pintle_sink_write(answer, text, strlen(text));
+  if (strcmp(verb, "bytes") == 0) {
+    size_t len = strtoul(text, NULL, 10);
+    char *bytes = calloc(len, 1);
+    pintle_status status = bytes == NULL ? PINTLE_INTERNAL : pintle_sink_write(answer, bytes, len);
+    free(bytes);
+    return status;
+  }
+  if (strcmp(verb, "meet") == 0) { /* makes the first file, then waits for the second */
+    char *mine = part(&text, ' ');
+    close(open(mine, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    hang(text);
+    return PINTLE_OK;
+  }
+  if (strcmp(verb, "panic") == 0) return PINTLE_PANIC; /* as the wrappers of other languages answer what they caught */
   if (strcmp(verb, "own") == 0) {
     snprintf(line, sizeof line, "%" PRIu64, own);
     return pintle_buf_write(extra, line, strlen(line));
@@ -371,7 +460,7 @@ static pintle_status run_script(pintle_ctx ctx, const char *place, const char *s
     char *text = part(&rest, ';');
     pintle_buf line = {0}, extra = {0};
     char number[32];
-    int failing = strncmp(text, "fail", 4) == 0;
+    int failing = strncmp(text, "fail", 4) == 0 || strcmp(text, "panic") == 0;
     pintle_status status;
     (void)pintle_buf_write(&line, place, strlen(place));
     (void)pintle_buf_write(&line, ": ", 2);

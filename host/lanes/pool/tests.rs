@@ -374,6 +374,87 @@ fn a_call_that_waits_for_several_queues_is_one_call() {
     pool.audit();
 }
 
+/// Pushes a task that answers an awaited question.
+fn answer_on(lane: &Arc<Lane>, promise: crate::lanes::Promise<u32>, value: u32) {
+    lane.push_always(task(move |_| {
+        if promise.start(0) {
+            let _ = promise.finish(value);
+        }
+    }));
+}
+
+#[test]
+fn events_39_a_call_that_waits_for_several_answers_gives_its_place_once() {
+    let (pool, _) = pool(1, 16);
+    let (a, b, c) = (patient_lane(&pool, "a", 1), patient_lane(&pool, "b", 1), patient_lane(&pool, "c", 1));
+    let (p, to) = (pool.clone(), [b.clone(), c.clone(), b.clone()]);
+    let (answers, waiting) = in_call(&a, move || {
+        let asked: Vec<_> =
+            to.iter().map(|lane| p.await_answer::<u32>(lane, 0).expect("no circle")).collect();
+        let mut waits = Vec::new();
+        for (number, (lane, (wait, promise))) in to.iter().zip(asked).enumerate() {
+            answer_on(lane, promise, number as u32);
+            waits.push(wait);
+        }
+        let waiting = (p.stats().waiting, p.waits.lock().len());
+        waits[0].let_another_in();
+        (waits.iter().map(|wait| wait.wait(soon()).expect("it is answered")).collect::<Vec<_>>(), waiting)
+    });
+    assert_eq!((answers, waiting), (vec![0, 1, 2], (1, 3)));
+    assert!(pool.wait_idle(soon()));
+    assert_eq!((pool.stats().waiting, pool.waits.lock().len()), (0, 0));
+    pool.audit();
+}
+
+#[test]
+fn events_40_one_answer_that_could_not_come_is_found_before_any_is_asked_for() {
+    let (pool, _) = pool(2, 16);
+    let (a, b) = (lane(&pool, "a", 1), lane(&pool, "b", 1));
+    let (p, to) = (pool.clone(), [b.clone(), a.clone()]);
+    let (first, second) = in_call(&a, move || {
+        let first = p.await_answer::<u32>(&to[0], 0);
+        let second = p.await_answer::<u32>(&to[1], 0);
+        (kind(first), kind(second))
+    });
+    assert_eq!((first, second), (None, Some(ErrorKind::Reentrant)), "one's own lane");
+    // The second of two waits is what closes the circle.
+    let third = lane(&pool, "third", 1);
+    let (p, q, to, back) = (pool.clone(), pool.clone(), [third.clone(), b.clone()], a.clone());
+    let crossed = in_call(&a, move || {
+        let (_kept, _) = p.await_answer::<u32>(&to[0], 0).expect("no circle");
+        ask(&p, &to[1], Turn::Queued, move || Ok(kind(q.await_answer::<u32>(&back, 0)).map_or(0, |_| 7)))
+    });
+    assert_eq!(crossed.expect("the wait for b is none"), 7);
+    assert_eq!(pool.waits.lock().len(), 0);
+    pool.audit();
+}
+
+#[test]
+fn events_40_what_is_not_waited_for_any_more_does_not_begin() {
+    let (pool, _) = pool(2, 16);
+    let b = lane(&pool, "b", 1);
+    let past = Instant::now();
+    let (timed_out, late) = pool.await_answer::<u32>(&b, 0).expect("nobody waits");
+    assert_eq!(kind(timed_out.wait(past)), Some(ErrorKind::Timeout));
+    let (left, unwanted) = pool.await_answer::<u32>(&b, 0).expect("nobody waits");
+    drop(left);
+    for promise in [late, unwanted] {
+        assert!(!promise.start(0) && promise.finish(1) == Err(1));
+    }
+    // An answer that came is there, also after the deadline.
+    let (answered, promise) = pool.await_answer(&b, 0).expect("nobody waits");
+    assert_eq!(promise.finish(5), Ok(()));
+    assert_eq!(answered.wait(past).expect("it is there"), 5);
+    // And all that wait on behalf of a generation are woken when it stops.
+    let (first, _one) = pool.await_answer::<u32>(&b, 9).expect("nobody waits");
+    let (second, _two) = pool.await_answer::<u32>(&b, 9).expect("nobody waits");
+    pool.stop_waits(9);
+    assert_eq!(
+        (kind(first.wait(soon())), kind(second.wait(soon()))),
+        (Some(ErrorKind::Stopping), Some(ErrorKind::Stopping))
+    );
+}
+
 #[test]
 fn contract_62_too_many_waits_are_busy_and_push_nothing() {
     let (pool, _) = pool(1, 4);

@@ -33,8 +33,10 @@ pub struct Drops {
     pub not_live: u64,
     /// The owner's lane was stuck, full or gone.
     pub not_taken: u64,
-    /// The subscription ended while it waited.
+    /// The subscription ended, or the host stopped, while it waited.
     pub ended: u64,
+    /// Its publisher waited for the answer (`emit_sync`), and no longer when the handler's turn came.
+    pub too_late: u64,
 }
 
 /// The counts of the engine since it was made, subscriptions that are over included.
@@ -84,7 +86,7 @@ impl Drops {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.displaced + self.no_room + self.not_live + self.not_taken + self.ended
+        self.displaced + self.no_room + self.not_live + self.not_taken + self.ended + self.too_late
     }
 }
 
@@ -106,5 +108,6 @@ impl AddAssign for Drops {
         self.not_live += other.not_live;
         self.not_taken += other.not_taken;
         self.ended += other.ended;
+        self.too_late += other.too_late;
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! Transient events: at most once to each subscription that matches, in order for each, and never at the cost of the
 //! publisher, which waits for no handler. Open next: [`topic`] for what matches what, [`subscription`] for queues and
-//! policies, [`waiter`] for publishers that wait, [`cloud`] for CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers,
-//! and [`Clock`]; which topics a plugin may publish and subscribe to is decided before.
+//! policies, [`waiter`] for publishers that wait for room, [`sync`] for those that wait for answers, [`cloud`] for
+//! CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers, and [`Clock`]; which topics
+//! a plugin may publish and subscribe to is decided before.
 //!
-//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals or a waiter; the
-//! list of waiters, a waiter. None is held while [`Deliver`] is called.
+//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals, a waiter or an
+//! answer; the list of waiters, a waiter. None is held while [`Deliver`] is called.
 
 pub(crate) mod cloud;
 mod counters;
 mod event;
 mod routes;
 mod subscription;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub(crate) mod topic;
@@ -34,6 +36,7 @@ pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
     event::{Draft, Event, Extension},
     subscription::Policy,
+    sync::{HandlerResult, Outcome},
     topic::{Pattern, Topic},
 };
 use self::{
@@ -43,6 +46,7 @@ use self::{
 };
 pub(crate) use self::{
     subscription::{Deliver, Subscription},
+    sync::{Answer, Asked, Expected},
     topic::PatternToken,
     waiter::Publisher,
 };
@@ -181,6 +185,7 @@ impl Events {
             name => name.into(),
         };
 
+        let subscriber = deliver.subscriber();
         let mut register = self.register.write();
         if register.shut_down {
             return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
@@ -196,6 +201,7 @@ impl Events {
         let subscription = Arc::new(Subscription {
             number: register.last_number,
             owner: request.owner,
+            subscriber,
             tenant: request.tenant,
             name,
             pattern: request.pattern,
@@ -236,21 +242,11 @@ impl Events {
             let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
             return Err(Error::argument("wait_ms", problem));
         }
-        let matching = {
-            let register = self.register.read();
-            if register.shut_down {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "the events of this host have been shut down",
-                ));
-            }
-            register.routes.matching(&draft.topic, &draft.tenant)
-        };
+        let matching = self.matching(&draft)?;
         self.emitted.fetch_add(1, Ordering::Relaxed);
-
         let mut emitted = Emitted::default();
         if !matching.is_empty() {
-            let event = Arc::new(draft.stamp(|| self.next_id(), self.clock.unix_ms()));
+            let event = Arc::new(self.stamp(draft));
             let patient = !wait.is_zero();
             let mut full = Vec::new();
             for subscription in &matching {
@@ -265,15 +261,33 @@ impl Events {
                 wait_for_room(full, &event, &waiter, Instant::now() + wait, &mut emitted);
             }
         }
+        self.count(&matching, emitted);
+        Ok(emitted)
+    }
+
+    /// The subscriptions that an event is for, in the order in which they were made.
+    fn matching(&self, draft: &Draft) -> Result<Vec<Arc<Subscription>>> {
+        let register = self.register.read();
+        if register.shut_down {
+            return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
+        }
+        Ok(register.routes.matching(&draft.topic, &draft.tenant))
+    }
+
+    fn stamp(&self, draft: Draft) -> Event {
+        draft.stamp(|| self.next_id(), self.clock.unix_ms())
+    }
+
+    /// An event was offered to all subscriptions that it was for.
+    fn count(&self, matching: &[Arc<Subscription>], emitted: Emitted) {
         if emitted.dropped + emitted.displaced > 0 {
-            for subscription in &matching {
+            for subscription in matching {
                 subscription.deliver.dropped(subscription);
             }
         }
         if emitted.matched == 0 {
             self.unheard.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(emitted)
     }
 
     /// Ends a subscription: what waits in its queue is dropped, publishers that wait for it go on, and its name is
@@ -297,7 +311,7 @@ impl Events {
     }
 
     /// Takes no more events and no more subscriptions, and lets publishers that wait go on. What is queued stays, for
-    /// the lanes to finish.
+    /// the lanes to finish, but for events whose publishers wait for the answer: the lanes may be closed before that.
     pub(crate) fn shutdown(&self) {
         let mut register = self.register.write();
         register.shut_down = true;

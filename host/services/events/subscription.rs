@@ -9,12 +9,17 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 
-use super::{Counters, Event, Pattern, Totals, waiter::Waiter};
-use crate::error::Result;
+use super::{
+    Counters, Event, Pattern, Totals,
+    sync::{Answer, Asked, Delivery},
+    waiter::Waiter,
+};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What the engine needs of the outside: somebody who runs the handler of a subscription.
 ///
@@ -38,6 +43,17 @@ pub(crate) trait Deliver: Send + Sync {
     fn wait(&self, _subscription: &Arc<Subscription>) -> Result<Box<dyn Any>> {
         Ok(Box::new(()))
     }
+
+    /// The thread is about to wait, until `deadline`, for what the handler of `subscription` answers to an event that
+    /// is not queued yet: gives the two sides of that answer. `publisher`: on whose behalf it waits, 0: nobody's who
+    /// can be stopped. The lanes let others in and note who waits for whom, as for `wait`.
+    ///
+    /// REENTRANT and BUSY say that it must not wait: then nobody is asked. Any other error says that the subscriber is
+    /// gone.
+    fn expect(&self, subscription: &Arc<Subscription>, publisher: u64, deadline: Instant) -> Result<Asked>;
+
+    /// Whose subscriptions they are: a plugin's id, or `application`.
+    fn subscriber(&self) -> Arc<str>;
 }
 
 /// What happens to a new event when the queue is full.
@@ -56,6 +72,8 @@ pub enum Policy {
 pub(crate) struct Subscription {
     pub(super) number: u64,
     pub(super) owner: u64,
+    /// The owner's name, as its deliverer gives it.
+    pub(super) subscriber: Arc<str>,
     pub(super) tenant: Option<Arc<str>>,
     pub(super) name: Arc<str>,
     pub(super) pattern: Pattern,
@@ -67,7 +85,7 @@ pub(crate) struct Subscription {
 
 /// What changes in the life of a subscription.
 pub(super) struct Queue {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Delivery>,
     phase: Phase,
     /// No publisher waits here any more: the engine is shutting down.
     hurried: bool,
@@ -112,8 +130,9 @@ pub(super) struct Waiting<'a> {
 
 impl Subscription {
     /// The next event to run, in the order in which they were queued. Answer it with
-    /// [`delivered`](Self::delivered). None if the token that led here has outlived its event.
-    pub(crate) fn take(&self) -> Option<Arc<Event>> {
+    /// [`delivered`](Self::delivered) or [`not_begun`](Self::not_begun). None if the token that led here has outlived
+    /// its event.
+    pub(crate) fn take(&self) -> Option<Delivery> {
         let mut queue = self.queue.lock();
         let event = queue.events.pop_front()?;
         queue.counters.waiting -= 1;
@@ -124,6 +143,18 @@ impl Subscription {
 
     /// An event that was taken has been handled: whether the handler answered OK.
     pub(crate) fn delivered(&self, ok: bool) {
+        self.settle(|counters| *if ok { &mut counters.delivered } else { &mut counters.failed } += 1);
+    }
+
+    /// The handler of an event that was taken was not called: because nobody waits for its answer any more, or
+    /// because the subscription has ended.
+    pub(crate) fn not_begun(&self, too_late: bool) {
+        self.settle(|Counters { dropped, .. }| {
+            *if too_late { &mut dropped.too_late } else { &mut dropped.ended } += 1;
+        });
+    }
+
+    fn settle(&self, count: impl Fn(&mut Counters)) {
         let mut queue = self.queue.lock();
         // An answer without a question is a fault of the caller; the counts still must not wrap round.
         debug_assert!(queue.counters.running > 0, "more events delivered than taken");
@@ -132,7 +163,7 @@ impl Subscription {
         }
         let answer = |counters: &mut Counters| {
             counters.running -= 1;
-            *if ok { &mut counters.delivered } else { &mut counters.failed } += 1;
+            count(counters);
         };
         answer(&mut queue.counters);
         if queue.phase == Phase::Over
@@ -150,7 +181,7 @@ impl Subscription {
             (Phase::Asleep, true) => queue.phase = Phase::Live,
             (Phase::Live, false) => {
                 queue.phase = Phase::Asleep;
-                queue.counters.dropped.not_live += queue.empty();
+                queue.counters.dropped.not_live += queue.empty(|| self.not_enabled());
                 queue.wake_all();
             }
             _ => {}
@@ -188,17 +219,59 @@ impl Subscription {
         self.tenant.as_deref().is_none_or(|mine| mine == tenant)
     }
 
+    /// Whether it takes events now.
+    pub(super) fn is_live(&self) -> bool {
+        self.queue.lock().phase == Phase::Live
+    }
+
     /// Queues an event, or tells why not. `patient`: the publisher is willing to wait where the policy is to.
     pub(super) fn offer(self: &Arc<Self>, event: &Arc<Event>, patient: bool) -> Offer {
+        self.put(event, None, patient)
+    }
+
+    /// Queues an event whose publisher waits for the answer, behind all that it has queued before. Where that cannot
+    /// be, the answer is why.
+    pub(super) fn offer_awaited(self: &Arc<Self>, event: &Arc<Event>, answer: Box<dyn Answer>) -> Offer {
+        self.put(event, Some(answer), false)
+    }
+
+    /// Notes an event that is for it while it takes none.
+    pub(super) fn pass_over(&self) -> Offer {
+        let mut queue = self.queue.lock();
+        if queue.phase == Phase::Over {
+            return Offer::Over;
+        }
+        queue.counters.matched += 1;
+        queue.counters.dropped.not_live += 1;
+        Offer::Dropped
+    }
+
+    /// Why its handler is not called while it is not live.
+    pub(super) fn not_enabled(&self) -> Error {
+        let subscriber = self.subscriber.clone();
+        Error::lazy(ErrorKind::Unavailable, move || {
+            format!("plugin \"{subscriber}\" is not enabled: nothing is delivered to it")
+        })
+    }
+
+    fn put(self: &Arc<Self>, event: &Arc<Event>, answer: Option<Box<dyn Answer>>, patient: bool) -> Offer {
+        let delivery = Delivery { event: Arc::clone(event), answer };
         let mut queue = self.queue.lock();
         match queue.phase {
             Phase::Over => return Offer::Over,
             Phase::Asleep => {
                 queue.counters.matched += 1;
                 queue.counters.dropped.not_live += 1;
+                delivery.skip(|| self.not_enabled());
                 return Offer::Dropped;
             }
             Phase::Live => {}
+        }
+        if queue.hurried && delivery.answer.is_some() {
+            queue.counters.matched += 1;
+            queue.counters.dropped.ended += 1;
+            delivery.skip(host_stops);
+            return Offer::Dropped;
         }
         let full = queue.events.len() >= self.capacity;
         match self.policy {
@@ -206,25 +279,28 @@ impl Subscription {
             Policy::Wait | Policy::DropNew if full => {
                 queue.counters.matched += 1;
                 queue.counters.dropped.no_room += 1;
+                delivery.skip(|| self.no_room());
                 return Offer::Dropped;
             }
             Policy::DropOldest if full => {
                 queue.counters.matched += 1;
                 queue.counters.dropped.displaced += 1;
-                queue.events.pop_front();
-                queue.events.push_back(Arc::clone(event));
+                if let Some(oldest) = queue.events.pop_front() {
+                    oldest.skip(|| self.no_room());
+                }
+                queue.events.push_back(delivery);
                 return Offer::Displaced;
             }
             _ => {}
         }
         queue.counters.matched += 1;
         queue.counters.waiting += 1;
-        queue.events.push_back(Arc::clone(event));
+        queue.events.push_back(delivery);
         let epoch = queue.epoch;
         drop(queue);
         match self.deliver.ready(self) {
             Ok(()) => Offer::Queued,
-            Err(_) => self.take_back(event, epoch),
+            Err(why) => self.take_back(event, epoch, &why),
         }
     }
 
@@ -232,15 +308,16 @@ impl Subscription {
     ///
     /// Meanwhile that event may have been displaced, or run by the token of another one; then the newest is the one
     /// too many. If the queue was emptied in between, all of its events have been accounted for.
-    fn take_back(&self, event: &Arc<Event>, epoch: u64) -> Offer {
+    fn take_back(&self, event: &Arc<Event>, epoch: u64, why: &Error) -> Offer {
         let mut queue = self.queue.lock();
         if queue.epoch == epoch {
-            let at = queue.events.iter().rposition(|queued| Arc::ptr_eq(queued, event));
+            let at = queue.events.iter().rposition(|queued| Arc::ptr_eq(&queued.event, event));
             let gone = match at {
                 Some(at) => queue.events.remove(at),
                 None => queue.events.pop_back(),
             };
-            if gone.is_some() {
+            if let Some(gone) = gone {
+                gone.skip(|| why.clone());
                 queue.counters.waiting -= 1;
                 queue.counters.dropped.not_taken += 1;
                 queue.wake_next(self.capacity);
@@ -249,10 +326,27 @@ impl Subscription {
         Offer::Dropped
     }
 
-    /// Nobody waits for room here from now on.
+    fn no_room(&self) -> Error {
+        let (subscriber, capacity) = (self.subscriber.clone(), self.capacity);
+        Error::lazy(ErrorKind::Busy, move || {
+            format!(
+                "the queue of this subscription of \"{subscriber}\" is full with {capacity} events: try again later"
+            )
+        })
+    }
+
+    /// Nobody waits here from now on, for room or for an answer. Events that nobody waits for stay in the queue.
     pub(super) fn hurry(&self) {
         let mut queue = self.queue.lock();
         queue.hurried = true;
+        let before = queue.events.len();
+        queue.events.retain(|queued| {
+            queued.skip(host_stops);
+            queued.answer.is_none()
+        });
+        let gone = (before - queue.events.len()) as u64;
+        queue.counters.waiting -= gone;
+        queue.counters.dropped.ended += gone;
         queue.wake_all();
     }
 
@@ -263,7 +357,7 @@ impl Subscription {
             return;
         }
         queue.phase = Phase::Over;
-        queue.counters.dropped.ended += queue.empty();
+        queue.counters.dropped.ended += queue.empty(ended);
         queue.wake_all();
         if let Some(totals) = queue.totals.upgrade() {
             totals.lock().counters += queue.counters;
@@ -295,10 +389,13 @@ impl Queue {
         }
     }
 
-    /// Lets go of all events; tells how many. The caller says why.
-    fn empty(&mut self) -> u64 {
+    /// Lets go of all events; tells how many. The caller counts why, and `why` is what those are told who wait for an
+    /// answer.
+    fn empty(&mut self, why: impl Fn() -> Error) -> u64 {
         self.epoch += 1;
-        self.events = VecDeque::new();
+        for gone in std::mem::take(&mut self.events) {
+            gone.skip(&why);
+        }
         std::mem::take(&mut self.counters.waiting)
     }
 
@@ -345,4 +442,13 @@ impl Drop for Waiting<'_> {
         queue.waiters.retain(|other| !Arc::ptr_eq(other, &self.waiter));
         queue.wake_next(self.subscription.capacity);
     }
+}
+
+/// Why a handler is not called whose subscription has ended.
+pub(crate) fn ended() -> Error {
+    Error::new(ErrorKind::Unavailable, "the subscription ended before its handler was called")
+}
+
+fn host_stops() -> Error {
+    Error::new(ErrorKind::Unavailable, "the host stops: the handler is not called any more")
 }

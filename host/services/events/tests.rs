@@ -10,8 +10,7 @@ use std::{
     thread,
 };
 
-use super::event::MAX_DATA_BYTES;
-use super::*;
+use super::{event::MAX_DATA_BYTES, sync::Delivery, *};
 
 const NOW: i64 = 1_795_244_400_000;
 const LONG: Duration = Duration::from_secs(30);
@@ -25,6 +24,8 @@ struct Lane {
     /// How many publishers have begun to wait, and how many do now.
     waits: AtomicUsize,
     waiting: Arc<AtomicUsize>,
+    /// Why it does not let publishers wait for answers.
+    refuses_answers: Mutex<Option<ErrorKind>>,
     /// Told of each wait that begins.
     bell: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -44,7 +45,7 @@ impl Lane {
 fn handle(subscription: &Arc<Subscription>) -> Option<String> {
     let event = subscription.take()?;
     subscription.delivered(true);
-    Some(event.subject.clone())
+    Some(event.event.subject.clone())
 }
 
 struct Permit(Arc<AtomicUsize>);
@@ -74,6 +75,60 @@ impl Deliver for Lane {
             bell.send(()).unwrap();
         }
         Ok(Box::new(Permit(Arc::clone(&self.waiting))))
+    }
+
+    fn expect(&self, _: &Arc<Subscription>, _: u64, deadline: Instant) -> Result<Asked> {
+        if let Some(kind) = *self.refuses_answers.lock() {
+            return Err(Error::new(kind, "not now"));
+        }
+        let (tell, told) = mpsc::sync_channel(1);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let waiter = Awaited { told, woken: AtomicUsize::new(0), _permit: Permit(Arc::clone(&self.waiting)) };
+        Ok((Box::new(waiter), Box::new(Reply { tell, deadline })))
+    }
+
+    fn subscriber(&self) -> Arc<str> {
+        "somebody".into()
+    }
+}
+
+/// The two sides of an answer, as a channel.
+struct Awaited {
+    told: mpsc::Receiver<Outcome>,
+    woken: AtomicUsize,
+    _permit: Permit,
+}
+
+struct Reply {
+    tell: mpsc::SyncSender<Outcome>,
+    deadline: Instant,
+}
+
+impl Expected for Awaited {
+    fn let_another_in(&self) {
+        assert_eq!(self.woken.fetch_add(1, Ordering::SeqCst), 0, "once for all");
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<Outcome> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.told.recv_timeout(left).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => Error::new(ErrorKind::Timeout, "it did not come in time"),
+            mpsc::RecvTimeoutError::Disconnected => Error::new(ErrorKind::Unavailable, "it went"),
+        })
+    }
+}
+
+impl Answer for Reply {
+    fn begin(&self, _: u64) -> bool {
+        Instant::now() < self.deadline
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn give(&self, outcome: Outcome) -> bool {
+        Instant::now() < self.deadline && self.tell.try_send(outcome).is_ok()
     }
 }
 
@@ -127,7 +182,7 @@ fn events_22_all_subscribers_of_an_event_share_its_one_payload() {
     let subscribe = |text: &str| events.subscribe(request(text), lane.clone()).unwrap();
     let (first, second) = (subscribe("a.b"), subscribe("a.*"));
     emit(&events, "a.b", "the payload");
-    let (first, second) = (first.take().unwrap(), second.take().unwrap());
+    let (first, second) = (first.take().unwrap().event, second.take().unwrap().event);
     assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&first.data, &second.data));
 }
 
@@ -141,13 +196,13 @@ fn events_8_the_engine_fills_in_what_the_publisher_left_out() {
     events
         .emit(Draft { id: Some("mine".into()), time_ms: Some(5), ..draft("a", "") }, Duration::ZERO)
         .unwrap();
-    let taken: Vec<_> = std::iter::from_fn(|| all.take()).collect();
+    let taken: Vec<_> = std::iter::from_fn(|| all.take()).map(|taken| taken.event).collect();
     assert_eq!((taken[0].time_ms, taken[2].time_ms, taken[2].id.as_str()), (NOW, 5, "mine"));
     assert!(taken[0].id.len() <= 32 && taken[0].id != taken[1].id, "{taken:?}");
     let elsewhere = engine();
     let all = elsewhere.subscribe(request(">"), lane).unwrap();
     emit(&elsewhere, "a", "");
-    assert_ne!(all.take().unwrap().id, taken[0].id, "ids of two engines differ");
+    assert_ne!(all.take().unwrap().event.id, taken[0].id, "ids of two engines differ");
 }
 
 #[test]
@@ -293,6 +348,14 @@ impl<F: Fn(&Arc<Subscription>) -> Result<()> + Send + Sync> Deliver for Meanwhil
     fn ready(&self, subscription: &Arc<Subscription>) -> Result<()> {
         (self.0)(subscription)
     }
+
+    fn expect(&self, _: &Arc<Subscription>, _: u64, _: Instant) -> Result<Asked> {
+        Err(Error::new(ErrorKind::Unsupported, "nobody waits for its answers"))
+    }
+
+    fn subscriber(&self) -> Arc<str> {
+        "meanwhile".into()
+    }
 }
 
 #[test]
@@ -354,7 +417,7 @@ fn events_of_a_sleeping_subscription_are_dropped_and_counted() {
     subscription.set_live(true);
     assert_eq!(emit(&events, "a", 2).queued, 1);
     assert_eq!(emit(&events, "a", 3).queued, 1);
-    assert_eq!(subscription.take().unwrap().subject, "2");
+    assert_eq!(subscription.take().unwrap().event.subject, "2");
     subscription.set_live(false);
     subscription.delivered(false);
     assert_eq!(emit(&events, "a", 4).dropped, 1);
@@ -589,12 +652,12 @@ fn waiting_for_one_subscription_keeps_the_event_from_no_other() {
         let publisher = scope.spawn(|| events.emit(draft("a", "late"), LONG).unwrap());
         waits.recv().unwrap();
         waits.recv().unwrap();
-        assert_eq!(free.take().unwrap().subject, "late", "those with room have it at once");
+        assert_eq!(free.take().unwrap().event.subject, "late", "those with room have it at once");
         quick.take().unwrap();
         while quick.counters().waiting == 0 {
             thread::yield_now();
         }
-        assert_eq!(quick.take().unwrap().subject, "late", "those that make room have it then");
+        assert_eq!(quick.take().unwrap().event.subject, "late", "those that make room have it then");
         assert!(!publisher.is_finished());
         hung.take().unwrap();
         publisher.join().unwrap()
@@ -814,4 +877,274 @@ fn a_refused_event_reaches_nobody_and_is_not_counted() {
         assert!(error.to_string().contains(part), "{error}");
     }
     assert_eq!((lane.tokens(), events.totals()), (0, Totals::default()));
+}
+
+/// Publishes an event and waits for its handlers, while `meanwhile` is done with the subscriptions.
+fn sync<R>(
+    events: &Events,
+    topic: &str,
+    span: Duration,
+    meanwhile: impl FnOnce() -> R,
+) -> (Result<Vec<HandlerResult>>, R) {
+    thread::scope(|threads| {
+        let publisher = threads.spawn(|| events.emit_sync(None, draft(topic, "sync"), Instant::now() + span));
+        let did = meanwhile();
+        (publisher.join().unwrap(), did)
+    })
+}
+
+/// Runs the next event of a subscription as soon as there is one.
+fn answer(subscription: &Subscription, result: Result<&str>) -> Option<Error> {
+    let delivery = next(subscription);
+    assert!(delivery.begin(7));
+    subscription.delivered(result.is_ok());
+    delivery.answered(result.map(|reply| reply.as_bytes().to_vec()))
+}
+
+fn next(subscription: &Subscription) -> Delivery {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(delivery) = subscription.take() {
+            return delivery;
+        }
+        assert!(Instant::now() < deadline, "no event came");
+        thread::yield_now();
+    }
+}
+
+/// Each result in short: its subscription, and what it came to.
+fn short(results: Result<Vec<HandlerResult>>) -> Vec<String> {
+    let short = |result: HandlerResult| {
+        assert_eq!(&*result.subscriber, "somebody");
+        let kind = |error: Error| error.kind().name();
+        let outcome = match result.outcome {
+            Outcome::Handled(reply) => format!("ok {}", String::from_utf8(reply).unwrap()),
+            Outcome::Failed(error) => format!("failed {}", kind(error)),
+            Outcome::Timeout(error) => format!("timeout {}", kind(error)),
+            Outcome::Panic(error) => format!("panic {}", kind(error)),
+            Outcome::Skipped(error) => format!("skipped {}", kind(error)),
+        };
+        format!("{} {outcome}", result.subscription)
+    };
+    results.unwrap().into_iter().map(short).collect()
+}
+
+#[test]
+fn events_39_each_subscription_has_one_result_in_their_order() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let make = |text: &str| events.subscribe(request(text), lane.clone()).unwrap();
+    let (any, exact, rest, other) = (make("a.*"), make("a.b"), make("a.>"), make("x"));
+    let asleep = SubscribeRequest { live: false, name: "asleep".into(), ..request("a.b") };
+    let asleep = events.subscribe(asleep, lane.clone()).unwrap();
+    let (results, untold) = sync(&events, "a.b", LONG, || {
+        // In any order: the results are in that of the subscriptions.
+        let failed = answer(&rest, Err(Error::new(ErrorKind::Conflict, "no")));
+        let panicked = answer(&exact, Err(Error::new(ErrorKind::Panic, "oh")));
+        (answer(&any, Ok("hi")), failed, panicked)
+    });
+    assert_eq!(
+        short(results),
+        ["a.* ok hi", "a.b panic PANIC", "a.> failed CONFLICT", "asleep skipped UNAVAILABLE"]
+    );
+    assert!(untold.0.is_none() && untold.1.is_none() && untold.2.is_none(), "the publisher is told");
+    for (subscription, expected) in [
+        (&any, Counters { matched: 1, delivered: 1, ..Counters::default() }),
+        (&exact, Counters { matched: 1, failed: 1, ..Counters::default() }),
+        (&other, Counters::default()),
+        (
+            &asleep,
+            Counters {
+                matched: 1,
+                dropped: Drops { not_live: 1, ..Drops::default() },
+                ..Counters::default()
+            },
+        ),
+    ] {
+        assert_eq!(subscription.counters(), expected);
+        adds_up(subscription.counters());
+    }
+    assert_eq!((events.totals().emitted, events.totals().unheard), (1, 0));
+    let (results, ()) = sync(&events, "nobody", LONG, || ());
+    assert_eq!(short(results), Vec::<String>::new());
+    assert_eq!((events.totals().emitted, events.totals().unheard), (2, 1));
+    assert_eq!(lane.waiting.load(Ordering::SeqCst), 0, "nobody is noted as waiting");
+}
+
+#[test]
+fn events_40_where_a_wait_would_never_end_nobody_is_asked() {
+    for (kind, answered) in
+        [(ErrorKind::Reentrant, true), (ErrorKind::Busy, true), (ErrorKind::StaleHandle, false)]
+    {
+        let (events, lane, refusing) = (engine(), Arc::new(Lane::default()), Arc::new(Lane::default()));
+        let first = events.subscribe(request("a"), lane.clone()).unwrap();
+        let second =
+            events.subscribe(SubscribeRequest { owner: 2, ..request("a") }, refusing.clone()).unwrap();
+        *refusing.refuses_answers.lock() = Some(kind);
+        let results = events.emit_sync(None, draft("a", ""), Instant::now());
+        if answered {
+            assert_eq!(results.map(drop).unwrap_err().kind(), kind);
+            assert_eq!((first.counters(), second.counters()), Default::default());
+            assert_eq!((lane.tokens(), events.totals().emitted), (0, 0));
+        } else {
+            // It is gone: that is its own trouble alone.
+            assert_eq!(short(results), ["a timeout TIMEOUT", "a skipped UNAVAILABLE"]);
+        }
+        assert_eq!(lane.waiting.load(Ordering::SeqCst), 0, "no wait is left behind");
+    }
+}
+
+#[test]
+fn events_40_what_has_not_begun_by_the_deadline_does_not_begin() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
+    let results = events.emit_sync(None, draft("a", ""), Instant::now());
+    assert_eq!(short(results), ["a timeout TIMEOUT"]);
+    assert_eq!(subscription.counters().waiting, 1, "its token is on its way");
+    let late = subscription.take().unwrap();
+    assert!(!late.begin(7));
+    subscription.not_begun(late.not_begun());
+    let counters = subscription.counters();
+    assert_eq!(counters.dropped, Drops { too_late: 1, ..Drops::default() });
+    adds_up(counters);
+}
+
+#[test]
+fn a_failure_that_comes_too_late_for_the_publisher_comes_back_to_be_logged() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
+    let (results, late) = sync(&events, "a", Duration::from_millis(50), || {
+        let late = next(&subscription);
+        assert!(late.begin(7));
+        late
+    });
+    assert_eq!(short(results), ["a timeout TIMEOUT"]);
+    let untold = late.answered(Err(Error::new(ErrorKind::Conflict, "no")));
+    assert_eq!(untold.map(|error| error.kind()), Some(ErrorKind::Conflict));
+    assert!(late.answered(Ok(Vec::new())).is_none(), "what went well needs nobody to be told");
+}
+
+/// Whatever happens to a subscription while a publisher waits for its handler, the wait ends.
+#[test]
+fn events_39_a_publisher_waits_for_nothing_that_does_not_come() {
+    type Happens = fn(&Events, &Arc<Lane>, &Arc<Subscription>);
+    let cases: [(&str, Happens, &str, Drops); 6] = [
+        (
+            "unsubscribed",
+            |events, _, subscription| events.unsubscribe(subscription),
+            "a skipped UNAVAILABLE",
+            Drops { ended: 1, ..Drops::default() },
+        ),
+        (
+            "disabled",
+            |_, _, subscription| subscription.set_live(false),
+            "a skipped UNAVAILABLE",
+            Drops { not_live: 1, ..Drops::default() },
+        ),
+        (
+            "the host stops",
+            |events, _, _| events.shutdown(),
+            "a skipped UNAVAILABLE",
+            Drops { ended: 1, ..Drops::default() },
+        ),
+        (
+            "a newer event takes its place",
+            |events, _, _| assert_eq!(emit(events, "a", "newer").displaced, 1),
+            "a skipped BUSY",
+            Drops { displaced: 1, ..Drops::default() },
+        ),
+        (
+            "its callback has ended",
+            |_, _, subscription| {
+                let taken = subscription.take().unwrap();
+                subscription.not_begun(taken.not_begun());
+            },
+            "a skipped UNAVAILABLE",
+            Drops { ended: 1, ..Drops::default() },
+        ),
+        (
+            "it is lost",
+            |_, _, subscription| {
+                drop(subscription.take());
+                subscription.not_begun(false);
+            },
+            "a skipped UNAVAILABLE",
+            Drops { ended: 1, ..Drops::default() },
+        ),
+    ];
+    for (what, happens, result, dropped) in cases {
+        let (events, lane) = (engine(), Arc::new(Lane::default()));
+        let subscription = events.subscribe(bounded("a", 1, Policy::DropOldest), lane.clone()).unwrap();
+        let (results, ()) = sync(&events, "a", LONG, || {
+            while subscription.counters().waiting == 0 {
+                thread::yield_now();
+            }
+            happens(&events, &lane, &subscription);
+        });
+        assert_eq!(short(results), [result], "{what}");
+        assert_eq!(subscription.counters().dropped, dropped, "{what}");
+        adds_up(subscription.counters());
+    }
+}
+
+/// No room, no lane: the handler is skipped, and the publisher is told at once why.
+#[test]
+fn events_39_what_finds_no_room_is_skipped() {
+    for (policy, skipped, dropped) in [
+        (Policy::DropNew, "a skipped BUSY", Drops { no_room: 1, ..Drops::default() }),
+        (Policy::Wait, "a skipped BUSY", Drops { no_room: 1, ..Drops::default() }),
+        (Policy::DropOldest, "a timeout TIMEOUT", Drops { displaced: 1, ..Drops::default() }),
+    ] {
+        let (events, lane) = (engine(), Arc::new(Lane::default()));
+        let subscription = events.subscribe(bounded("a", 1, policy), lane.clone()).unwrap();
+        emit(&events, "a", "first");
+        let span = if skipped.contains("timeout") { Duration::ZERO } else { LONG };
+        assert_eq!(
+            short(events.emit_sync(None, draft("a", ""), Instant::now() + span)),
+            [skipped],
+            "{policy:?}"
+        );
+        assert_eq!(subscription.counters().dropped, dropped, "{policy:?}");
+        adds_up(subscription.counters());
+    }
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
+    lane.refuses.store(true, Ordering::SeqCst);
+    // With the reason that the lane gives.
+    assert_eq!(short(events.emit_sync(None, draft("a", ""), Instant::now() + LONG)), ["a skipped BUSY"]);
+    assert_eq!(subscription.counters().dropped, Drops { not_taken: 1, ..Drops::default() });
+}
+
+/// A token runs whatever is first in the queue, so the order holds also where tokens come in another one.
+#[test]
+fn events_39_an_event_that_was_published_before_is_handled_before() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
+    emit(&events, "a", "first");
+    emit(&events, "a", "second");
+    let (results, order) = sync(&events, "a", LONG, || {
+        while lane.tokens() < 3 {
+            thread::yield_now();
+        }
+        let order: Vec<_> = (0..3).map(|_| subscription.take().unwrap()).collect();
+        order.iter().for_each(|delivery| drop(delivery.answered(Ok(Vec::new()))));
+        order.into_iter().map(|delivery| delivery.event.subject.clone()).collect::<Vec<_>>()
+    });
+    assert_eq!((order.join(" ").as_str(), short(results)), ("first second sync", vec!["a ok ".to_owned()]));
+}
+
+#[test]
+fn contract_54_a_publisher_that_is_stopping_asks_nobody() {
+    let (events, lane) = (engine(), Arc::new(Lane::default()));
+    let subscription = events.subscribe(request("a"), lane.clone()).unwrap();
+    // Its waits have begun by then: who stops it finds them, or it sees that it is stopping.
+    let begun = AtomicUsize::new(0);
+    let stopping = || {
+        begun.store(lane.waiting.load(Ordering::SeqCst), Ordering::SeqCst);
+        true
+    };
+    let publisher = Publisher { number: 3, stopping: &stopping };
+    let results = events.emit_sync(Some(publisher), draft("a", ""), Instant::now() + LONG);
+    assert_eq!(results.map(drop).unwrap_err().kind(), ErrorKind::Stopping);
+    assert_eq!((begun.into_inner(), lane.tokens()), (1, 0));
+    assert_eq!(subscription.counters(), Counters::default());
 }

@@ -81,6 +81,7 @@ mod drive;
 mod events;
 mod input;
 mod inside;
+mod life;
 mod log;
 mod manifest;
 mod scheduler;
@@ -198,7 +199,7 @@ impl Host {
         // SAFETY: the contract says that entries return null or static data.
         let plugin = unsafe { entry().as_ref() };
         let plugin = plugin.ok_or_else(|| Error::new(Status::InvalidArgument, "the entry returned null"))?;
-        drive::load(&self.inside, plugin, self.config.clone())
+        life::load(&self.inside, plugin, self.config.clone())
     }
 
     /// Enables the plugin; nothing happens if it is.
@@ -206,7 +207,7 @@ impl Host {
     /// # Errors
     /// What the plugin's `enable` answered; [`Unavailable`](Status::Unavailable) if none is loaded (so in all that follow).
     pub fn enable(&self) -> Result<()> {
-        drive::enable(&self.inside)
+        life::enable(&self.inside)
     }
 
     /// Disables the plugin; nothing happens if it is.
@@ -214,7 +215,7 @@ impl Host {
     /// # Errors
     /// What the plugin's `disable` answered; it is disabled all the same.
     pub fn disable(&self) -> Result<()> {
-        drive::disable(&self.inside)
+        life::disable(&self.inside)
     }
 
     /// Disables and unloads the plugin. What it stored, emitted and logged can still be looked at, and it can be loaded again.
@@ -222,7 +223,7 @@ impl Host {
     /// # Errors
     /// What the plugin's `disable` answered; it is unloaded all the same.
     pub fn unload(&self) -> Result<()> {
-        drive::unload(&self.inside)
+        life::unload(&self.inside)
     }
 
     /// Replaces the plugin by a new generation of itself, which takes over what the old one saved.
@@ -230,7 +231,7 @@ impl Host {
     /// # Errors
     /// What the plugin answered in one of the steps; where the new generation did not come about, the old one goes on.
     pub fn reload(&self) -> Result<()> {
-        drive::reload(&self.inside)
+        life::reload(&self.inside)
     }
 
     /// Offers changed settings, all of them, with defaults as in [`config`](Host::config).
@@ -238,7 +239,7 @@ impl Host {
     /// # Errors
     /// What the plugin's `configure` answered; the old settings stay.
     pub fn configure(&self, config: Value) -> Result<()> {
-        drive::configure(&self.inside, config)
+        life::configure(&self.inside, config)
     }
 
     /// Acts on behalf of a tenant.
@@ -307,7 +308,7 @@ impl Deref for Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // Whether it wants to go is a question for tests that ask; a panic of a stub has failed the test already.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drive::unload(&self.inside)));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| life::unload(&self.inside)));
         self.inside.forget();
     }
 }

@@ -31,7 +31,7 @@ const VARIANTS: [&str; 11] = [
 ];
 
 /// Compiles a plugin with every warning an error, and opens it. It stays open.
-fn open(source: &str, define: &str) -> &'static Library {
+pub(crate) fn open(source: &str, define: &str) -> &'static Library {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("sdk/ is in the repository");
     let name = format!("{}-{}.so", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

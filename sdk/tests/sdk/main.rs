@@ -3,5 +3,7 @@
 mod c_plugins;
 mod driver;
 mod fake;
+mod hosted;
+mod kept;
 mod life;
 mod services;

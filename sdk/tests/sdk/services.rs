@@ -12,8 +12,8 @@ use std::{
 use crate::fake::{self, Fake};
 use pintle_abi::*;
 use pintle_plugin::{
-    Context, EmitOptions, Held, JobOptions, Level, Logger, Optional, Overlap, Plugin, QueuePolicy, Result,
-    Status, SubscribeOptions, plugin,
+    Context, EmitOptions, Fetched, Held, JobOptions, Level, Logger, Optional, Overlap, Plugin, QueuePolicy,
+    Result, Status, SubscribeOptions, plugin,
 };
 use serde_json::json;
 
@@ -418,6 +418,93 @@ fn what_a_host_does_not_have_is_unsupported() {
         );
         let error = cx.call("a", 1, "b", b"", None).expect_err("refused");
         assert_eq!(error.message(), "there is no room for more now");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_miss_never_asks_the_host_why() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    unsafe extern "C" fn last_error(_: PintleCtx, _: PintleSink) -> PintleStatus {
+        ASKED.fetch_add(1, Ordering::SeqCst);
+        PINTLE_NOT_FOUND
+    }
+    unsafe extern "C" fn get(
+        _: PintleCtx,
+        _: PintleStr,
+        key: PintleStr,
+        _: PintleSink,
+        _: *mut PintleCacheInfo,
+    ) -> PintleStatus {
+        if key.len == 1 { PINTLE_NOT_FOUND } else { PINTLE_DENIED }
+    }
+    unsafe extern "C" fn get_into(
+        _: PintleCtx,
+        _: PintleStr,
+        key: PintleStr,
+        _: *mut u8,
+        _: usize,
+        len: *mut usize,
+        _: *mut PintleCacheInfo,
+    ) -> PintleStatus {
+        // A host that claims more than there was room for, and one that asks for more room.
+        // SAFETY: the SDK lends a place for the length.
+        unsafe { len.write(99) };
+        match key.len {
+            1 => PINTLE_NOT_FOUND,
+            2 => PINTLE_OK,
+            _ => PINTLE_BUFFER_TOO_SMALL,
+        }
+    }
+    unsafe extern "C" fn stored(
+        _: PintleCtx,
+        _: PintleStr,
+        _: PintleSink,
+        _: *mut PintleStorageInfo,
+    ) -> PintleStatus {
+        PINTLE_NOT_FOUND
+    }
+    static CACHE: PintleCache = PintleCache {
+        size: 24,
+        reserved: 0,
+        get: Some(get),
+        get_into: Some(get_into),
+        set: None,
+        remove: None,
+        exists: None,
+        incr: None,
+        expire: None,
+        ttl: None,
+    };
+    static STORAGE: PintleStorage = PintleStorage {
+        size: 16,
+        reserved: 0,
+        get: Some(stored),
+        set: None,
+        remove: None,
+        exists: None,
+        keys: None,
+        clear: None,
+    };
+    let fake = Fake::with(|host| {
+        host.last_error = Some(last_error);
+        (host.cache, host.storage) = (&raw const CACHE, &raw const STORAGE);
+    });
+    play(&fake, |cx| {
+        let cache = cx.cache("ns");
+        assert_eq!((cache.get("k")?, cache.get_item("k")?, cache.get_integer("k")?), (None, None, None));
+        assert_eq!(cache.get_into("k", &mut [0; 4])?, Fetched::Missing);
+        assert_eq!(cache.get_into("kk", &mut [0; 4])?, Fetched::Found(&[0; 4]));
+        assert_eq!(cache.get_into("kkk", &mut [0; 4])?, Fetched::TooSmall(99));
+        assert_eq!((cx.storage().get("k")?, cx.storage().get_item("k")?), (None, None));
+        assert_eq!(ASKED.load(Ordering::SeqCst), 0);
+        assert_eq!(cache.get("kk").expect_err("a failure").message(), "not granted to this plugin");
+        assert_eq!(ASKED.load(Ordering::SeqCst), 1, "but a failure does");
+        // What lies behind the end of a table is not there.
+        let short = [cache.set("k", b""), cx.storage().set("k", b"").map(drop)];
+        assert!(
+            short.iter().all(|one| one.as_ref().is_err_and(|error| error.status() == Status::Unsupported))
+        );
         Ok(())
     });
 }

@@ -43,6 +43,7 @@ use shuttle::{
 
 use self::{
     error::{ErrorKind, Result},
+    identity::{Phase, Seat},
     lanes::{Monitor, Pending, Turn},
     probe::{World, far},
 };
@@ -110,6 +111,88 @@ pub fn a_chain_of_waits_ends_on_one_worker() {
     });
     assert!(world.pool.wait_idle(far()));
     assert_eq!(answers.load(SeqCst), 1);
+    world.pool.audit();
+    world.shut_down();
+}
+
+/// A call that asks two lanes at once and waits for both answers, on one worker: both come, and the books are right.
+pub fn a_call_that_waits_for_two_answers_has_both() {
+    let world = World::new(1);
+    let lanes: Vec<_> = ["a", "b", "c"].map(|name| world.lane(name, 1)).into();
+    let answers = Arc::new(AtomicU32::new(0));
+    let (told, all, counted) = (world.clone(), lanes.clone(), answers.clone());
+    lanes[0].run(move || {
+        let got = told.ask_both([&all[1], &all[2]]).expect("nobody waits for it");
+        counted.fetch_add(got.into_iter().map(|one| one.expect("it is answered")).sum(), SeqCst);
+    });
+    assert!(world.pool.wait_idle(far()));
+    assert_eq!(answers.load(SeqCst), 3);
+    world.pool.audit();
+    world.shut_down();
+}
+
+/// Two calls that each ask a third lane and the lane of the other: whoever would close a circle is refused, and has
+/// asked nobody; the other has both of its answers.
+pub fn of_two_that_ask_each_other_and_a_third_one_is_answered() {
+    let world = World::new(2);
+    let (a, b, third) = (world.lane("a", 1), world.lane("b", 1), world.lane("third", 1));
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let (world, to, third, kinds) = (world.clone(), to.clone(), third.clone(), kinds.clone());
+        from.run(move || {
+            let got = world.ask_both([&third, &to]).map_err(|error| error.kind());
+            let got = got.map(|both| both.into_iter().map(|one| one.expect("it is answered")).sum());
+            kinds.lock().expect("no panic").push(got);
+        });
+    }
+    assert!(world.pool.wait_idle(far()));
+    let kinds = kinds.lock().expect("no panic").clone();
+    assert_eq!(kinds.len(), 2);
+    assert!(kinds.contains(&Ok(3)), "one at least is answered: {kinds:?}");
+    assert!(kinds.iter().all(|kind| matches!(kind, Ok(3) | Err(ErrorKind::Reentrant))), "{kinds:?}");
+    world.pool.audit();
+    world.shut_down();
+}
+
+/// Who waits for two answers on behalf of a generation that stops, one of which does not come: the stop is seen before
+/// anything is asked, or it ends the waits; and what has not begun by then does not begin.
+pub fn waits_for_several_answers_end_with_the_stop() {
+    let world = World::new(1);
+    let (hung, other) = (world.lane("hung", 1), world.lane("other", 1));
+    let (open, gate) = world.gate();
+    hung.run(move || gate.pass());
+    let register = Arc::new(lanes::Register::new(3).expect("a seat is free"));
+    register.begin_enable();
+    let stopper = {
+        let (pool, register) = (world.pool.clone(), register.clone());
+        thread::spawn(move || {
+            register.stop();
+            pool.stop_waits(3);
+        })
+    };
+    let began = Arc::new(AtomicBool::new(false));
+    let asked = [&other, &hung].map(|lane| world.pool.await_answer(lane.lane(), 3).expect("no circle"));
+    // As the engine of events does: not before its waits can be found.
+    if Seat::phase(register.seat().index()) != Phase::Stopping {
+        let mut waits = Vec::new();
+        for ((wait, promise), lane) in asked.into_iter().zip([&other, &hung]) {
+            let begins = began.clone();
+            let hangs = lane.lane().id() == hung.lane().id();
+            lane.run(move || {
+                begins.fetch_or(promise.start(0) && hangs, SeqCst);
+                let _ = promise.finish(1);
+            });
+            waits.push(wait);
+        }
+        let outcomes: Vec<_> =
+            waits.iter().map(|wait| wait.wait(far()).map_err(|error| error.kind())).collect();
+        assert!(matches!(outcomes[0], Ok(1) | Err(ErrorKind::Stopping)), "{outcomes:?}");
+        assert_eq!(outcomes[1], Err(ErrorKind::Stopping));
+    }
+    stopper.join().expect("it does not panic");
+    open.open();
+    assert!(world.pool.wait_idle(far()));
+    assert!(!began.load(SeqCst), "nobody waits for it any more");
     world.pool.audit();
     world.shut_down();
 }

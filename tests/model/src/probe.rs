@@ -13,6 +13,7 @@ use shuttle::{sync as gates, thread};
 
 use crate::{
     Answer,
+    error::Result,
     lanes::{Lane, LaneOptions, Pending, Pool, PoolOptions, Report, Retired, Run, Task, Turn},
 };
 
@@ -71,6 +72,23 @@ impl World {
         self.pool
             .wait_for(&lane.lane, Turn::Queued, None, &pending, far(), || lane.lane.push(task))
             .and_then(|answer| answer)
+    }
+
+    /// Asks two lanes, in the call that this thread runs, and waits for both of their answers: 1 and 2.
+    pub(crate) fn ask_both(&self, lanes: [&Watched; 2]) -> Result<Vec<Answer>> {
+        let asked = lanes.map(|lane| self.pool.await_answer::<u32>(lane.lane(), 0));
+        let mut waits = Vec::new();
+        let asked = asked.into_iter().collect::<Result<Vec<_>>>()?;
+        for (number, (lane, (wait, promise))) in (1..).zip(lanes.into_iter().zip(asked)) {
+            lane.run(move || {
+                if promise.start(0) {
+                    let _ = promise.finish(number);
+                }
+            });
+            waits.push(wait);
+        }
+        waits[0].let_another_in();
+        Ok(waits.iter().map(|wait| wait.wait(far())).collect())
     }
 
     /// The generation is over: its library is closed when that is safe.

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::{place, tool};
 
-/// Builds every cdylib crate of `sample-plugins/rust` and `tests/plugins`; by the name of its folder.
+/// Builds every cdylib crate of `sample-plugins/rust`, `tests/plugins` and `benches/plugins`; by the name of its folder.
 pub(crate) fn build_all() -> BTreeMap<String, PathBuf> {
     let root = place::repository();
     let mut folders = BTreeMap::new();
-    for parent in ["sample-plugins/rust", "tests/plugins"] {
+    for parent in ["sample-plugins/rust", "tests/plugins", "benches/plugins"] {
         for folder in crates_in(&root.join(parent)) {
             let name = folder.file_name().expect("it has one").to_string_lossy().into_owned();
             if let Some(other) = folders.insert(name, folder.clone()) {

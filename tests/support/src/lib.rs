@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 /// Every plugin of the repository as a file.
 ///
-/// - `sample-plugins/rust/NAME` and `tests/plugins/NAME`, where they are cdylib crates: [`Samples::rust`].
+/// - `sample-plugins/rust/NAME`, `tests/plugins/NAME` and `benches/plugins/NAME`, where they are cdylib crates: [`Samples::rust`].
 /// - `sample-plugins/c/NAME/*.c` and `tests/plugins/NAME.c`: [`Samples::c`].
 /// - `sample-plugins/cpp/NAME/*.cpp` and `tests/plugins/NAME.cpp`, where there is a C++ compiler: [`Samples::cpp`].
 ///
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "no Rust plugin is called \"sysmom\"; there are [\"echo\", \"hello\", \"panicky\", \"sysmon\"]"
+        expected = "no Rust plugin is called \"sysmom\"; there are [\"cached\", \"echo\", \"hello\", \"panicky\", \"sysmon\"]"
     )]
     fn a_misspelt_name_is_answered_with_the_right_ones() {
         let _ = samples().rust("sysmom");

@@ -160,6 +160,7 @@ pub(in crate::run) fn drops(drops: &Drops) -> String {
         (drops.not_live, "of plugins that were not enabled"),
         (drops.not_taken, "of plugins that were stuck or whose lanes were full"),
         (drops.ended, "of subscriptions that had ended"),
+        (drops.too_late, "whose publishers had stopped waiting for the answer"),
     ];
     let reasons: Vec<_> = reasons
         .into_iter()
