@@ -79,10 +79,55 @@ pub mod log {
 /// Parts that the benches measure on their own. No promise is made about them.
 #[doc(hidden)]
 pub mod bench_parts {
-    use std::path::Path;
+    use std::{path::Path, sync::Arc};
 
-    use crate::inspect::Candidate;
     pub use crate::services::log;
+    use crate::{
+        identity::{DataScope, Tenant, Tenants},
+        inspect::Candidate,
+        services::{
+            clock::SystemClock,
+            keys::Key,
+            ledger::{self, LedgerOptions},
+            storage::{self, LedgerStorage, Storage},
+        },
+    };
+
+    /// A ledger with the storage on it, as one plugin uses it in the system scope.
+    pub struct Ledger {
+        ledger: Arc<ledger::Ledger>,
+        storage: Storage,
+        tenants: Tenants,
+        plugin: Arc<str>,
+    }
+
+    impl Ledger {
+        /// Opens it as a host does.
+        pub fn open(path: &Path) -> crate::Result<Self> {
+            let options = LedgerOptions {
+                durability: ledger::Durability::Full,
+                clock: Arc::new(SystemClock::new()),
+                schemas: vec![storage::SCHEMA],
+                report: Box::new(|error| eprintln!("{error}")),
+            };
+            let ledger = Arc::new(ledger::Ledger::open(path, options)?);
+            let storage = Storage::new(Box::new(LedgerStorage::new(Arc::clone(&ledger))), 1 << 20);
+            Ok(Self { ledger, storage, tenants: Tenants::new(), plugin: "bench".into() })
+        }
+
+        /// Returns when the item is on disk.
+        pub fn set(&self, key: &str, value: &[u8]) -> crate::Result<()> {
+            let scope = DataScope::new(1, &self.plugin, Tenant::SYSTEM, &self.tenants);
+            let key = Key::parse("key", key.as_bytes())?;
+            self.storage.set(&scope, key, value, None).map(drop)
+        }
+
+        /// Writes, and the commits that they took.
+        pub fn counts(&self) -> (u64, u64) {
+            let counts = self.ledger.counts();
+            (counts.writes, counts.commits)
+        }
+    }
 
     /// Stages a copy of a plugin as loading it does. The copy is removed when the answer is dropped.
     pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> crate::Result<impl Sized> {

@@ -15,7 +15,7 @@ use std::{
 
 use pintle::{
     Error, ErrorKind, Host, Settings,
-    events::{Draft, Topic},
+    events::{Draft, Outcome, Topic},
     log::{Format, Level, Options, Target},
 };
 use pintle_test_support::{install, samples};
@@ -84,12 +84,18 @@ impl Stage {
         own.filter(|line| line.contains(std::env::consts::DLL_SUFFIX)).map(str::to_owned).collect()
     }
 
-    /// Publishes an event and waits until it has been handled.
-    fn say(&self, tenant: &str, topic: &str, data: &[u8]) {
+    /// Publishes an event and waits for the one handler's reply.
+    fn say(&self, tenant: &str, topic: &str, data: &[u8]) -> Vec<u8> {
         let event = Draft::new(Topic::parse(topic).expect("it is one"), "/test", data);
-        let emitted = self.host.emit(tenant, event).unwrap_or_else(|error| panic!("{error}"));
-        assert!(emitted.matched > 0 && emitted.dropped == 0, "{topic}: {emitted:?}");
-        assert!(self.host.wait_idle(PATIENCE), "{topic} is not handled");
+        let results =
+            self.host.emit_sync(tenant, event, Some(PATIENCE)).unwrap_or_else(|error| panic!("{error}"));
+        match &results[..] {
+            [one] => match &one.outcome {
+                Outcome::Handled(reply) => reply.clone(),
+                other => panic!("{topic} was not handled: {other:?}"),
+            },
+            _ => panic!("one handler was expected: {results:?}"),
+        }
     }
 
     /// What is emitted next.
@@ -120,10 +126,10 @@ fn each(config: &str, test: impl Fn(&Stage, &str)) {
 }
 
 #[test]
-fn an_event_is_counted_kept_and_told() {
+fn an_event_is_counted_kept_told_and_answered() {
     each("", |stage, id| {
         for (seen, data) in (1..).zip(["one", "two", "three"]) {
-            stage.say("acme", "echo.a.b", data.as_bytes());
+            assert_eq!(stage.say("acme", "echo.a.b", data.as_bytes()), data.as_bytes(), "{id}");
             let heard = json!({ "topic": "echo.a.b", "seen": seen, "tenant": "acme" });
             assert_eq!(stage.told(), (format!("plugin.{id}.heard"), "acme".into(), heard));
             assert_eq!(stage.answer("acme", id, "seen", "echo.a.b"), seen.to_string());
@@ -158,7 +164,7 @@ fn any_bytes_come_back_as_they_were() {
     let large = vec![b'x'; 1024 * 1024];
     each("", |stage, id| {
         for data in [&b""[..], b"\0", &every, b"\xff\xfe", &large] {
-            stage.say("acme", "echo.bytes", data);
+            assert_eq!(stage.say("acme", "echo.bytes", data), data, "{id}");
             assert_eq!(stage.ask("acme", id, "latest", b"echo.bytes").expect("it was heard"), data, "{id}");
         }
     });
@@ -324,10 +330,13 @@ fn side_by_side_none_sees_what_another_has() {
     let folder = folder();
     let plugins = echoes();
     let stage = Stage::in_folder(&folder, &plugins, "");
-    stage.say("acme", "echo.a", b"x");
-    let mut heard: Vec<_> = plugins.iter().map(|_| stage.told().0).collect();
+    let event = Draft::new(Topic::parse("echo.a").expect("it is one"), "/test", *b"x");
+    let results =
+        stage.host.emit_sync("acme", event, Some(PATIENCE)).unwrap_or_else(|error| panic!("{error}"));
+    let mut heard: Vec<_> = results.iter().map(|one| one.subscriber.to_string()).collect();
     heard.sort();
-    assert_eq!(heard, plugins.iter().map(|(id, _)| format!("plugin.{id}.heard")).collect::<Vec<_>>());
+    assert_eq!(heard, plugins.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    assert!(results.iter().all(|one| one.outcome.reply() == b"x"), "{results:?}");
     let (first, _) = &plugins[0];
     assert_eq!(stage.answer("acme", first, "forget", ""), "1");
     for (id, _) in &plugins[1..] {

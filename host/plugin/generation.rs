@@ -115,7 +115,7 @@ impl Generation {
         parts: Parts,
         deadline: Duration,
         loaded: impl FnOnce(&Arc<Self>) + Send + 'static,
-    ) -> (Arc<Step>, Arc<Pending<Result<Arc<Self>>>>) {
+    ) -> Awaited<Result<Arc<Self>>> {
         let undo = |late: Result<Arc<Self>>, run: &mut Run<'_>| {
             if let Ok(generation) = late {
                 generation.unload_here(run);
@@ -497,6 +497,9 @@ impl Task for Step {
     }
 }
 
+/// A step that is to be pushed, and what its outcome is waited for with.
+type Awaited<T> = (Arc<Step>, Arc<Pending<T>>);
+
 /// Runs a step on the plugin's lane, ahead of its queue and alone, and waits for it. If it comes to its end only after
 /// `deadline`, nobody waits any more and `late` is given its result. If it could not even begin by then, it does not.
 fn on_lane<T: Send + 'static>(
@@ -529,7 +532,7 @@ fn step<T: Send + 'static>(
     body: impl FnOnce(&mut Run<'_>) -> T + Send + 'static,
     late: impl FnOnce(T, &mut Run<'_>) + Send + 'static,
     instead: impl FnOnce(&mut Run<'_>) + Send + 'static,
-) -> (Arc<Step>, Arc<Pending<T>>) {
+) -> Awaited<T> {
     let (pending, promise) = Pending::pair();
     let body = move |run: &mut Run<'_>| {
         if !promise.start(0) {

@@ -56,7 +56,7 @@ const CRATES_MAY_KNOW: [(&str, &[&str]); 6] = [
     (".", &["pintle-abi"]),
     ("cli", &["pintle"]),
     ("tests/support", &[]),
-    ("xtask", &["pintle-test-support"]),
+    ("xtask", &["pintle", "pintle-test-support"]),
 ];
 
 #[test]

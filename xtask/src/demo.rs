@@ -1,8 +1,11 @@
 //! `cargo demo`: the command and the sample plugins at work, from a fresh clone, for some seconds.
 //!
 //! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run --watch` on it; what
-//! is to be seen is up to that. The demo's settings are `xtask/demo.toml`. The only thing that it adds is work for the
-//! processors, so that there is something to be alarmed about.
+//! is to be seen is up to that. The demo's settings are `xtask/demo.toml`. It adds events by which two tenants ask for
+//! samples of their own, and work for the processors, so that there is something to be alarmed about. At the end it
+//! asks what is kept (`kept`), which is more at each run.
+
+mod kept;
 
 use std::{
     env, fs, io,
@@ -19,12 +22,19 @@ use std::{
 
 use pintle_test_support::{install, samples, target_dir};
 
+use self::kept::Kept;
+
 use crate::{Failure, cargo};
 
 /// When the processors are kept busy, after the start, and for how long; and how long a demo must be to have time for
 /// that.
 const WORK: (Duration, Duration, Duration) =
     (Duration::from_secs(3), Duration::from_secs(2), Duration::from_secs(7));
+
+/// What two tenants ask of `sysmon`.
+const EVENTS: &str = r#"{"specversion":"1.0","id":"1","source":"/demo","type":"sysmon.watch","tenant":"acme"}
+{"specversion":"1.0","id":"2","source":"/demo","type":"sysmon.watch","tenant":"globex"}
+"#;
 
 /// Runs the demo; see the help of `xtask`.
 pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
@@ -36,13 +46,15 @@ pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
     cargo(&["build", "--quiet", "-p", "pintle-cli", "--target-dir", &target], &[])?;
     let folder = target_dir().join("demo");
     furnish(&folder).map_err(|cause| format!("cannot furnish {}: {cause}", folder.display()))?;
+    let settings = folder.join("pintle.toml");
+    let before = Kept::ask(&settings)?;
 
     // Ctrl-C goes to everybody in the foreground: pintle stops by it, and this program must live to see that.
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
         .map_err(|cause| format!("cannot take SIGINT: {cause}"))?;
     let mut pintle = Command::new(command());
-    pintle.arg("run").arg("--watch").arg("--settings").arg(folder.join("pintle.toml"));
-    pintle.arg("--plugins").arg(folder.join("plugins")).current_dir(&folder);
+    pintle.arg("run").arg("--watch").arg("--settings").arg(&settings);
+    pintle.arg("--events").arg(folder.join("events.jsonl")).current_dir(&folder);
     let work = length.is_none_or(|length| length >= WORK.2);
     if work {
         let (from, long) = (WORK.0.as_secs(), WORK.1.as_secs());
@@ -55,7 +67,12 @@ pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
         keep_busy();
     }
     let status = ended(child, length).map_err(|cause| format!("cannot wait for pintle: {cause}"))?;
-    if status.success() { Ok(()) } else { Err(format!("pintle failed: {status}")) }
+    if !status.success() {
+        return Err(format!("pintle failed: {status}"));
+    }
+    println!("\n{}", Kept::ask(&settings)?.told(&before));
+    println!("the data is in {}: run the demo again, and it goes on", folder.join("data").display());
+    Ok(())
 }
 
 /// How long to run; `None` is until Ctrl-C.
@@ -72,7 +89,7 @@ fn length(options: &[String]) -> Result<Option<Duration>, Failure> {
     }
 }
 
-/// One of the plugins is in C: a missing compiler is better told before minutes of building than after.
+/// Two of the plugins are in C: a missing compiler is better told before minutes of building than after.
 fn compiler() -> Result<(), Failure> {
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
     let mut words = compiler.split_whitespace();
@@ -82,23 +99,32 @@ fn compiler() -> Result<(), Failure> {
     match found.status() {
         Ok(_) => Ok(()),
         Err(cause) => Err(format!(
-            "the demo has a plugin in C, and the C compiler `{compiler}` does not start: {cause}: install one, or name \
+            "the demo has plugins in C, and the C compiler `{compiler}` does not start: {cause}: install one, or name \
              yours in CC"
         )),
     }
 }
 
-/// Makes the folder anew: the settings, and the plugins each in a folder of its own. Nobody else may write there,
-/// or the host would refuse the plugins.
+/// Makes the folder anew, but for what earlier runs have kept and logged there: the settings, the events, and the
+/// plugins each in a folder of its own. Nobody else may write there, or the host would refuse the plugins.
 fn furnish(folder: &Path) -> io::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
+    let plugins = folder.join("plugins");
+    if plugins.exists() {
+        fs::remove_dir_all(&plugins)?;
     }
-    private(folder)?;
-    private(&folder.join("plugins"))?;
+    if !folder.exists() {
+        private(folder)?;
+    }
+    private(&plugins)?;
     fs::write(folder.join("pintle.toml"), include_str!("../demo.toml"))?;
-    for (name, library) in [("sysmon", samples().rust("sysmon")), ("threshold", samples().c("threshold"))] {
-        let own = folder.join("plugins").join(name);
+    fs::write(folder.join("events.jsonl"), EVENTS)?;
+    for (name, library) in [
+        ("sysmon", samples().rust("sysmon")),
+        ("threshold", samples().c("threshold")),
+        ("tail", samples().c("tail")),
+        ("chronicle", samples().rust("chronicle")),
+    ] {
+        let own = plugins.join(name);
         private(&own)?;
         install(&library, &own);
     }

@@ -32,8 +32,8 @@ fn away_from_a_terminal_it_shows_plain_lines_and_a_summary() {
     let summary = shown.split_once("\nran for ").expect("it ends with a summary").1;
     for text in [
         " 1 in, 1 refused, ",
-        "PLUGIN     VERSION  STATE    CALLS  ERRORS  HANDLED  FAILURES  WAITING\n",
-        "hello      0.1.0    enabled      3       0        1         0        0\n",
+        "PLUGIN     VERSION  STATE    CALLS  ERRORS  EVENTS  HANDLED  FAILURES  WAITING     CACHE  STORAGE\n",
+        "hello      0.1.0    enabled      3       0       1        1         0        0         0        0\n",
         "\nplugin.hello.greeted         1  n 1\n",
         "\nplugin.threshold.alarm  raised  ",
         "plugin.sysmon.memory used",

@@ -2,7 +2,8 @@
 //! thousandth write would wait for a thousand pages.
 //!
 //! While writers go on, the log cannot begin anew, and would grow as long as they do. So from a certain length on the
-//! thread keeps them waiting for the little that is left after it has moved the most.
+//! thread keeps them waiting for the little that is left after it has moved the most. Where it does not get to run, a
+//! leader that finds the log twice as long moves it itself, after it has answered its group.
 
 use std::{
     path::Path,
@@ -36,6 +37,8 @@ pub(super) struct Log {
     pages: AtomicU64,
     /// The pages that there were at the last checkpoint.
     looked_at: AtomicU64,
+    /// From so many pages on a leader moves them itself.
+    too_long: AtomicU64,
     alarm: Arc<Alarm>,
 }
 
@@ -52,10 +55,30 @@ impl Log {
     }
 
     fn committed(&self, pages: u64) {
-        if self.pages.swap(pages, Relaxed) >= pages {
-            // It has begun anew.
-            self.looked_at.store(0, Relaxed);
+        if self.pages.load(Relaxed) >= pages {
+            self.begun_anew();
         }
+        self.pages.store(pages, Relaxed);
+    }
+
+    fn begun_anew(&self) {
+        self.pages.store(0, Relaxed);
+        self.looked_at.store(0, Relaxed);
+        self.too_long.store(2 * LONGEST, Relaxed);
+    }
+
+    /// The leader's part, between two groups.
+    pub(super) fn shorten(&self, writer: &Writer) {
+        if self.pages() < self.too_long.load(Relaxed) {
+            return;
+        }
+        // A reader that does not end must not cost every group its patience.
+        self.too_long.store(self.pages() + LONGEST, Relaxed);
+        writer.with(|connection| {
+            if restart(connection).unwrap_or(false) {
+                self.begun_anew();
+            }
+        });
     }
 }
 
@@ -69,8 +92,8 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     /// Begins to watch the log that `writer` writes.
     pub(super) fn watch(options: &LedgerOptions, writer: &mut Connection) -> rusqlite::Result<Arc<Log>> {
-        let (pages, looked_at) = Default::default();
-        let log = Arc::new(Log { pages, looked_at, alarm: options.clock.alarm() });
+        let (pages, looked_at, too_long) = (0.into(), 0.into(), (2 * LONGEST).into());
+        let log = Arc::new(Log { pages, looked_at, too_long, alarm: options.clock.alarm() });
         let watched = Arc::clone(&log);
         writer.wal_hook(Some(move |_: &mut _, pages| {
             watched.committed(u64::try_from(pages).unwrap_or_default());
@@ -144,35 +167,37 @@ impl Work {
         // Before, not after: a checkpoint that fails is not tried again at every commit.
         let pages = self.log.pages();
         let behind = pages.saturating_sub(self.log.looked_at.swap(pages, Relaxed));
-        let mut whole = false;
+        let mut whole = Ok(false);
         // Writers that are faster than this thread would only get further ahead.
         if pages < LONGEST || behind < 3 * STEP {
-            whole = self.run("PRAGMA wal_checkpoint(PASSIVE)")?;
+            whole = moved(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)");
         }
-        if self.log.pages() >= LONGEST {
-            let held = self.writer.hold();
-            if self.run("PRAGMA wal_checkpoint(RESTART)")? {
-                self.log.pages.store(0, Relaxed);
-                self.log.looked_at.store(0, Relaxed);
-                whole = true;
-            }
-            drop(held);
+        if whole.is_ok() && self.log.pages() >= LONGEST {
+            self.writer.with(|_| {
+                whole = restart(&self.connection);
+                if let Ok(true) = whole {
+                    self.log.begun_anew();
+                }
+            });
         }
-        if whole {
+        if whole.map_err(|error| failed(&self.path, &error))? {
             self.counters.checkpoints.fetch_add(1, Relaxed);
         }
         Ok(())
     }
+}
 
-    /// Whether all was moved that was in the log.
-    fn run(&self, pragma: &str) -> Result<bool> {
-        self.connection
-            .query_row(pragma, [], |row| {
-                let (busy, pages, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(!busy && pages == moved)
-            })
-            .map_err(|error| failed(&self.path, &error))
-    }
+/// Moves all and waits for readers, so that the next commit begins the log anew. Nobody may write meanwhile.
+fn restart(connection: &Connection) -> rusqlite::Result<bool> {
+    moved(connection, "PRAGMA wal_checkpoint(RESTART)")
+}
+
+/// Whether all was moved that was in the log.
+fn moved(connection: &Connection, pragma: &str) -> rusqlite::Result<bool> {
+    connection.query_row(pragma, [], |row| {
+        let (busy, pages, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!busy && pages == moved)
+    })
 }
 
 /// Gives up waiting for readers when the time is over.

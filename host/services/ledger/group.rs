@@ -99,6 +99,8 @@ impl Seat {
 
 struct Ticket<W: Write> {
     write: W,
+    /// Asked once, on the caller's thread: a leader that holds the queue runs nobody's code.
+    size: usize,
     answer: Mutex<Option<Result<W::Answer>>>,
     seat: Seat,
 }
@@ -125,7 +127,7 @@ impl<W: Write> Member for Ticket<W> {
     }
 
     fn size(&self) -> usize {
-        self.write.size()
+        self.size
     }
 
     fn seat(&self) -> &Seat {
@@ -151,7 +153,8 @@ struct Queue {
 impl Group {
     /// Queues the write, leads if nobody does, and returns when it has its answer.
     pub(super) fn write<W: Write>(&self, write: W, writer: &Writer, log: &Log) -> Result<W::Answer> {
-        let ticket = Arc::new(Ticket { write, answer: Mutex::new(None), seat: Seat::default() });
+        let (size, answer, seat) = (write.size(), Mutex::new(None), Seat::default());
+        let ticket = Arc::new(Ticket { write, size, answer, seat });
         let leads = {
             let mut queue = self.queue.lock();
             if queue.closed {
@@ -169,6 +172,7 @@ impl Group {
                 }
                 writer.run(&lead.members);
                 lead.dismiss();
+                log.shorten(writer);
             }
             drop(lead);
             log.look();

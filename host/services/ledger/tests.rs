@@ -23,7 +23,7 @@ pub(super) fn options(schemas: &[Schema]) -> LedgerOptions {
         durability: Durability::Off,
         clock: Arc::new(SystemClock::new()),
         schemas: schemas.to_vec(),
-        report: Box::new(|error| panic!("{error}")),
+        report: Box::new(|error| eprintln!("{error}")),
     }
 }
 
@@ -193,6 +193,18 @@ fn writes_of_one_group_see_each_other_and_share_one_commit() {
     assert_eq!(answers, (2..=21).collect::<Vec<_>>(), "in the order in which they came");
     let counts = ledger.counts();
     assert_eq!((counts.writes, counts.commits, counts.largest_group), (21, 2, 20));
+}
+
+#[test]
+fn a_group_is_bounded_by_bytes_and_its_leader_hands_over_after_one_more() {
+    let folder = folder();
+    let ledger = open(&folder);
+    let large = |number| Note { numbers: vec![number], text: vec![7; 3 << 20], then: Then::Answer };
+    let answers = in_one_group(&ledger, (0..4).map(large).collect());
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let counts = ledger.counts();
+    // The first alone and, by the same caller, two of those that waited; the other two by one of themselves.
+    assert_eq!((counts.writes, counts.commits, counts.largest_group), (5, 3, 2));
 }
 
 #[test]
@@ -414,7 +426,12 @@ fn more_callers_read_than_there_are_connections() {
 fn the_log_is_moved_into_the_file_while_writers_go_on_and_does_not_grow_without_end() {
     let folder = folder();
     let clock = ManualClock::at(0);
-    let with = LedgerOptions { clock: Arc::clone(&clock) as _, ..options(&[SCHEMA]) };
+    let (report, reported) = mpsc::channel();
+    let with = LedgerOptions {
+        clock: Arc::clone(&clock) as _,
+        report: Box::new(move |error| report.send(error.clone()).expect("the test listens")),
+        ..options(&[SCHEMA])
+    };
     let ledger = Ledger::open(folder.path().join("ledger.db"), with).expect("nothing is in its way");
     let mut longest = 0;
     thread::scope(|threads| {
@@ -442,6 +459,7 @@ fn the_log_is_moved_into_the_file_while_writers_go_on_and_does_not_grow_without_
     clock.settle();
     let counts = ledger.counts();
     assert!(counts.checkpoints > 0, "{counts:?}");
+    assert!(reported.try_recv().is_err(), "nothing went wrong");
     // 15,000 pages were written, faster than any disk would take them: the thread is always behind.
     let bound = 8 * checkpoint::LONGEST;
     assert!(longest <= bound, "{longest}: {counts:?}");

@@ -153,9 +153,11 @@ impl Writer {
         &self.counters
     }
 
-    /// Keeps writers waiting as long as this is held.
-    pub(super) fn hold(&self) -> impl Sized + '_ {
-        self.connection.lock()
+    /// Keeps writers waiting while `work` runs; with their connection, unless it is closed.
+    pub(super) fn with(&self, work: impl FnOnce(&Connection)) {
+        if let Some(connection) = &*self.connection.lock() {
+            work(connection);
+        }
     }
 
     /// Closes the connection; as the last one it moves all of the write-ahead log into the file and removes it.

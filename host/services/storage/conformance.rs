@@ -208,10 +208,7 @@ pub(super) fn storage_3_a_conflict_tells_the_version_and_changes_nothing<B: Bed>
     assert_eq!(set_if("a", third), Written::Conflict(0));
 }
 
-pub(super) fn storage_3_of_many_that_write_on_one_version_one_does<B: Bed>()
-where
-    B: Sync,
-{
+pub(super) fn storage_3_of_many_that_write_on_one_version_one_does<B: Bed>() {
     let tried = Tried::<B>::one();
     let start = tried.set("sum", b"0");
     let done = std::thread::scope(|threads| {

@@ -38,7 +38,7 @@ const CALLERS: u64 = 6;
 const PAIRS: Schema = Schema {
     service: "pairs",
     steps: &[
-        "CREATE TABLE pairs (number INTEGER NOT NULL, half INTEGER NOT NULL, text BLOB NOT NULL) STRICT",
+        "CREATE TABLE pairs (number INTEGER NOT NULL, half INTEGER NOT NULL, text BLOB NOT NULL, UNIQUE (number, half)) STRICT",
     ],
 };
 
@@ -64,12 +64,13 @@ impl Write for Batch {
     }
 }
 
-fn open(folder: &Path) -> (Arc<Ledger>, Storage) {
+/// A ledger as a host has it, and the storage on it.
+pub(super) fn open(folder: &Path) -> (Arc<Ledger>, Storage) {
     let options = LedgerOptions {
         durability: Durability::Full,
         clock: Arc::new(SystemClock::new()),
         schemas: vec![SCHEMA, PAIRS],
-        report: Box::new(|error| panic!("{error}")),
+        report: Box::new(|error| eprintln!("{error}")),
     };
     let ledger = Ledger::open(folder.join("ledger.db"), options).expect("a killed host leaves a good ledger");
     let ledger = Arc::new(ledger);

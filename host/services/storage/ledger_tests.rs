@@ -26,7 +26,7 @@ impl OnLedger {
             durability: Durability::Off,
             clock: Arc::clone(clock) as _,
             schemas: vec![SCHEMA],
-            report: Box::new(|error| panic!("{error}")),
+            report: Box::new(|error| eprintln!("{error}")),
         };
         let ledger = Ledger::open(folder.path().join("ledger.db"), options).expect("nothing is in its way");
         Self { folder, clock: Arc::clone(clock), ledger: Arc::new(ledger) }

@@ -8,6 +8,8 @@ mod ledger;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod full_disk_tests;
+#[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
 mod ledger_tests;

@@ -2,37 +2,51 @@
  *
  *   cc -shared -fPIC -O2 -Iinclude sample-plugins/c/threshold/threshold.c -o threshold.so
  *
- * Emits plugin.threshold.alarm with {"topic","field","value","limit","state":"raised"|"cleared"}.
+ * Emits plugin.threshold.alarm with {"topic","field","value","limit","state":"raised"|"cleared","count","window_ms"}.
+ * `count` is how many alarms of this metric were raised within the window, this one included; a window begins with the
+ * first alarm after the last window. It is kept in the cache, whose items end by themselves, and left out where the
+ * cache cannot be asked: an alarm is more than its number. Each tenant has alarms and counts of its own.
+ *
  * Samples are flat JSON objects; numbers are passed on as they were written, so that no locale can spoil them.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include <pintle/plugin.h>
 
+#include <inttypes.h>
+#include <stdio.h>
+
 PINTLE_MANIFEST({
   "id": "threshold", "version": "0.1.0", "abi": "1.0",
   "name": "Threshold", "description": "Raises alarms when samples of sysmon cross their limits",
   "license": "MIT OR Apache-2.0",
-  "services": { "events": { "subscribe": ["plugin.sysmon.>"], "publish": ["alarm"] } },
+  "services": {
+    "events": { "subscribe": ["plugin.sysmon.>"], "publish": ["alarm"] },
+    "cache": { "methods": ["get_into", "incr"], "namespaces": ["alarms"] }
+  },
   "config": {
     "type": "object",
     "properties": {
       "cpu_above": { "type": "number", "default": 90 },
       "memory_above": { "type": "number", "default": 90 },
-      "load_above": { "type": "number", "default": 8 }
+      "load_above": { "type": "number", "default": 8 },
+      "window_ms": {
+        "description": "Milliseconds within which alarms are counted",
+        "type": "integer", "minimum": 1, "maximum": 31622400000, "default": 60000
+      }
     },
     "additionalProperties": false
   },
-  "state": 1
+  "state": 2
 });
 
-enum { RULES = 3, NUMBER_SIZE = 40 };
+enum { RULES = 3, NUMBER_SIZE = 40, TENANT_SIZE = 128 };
 
 static const struct {
-  const char *topic, *field, *setting, *pointer;
+  const char *topic, *field, *metric, *setting, *pointer;
 } rules[RULES] = {
-  {"plugin.sysmon.cpu", "busy", "cpu_above", "/cpu_above"},
-  {"plugin.sysmon.memory", "used", "memory_above", "/memory_above"},
-  {"plugin.sysmon.load", "load1", "load_above", "/load_above"},
+  {"plugin.sysmon.cpu", "busy", "cpu.busy", "cpu_above", "/cpu_above"},
+  {"plugin.sysmon.memory", "used", "memory.used", "memory_above", "/memory_above"},
+  {"plugin.sysmon.load", "load1", "load.load1", "load_above", "/load_above"},
 };
 
 /* A number, and how it was written. */
@@ -43,7 +57,19 @@ typedef struct {
 
 typedef struct {
   number limits[RULES];
-  uint8_t raised[RULES];
+  int64_t window_ms;
+} settings;
+
+/* An alarm that is raised. Those of all tenants are in one list, which is as long as things are bad. */
+typedef struct {
+  uint8_t rule, tenant_len;
+  char tenant[TENANT_SIZE];
+} alarm;
+
+typedef struct {
+  settings settings;
+  alarm *raised;
+  size_t count, room;
 } threshold;
 
 static const pintle_host *host;
@@ -125,42 +151,125 @@ static int find_number(pintle_bytes data, const char *name, number *out) {
   return 0;
 }
 
+/* The alarm of a tenant, if it is raised. */
+static alarm *find_alarm(const threshold *self, pintle_str tenant, int rule) {
+  size_t at;
+  for (at = 0; at < self->count; at++) {
+    alarm *alarm = &self->raised[at];
+    if (alarm->rule == rule && pintle_str_eq(pintle_strn(alarm->tenant, alarm->tenant_len), tenant)) return alarm;
+  }
+  return NULL;
+}
+
+/* Has room for one more alarm, so that noting it cannot fail any more. */
+static int make_room(threshold *self) {
+  size_t room = self->room < 8 ? 8 : self->room * 2;
+  alarm *grown;
+  if (self->count < self->room) return 1;
+  grown = realloc(self->raised, room * sizeof *grown);
+  if (grown == NULL) return 0;
+  self->raised = grown;
+  self->room = room;
+  return 1;
+}
+
+static void note_alarm(threshold *self, pintle_str tenant, int rule) {
+  alarm *alarm = &self->raised[self->count++];
+  alarm->rule = (uint8_t)rule;
+  alarm->tenant_len = (uint8_t)tenant.len;
+  if (tenant.len > 0) memcpy(alarm->tenant, tenant.ptr, tenant.len);
+}
+
+static void forget_alarm(threshold *self, alarm *alarm) { *alarm = self->raised[--self->count]; }
+
+/* Adds to the count of a metric, which begins at 0 when the last window has ended. The scope of `ctx` is the tenant's. */
+static pintle_status add_count(pintle_ctx ctx, const threshold *self, int rule, int64_t delta, int64_t *count) {
+  pintle_cache_options options = {0};
+  options.size = sizeof options;
+  options.flags = PINTLE_CACHE_TTL;
+  options.ttl_ms = self->settings.window_ms;
+  return host->cache->incr(ctx, PINTLE_STR("alarms"), pintle_cstr(rules[rule].metric), delta, &options, count);
+}
+
+/* How many alarms this one makes, or how many there were. 0 where the cache cannot tell, which the log says. */
+static int64_t count_alarms(pintle_ctx ctx, const threshold *self, int rule, int raised) {
+  pintle_cache_info info = {0};
+  pintle_buf why = {0};
+  pintle_field reason;
+  uint8_t digits[24];
+  size_t len;
+  int64_t count = 0;
+  pintle_status status;
+  info.size = sizeof info;
+  if (raised) {
+    status = add_count(ctx, self, rule, 1, &count);
+  } else {
+    status = host->cache->get_into(ctx, PINTLE_STR("alarms"), pintle_cstr(rules[rule].metric), digits, sizeof digits,
+                                   &len, &info);
+    count = info.integer;
+  }
+  if (status == PINTLE_OK) return count;
+  if (status == PINTLE_NOT_FOUND) return 0; /* the window has ended */
+  host->last_error(ctx, pintle_buf_sink(&why));
+  reason = pintle_field_text(PINTLE_STR("reason"), pintle_buf_str(&why));
+  host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarms cannot be counted"), &reason, 1);
+  pintle_buf_free(&why);
+  return 0;
+}
+
+/* Takes back the count of an alarm that nobody heard of. */
+static void uncount_alarm(pintle_ctx ctx, const threshold *self, int rule) {
+  int64_t left;
+  if (add_count(ctx, self, rule, -1, &left) == PINTLE_OK && left < 0) add_count(ctx, self, rule, 1, NULL);
+}
+
 static pintle_status add(pintle_buf *buf, const char *text) { return pintle_buf_write(buf, text, strlen(text)); }
 
 /* Emits the alarm and logs it. Where that fails nothing has changed, and the next sample tries again. */
 static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, const number *value, int raised) {
   const char *state = raised ? "raised" : "cleared";
-  const char *parts[11];
+  const char *parts[12];
+  const int64_t count = count_alarms(ctx, self, rule, raised);
+  char counted[80] = "";
   pintle_buf data = {0};
-  pintle_field fields[4];
+  pintle_field fields[5];
   pintle_status status = PINTLE_OK;
   size_t at;
+  if (count > 0)
+    snprintf(counted, sizeof counted, ",\"count\":%" PRId64 ",\"window_ms\":%" PRId64, count,
+             self->settings.window_ms);
   parts[0] = "{\"topic\":\"", parts[1] = rules[rule].topic;
   parts[2] = "\",\"field\":\"", parts[3] = rules[rule].field;
   parts[4] = "\",\"value\":", parts[5] = value->text;
-  parts[6] = ",\"limit\":", parts[7] = self->limits[rule].text;
-  parts[8] = ",\"state\":\"", parts[9] = state, parts[10] = "\"}";
-  for (at = 0; at < 11 && status == PINTLE_OK; at++) status = add(&data, parts[at]);
+  parts[6] = ",\"limit\":", parts[7] = self->settings.limits[rule].text;
+  parts[8] = ",\"state\":\"", parts[9] = state, parts[10] = "\"", parts[11] = counted;
+  for (at = 0; at < 12 && status == PINTLE_OK; at++) status = add(&data, parts[at]);
+  if (status == PINTLE_OK) status = add(&data, "}");
   if (status == PINTLE_OK) {
     status = host->events->emit(ctx, PINTLE_STR("alarm"), pintle_bytesn(data.ptr, data.len), NULL);
     if (status != PINTLE_OK) pass_on(ctx, status);
   }
   pintle_buf_free(&data);
-  if (status != PINTLE_OK) return status;
+  if (status != PINTLE_OK) {
+    if (raised && count > 0) uncount_alarm(ctx, self, rule);
+    return status;
+  }
 
   fields[0] = pintle_field_text(PINTLE_STR("topic"), pintle_cstr(rules[rule].topic));
   fields[1] = pintle_field_text(PINTLE_STR("field"), pintle_cstr(rules[rule].field));
   fields[2] = pintle_field_number(PINTLE_STR("value"), value->value);
-  fields[3] = pintle_field_number(PINTLE_STR("limit"), self->limits[rule].value);
+  fields[3] = pintle_field_number(PINTLE_STR("limit"), self->settings.limits[rule].value);
+  fields[4] = pintle_field_integer(PINTLE_STR("count"), count);
   if (raised)
-    host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarm raised"), fields, 4);
+    host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarm raised"), fields, count > 0 ? 5 : 4);
   else
-    host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("alarm cleared"), fields, 4);
+    host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("alarm cleared"), fields, count > 0 ? 5 : 4);
   return PINTLE_OK;
 }
 
 static pintle_status on_sample(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   threshold *self = user;
+  alarm *known;
   number value;
   int rule, above;
   (void)reply;
@@ -169,25 +278,32 @@ static pintle_status on_sample(void *user, pintle_ctx ctx, const pintle_event *e
     if (!pintle_str_eq(event->topic, pintle_cstr(rules[rule].topic))) continue;
     if (!find_number(event->data, rules[rule].field, &value))
       return fail(ctx, PINTLE_INVALID_ARGUMENT, "the sample has no number called ", rules[rule].field);
-    above = value.value > self->limits[rule].value;
-    if (above == self->raised[rule]) return PINTLE_OK;
+    above = value.value > self->settings.limits[rule].value;
+    known = find_alarm(self, event->tenant, rule);
+    if (above == (known != NULL)) return PINTLE_OK;
+    if (above && (event->tenant.len > TENANT_SIZE || !make_room(self))) return fail(ctx, PINTLE_TOO_LARGE, "there is no memory for ", "one more alarm");
     status = announce(ctx, self, rule, &value, above);
-    if (status == PINTLE_OK) self->raised[rule] = (uint8_t)above;
-    return status;
+    if (status != PINTLE_OK) return status;
+    if (above)
+      note_alarm(self, event->tenant, rule);
+    else
+      forget_alarm(self, known);
+    return PINTLE_OK;
   }
   return PINTLE_OK; /* a sample that no rule is about */
 }
 
-static pintle_status read_limits(pintle_ctx ctx, number limits[RULES]) {
+static pintle_status read_settings(pintle_ctx ctx, settings *out) {
   pintle_buf text = {0};
-  pintle_status status = PINTLE_OK;
+  pintle_status status = host->config->integer(ctx, PINTLE_STR("/window_ms"), &out->window_ms);
   int rule;
+  if (status != PINTLE_OK) pass_on(ctx, status);
   for (rule = 0; rule < RULES && status == PINTLE_OK; rule++) {
     pintle_buf_clear(&text);
     status = host->config->get(ctx, pintle_cstr(rules[rule].pointer), pintle_buf_sink(&text));
     if (status != PINTLE_OK)
       pass_on(ctx, status);
-    else if (!parse_number(pintle_buf_str(&text), &limits[rule]))
+    else if (!parse_number(pintle_buf_str(&text), &out->limits[rule]))
       status = fail(ctx, PINTLE_WRONG_TYPE, "the config has a number that cannot be read: ", rules[rule].setting);
   }
   pintle_buf_free(&text);
@@ -200,7 +316,7 @@ static pintle_status on_load(pintle_ctx ctx, const pintle_host *given, void **st
   host = given;
   self = calloc(1, sizeof *self);
   if (self == NULL) return fail(ctx, PINTLE_TOO_LARGE, "there is no memory for ", "the plugin's state");
-  status = read_limits(ctx, self->limits);
+  status = read_settings(ctx, &self->settings);
   if (status == PINTLE_OK) {
     status = host->events->subscribe(ctx, PINTLE_STR("plugin.sysmon.>"), on_sample, self, NULL, NULL, NULL);
     if (status != PINTLE_OK) pass_on(ctx, status);
@@ -214,37 +330,66 @@ static pintle_status on_load(pintle_ctx ctx, const pintle_host *given, void **st
 }
 
 static void on_unload(void *state, pintle_ctx ctx) {
+  threshold *self = state;
   (void)ctx;
-  free(state);
+  free(self->raised);
+  free(self);
 }
 
-/* New limits count from the next sample on. */
+/* New limits count from the next sample on, a new window from the next one on. */
 static pintle_status on_configure(void *state, pintle_ctx ctx, pintle_bytes config) {
   threshold *self = state;
-  number limits[RULES];
+  settings fresh;
+  number window;
   int rule;
   for (rule = 0; rule < RULES; rule++)
-    if (!find_number(config, rules[rule].setting, &limits[rule]))
+    if (!find_number(config, rules[rule].setting, &fresh.limits[rule]))
       return fail(ctx, PINTLE_INVALID_ARGUMENT, "the config has no number called ", rules[rule].setting);
-  memcpy(self->limits, limits, sizeof limits);
+  if (!find_number(config, "window_ms", &window))
+    return fail(ctx, PINTLE_INVALID_ARGUMENT, "the config has no number called ", "window_ms");
+  fresh.window_ms = (int64_t)window.value; /* the schema has seen to its range */
+  self->settings = fresh;
   return PINTLE_OK;
 }
 
-/* A reload neither raises an alarm again nor forgets to clear it. */
+/* A reload neither raises an alarm again nor forgets to clear it: for each alarm the rule, the length of the tenant's
+ * name, and the name. */
 static pintle_status on_save(void *state, pintle_ctx ctx, pintle_sink out) {
   threshold *self = state;
+  pintle_status status = PINTLE_OK;
+  size_t at;
   (void)ctx;
-  return pintle_sink_write(out, self->raised, sizeof self->raised);
+  for (at = 0; at < self->count && status == PINTLE_OK; at++) {
+    const alarm *alarm = &self->raised[at];
+    uint8_t head[2];
+    head[0] = alarm->rule, head[1] = alarm->tenant_len;
+    status = pintle_sink_write(out, head, sizeof head);
+    if (status == PINTLE_OK) status = pintle_sink_write(out, alarm->tenant, alarm->tenant_len);
+  }
+  return status;
 }
 
 static pintle_status on_restore(void *state, pintle_ctx ctx, uint32_t schema, pintle_bytes saved) {
   threshold *self = state;
-  int rule;
+  size_t at, len;
+  self->count = 0;
   if (saved.len == 0) return PINTLE_OK;
-  if (schema != 1 || saved.len != sizeof self->raised)
-    return fail(ctx, PINTLE_UNSUPPORTED, "the saved state is not of version 1: ", "load it without the old state");
-  for (rule = 0; rule < RULES; rule++) self->raised[rule] = saved.ptr[rule] != 0;
-  return PINTLE_OK;
+  if (schema == 1 && saved.len == RULES) { /* one byte for each rule, before there were tenants */
+    for (at = 0; at < RULES; at++) {
+      if (saved.ptr[at] == 0) continue;
+      if (!make_room(self)) return fail(ctx, PINTLE_TOO_LARGE, "there is no memory for ", "the alarms");
+      note_alarm(self, pintle_strn("", 0), (int)at);
+    }
+    return PINTLE_OK;
+  }
+  for (at = 0; schema == 2 && at + 2 <= saved.len; at += 2 + len) {
+    len = saved.ptr[at + 1];
+    if (saved.ptr[at] >= RULES || len > TENANT_SIZE || len > saved.len - at - 2) break;
+    if (!make_room(self)) return fail(ctx, PINTLE_TOO_LARGE, "there is no memory for ", "the alarms");
+    note_alarm(self, pintle_strn((const char *)saved.ptr + at + 2, len), saved.ptr[at]);
+  }
+  if (schema == 2 && at == saved.len) return PINTLE_OK;
+  return fail(ctx, PINTLE_UNSUPPORTED, "the saved state is not of version 1 or 2: ", "load it without the old state");
 }
 
 static const pintle_plugin plugin = {

@@ -12,6 +12,7 @@ use pintle_abi::*;
 use serde_json::{Value, json};
 
 use crate::{
+    counting,
     driver::Driver,
     fake::{self, Fake},
 };
@@ -67,8 +68,10 @@ fn load(source: &str, define: &str, config: Value) -> Driver {
 }
 
 fn threshold() -> Driver {
-    let config = json!({ "cpu_above": 80, "memory_above": 90.5, "load_above": 4e0 });
-    load("sample-plugins/c/threshold/threshold.c", "-DX", config)
+    let plugin = entry(open("sample-plugins/c/threshold/threshold.c", "-DX")).expect("it has an entry");
+    let config = json!({ "cpu_above": 80, "memory_above": 90.5, "load_above": 4e0, "window_ms": 60_000 });
+    let fake = Fake::with(|host| host.cache = &counting::CACHE);
+    Driver::load(plugin, fake.configured(config)).expect("it loads")
 }
 
 /// What it emitted.
@@ -81,10 +84,26 @@ fn alarms(driver: &Driver) -> Vec<String> {
         .collect()
 }
 
+/// The first of its metric.
 fn alarm(topic: &str, field: &str, value: &str, limit: &str, state: &str) -> String {
+    counted(topic, field, value, limit, state, 1)
+}
+
+fn counted(topic: &str, field: &str, value: &str, limit: &str, state: &str, count: u64) -> String {
+    let count = if count == 0 { String::new() } else { format!(r#","count":{count},"window_ms":60000"#) };
     format!(
-        r#"{{"topic":"plugin.sysmon.{topic}","field":"{field}","value":{value},"limit":{limit},"state":"{state}"}}"#
+        r#"{{"topic":"plugin.sysmon.{topic}","field":"{field}","value":{value},"limit":{limit},"state":"{state}"{count}}}"#
     )
+}
+
+fn busy(value: u32, state: &str, count: u64) -> String {
+    counted("cpu", "busy", &value.to_string(), "80", state, count)
+}
+
+fn deliver_busy(driver: &Driver, value: u32) -> (PintleStatus, Option<String>) {
+    let data = format!(r#"{{"busy":{value}}}"#);
+    let (status, text, _) = driver.fake.deliver(1, "plugin.sysmon.cpu", data.as_bytes());
+    (status, text)
 }
 
 #[test]
@@ -122,7 +141,8 @@ fn threshold_raises_and_clears_once_each() {
 fn threshold_logs_what_it_does_with_fields() {
     let driver = threshold();
     driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":81}"#);
-    let record = r#"log.write 3 alarm raised topic="plugin.sysmon.cpu" field="busy" value=81.0 limit=80.0"#;
+    let record =
+        r#"log.write 3 alarm raised topic="plugin.sysmon.cpu" field="busy" value=81.0 limit=80.0 count=1"#;
     assert_eq!(driver.fake.take().last().map(String::as_str), Some(record));
     driver.unload();
 }
@@ -166,13 +186,61 @@ fn threshold_refuses_samples_that_it_cannot_read() {
 #[test]
 fn threshold_takes_new_limits_and_refuses_bad_ones() {
     let driver = threshold();
-    assert_eq!(driver.configure(r#"{"load_above":1,"memory_above":50,"cpu_above":10}"#), PINTLE_OK);
+    assert_eq!(
+        driver.configure(r#"{"load_above":1,"memory_above":50,"cpu_above":10,"window_ms":60000}"#),
+        PINTLE_OK
+    );
     driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":11}"#);
     assert_eq!(alarms(&driver), [alarm("cpu", "busy", "11", "10", "raised")]);
-    assert_eq!(driver.configure(r#"{"load_above":1,"memory_above":50}"#), PINTLE_INVALID_ARGUMENT);
-    assert_eq!(driver.fake.error().as_deref(), Some("the config has no number called cpu_above"));
+    for (config, lacks) in [
+        (r#"{"load_above":1,"memory_above":50,"window_ms":60000}"#, "cpu_above"),
+        (r#"{"load_above":1,"memory_above":50,"cpu_above":1}"#, "window_ms"),
+    ] {
+        assert_eq!(driver.configure(config), PINTLE_INVALID_ARGUMENT);
+        assert_eq!(driver.fake.error(), Some(format!("the config has no number called {lacks}")));
+    }
     driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":9}"#);
     assert_eq!(alarms(&driver), [alarm("cpu", "busy", "9", "10", "cleared")], "the old limits stay");
+    driver.unload();
+}
+
+#[test]
+fn threshold_counts_the_alarms_of_a_metric_until_its_window_ends() {
+    let driver = threshold();
+    let steps = [
+        (81, Some(busy(81, "raised", 1))),
+        (82, None),
+        (1, Some(busy(1, "cleared", 1))),
+        (83, Some(busy(83, "raised", 2))),
+        (2, Some(busy(2, "cleared", 2))),
+    ];
+    for (value, expected) in steps {
+        assert_eq!(deliver_busy(&driver, value), (PINTLE_OK, None), "{value}");
+        let calls = driver.fake.calls();
+        let incr = "cache.incr alarms cpu.busy 1 for 60000".to_owned();
+        assert_eq!(calls.contains(&incr), expected.is_some() && value > 80, "{value}: {calls:?}");
+        assert_eq!(alarms(&driver), Vec::from_iter(expected));
+    }
+    driver.fake.deliver(1, "plugin.sysmon.memory", br#"{"used":95}"#);
+    assert_eq!(alarms(&driver), [alarm("memory", "used", "95", "90.5", "raised")], "of its own metric");
+    counting::end_windows(&driver.fake);
+    deliver_busy(&driver, 84);
+    assert_eq!(alarms(&driver), [busy(84, "raised", 1)]);
+    counting::end_windows(&driver.fake);
+    deliver_busy(&driver, 3);
+    assert_eq!(alarms(&driver), [busy(3, "cleared", 0)], "the window has ended");
+    driver.unload();
+}
+
+#[test]
+fn threshold_raises_an_alarm_that_it_cannot_count() {
+    let driver = threshold();
+    driver.fake.refuse("cache.incr", PINTLE_UNAVAILABLE, "no cache today");
+    assert_eq!(deliver_busy(&driver, 81).0, PINTLE_OK);
+    let calls = driver.fake.calls();
+    let told = r#"log.write 3 alarms cannot be counted reason="no cache today""#;
+    assert!(calls.iter().any(|call| call == told), "{calls:?}");
+    assert_eq!(alarms(&driver), [busy(81, "raised", 0)]);
     driver.unload();
 }
 
@@ -181,42 +249,50 @@ fn threshold_knows_after_a_reload_what_is_raised() {
     let old = threshold();
     old.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":5}"#);
     let (status, saved) = old.save();
-    assert_eq!((status, saved.as_slice()), (PINTLE_OK, [0, 0, 1].as_slice()));
+    assert_eq!((status, saved.as_slice()), (PINTLE_OK, b"\x02\x04acme".as_slice()));
     old.unload();
     let new = threshold();
-    assert_eq!(new.restore(1, &saved), PINTLE_OK);
+    assert_eq!(new.restore(2, &saved), PINTLE_OK);
     new.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":6}"#);
     assert_eq!(alarms(&new), Vec::<String>::new(), "it is raised already");
     new.fake.deliver(1, "plugin.sysmon.load", br#"{"load1":3}"#);
-    assert_eq!(alarms(&new), [alarm("load", "load1", "3", "4.0", "cleared")]);
-    assert_eq!(
-        (new.restore(2, &saved), new.restore(1, b"toolong")),
-        (PINTLE_UNSUPPORTED, PINTLE_UNSUPPORTED)
-    );
+    assert_eq!(alarms(&new), [counted("load", "load1", "3", "4.0", "cleared", 0)]);
+    // Version 1 knew no tenants.
+    assert_eq!((new.restore(1, &[1, 0, 1]), new.save()), (PINTLE_OK, (PINTLE_OK, vec![0, 0, 2, 0])));
+    assert_eq!((new.restore(2, b""), new.save().1), (PINTLE_OK, Vec::new()));
+    for (schema, odd) in [
+        (3, b"\x02\x04acme".as_slice()),
+        (1, b"toolong"),
+        (2, b"\x02"),
+        (2, b"\x02\x05acme"),
+        (2, b"\x03\x00"),
+    ] {
+        assert_eq!(new.restore(schema, odd), PINTLE_UNSUPPORTED, "{schema} {odd:?}");
+    }
     new.unload();
 }
 
 #[test]
-fn threshold_tries_again_where_an_alarm_could_not_be_emitted() {
+fn threshold_tries_again_where_an_alarm_could_not_be_emitted_and_counts_it_once() {
     let driver = threshold();
     driver.fake.refuse("emit", PINTLE_BUSY, "no room");
-    let (status, text, _) = driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":99}"#);
-    assert_eq!((status, text.as_deref()), (PINTLE_BUSY, Some("no room")));
+    assert_eq!(deliver_busy(&driver, 99), (PINTLE_BUSY, Some("no room".to_owned())));
     driver.fake.take();
-    assert_eq!(driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":98}"#).0, PINTLE_OK);
-    assert_eq!(alarms(&driver), [alarm("cpu", "busy", "98", "80", "raised")]);
+    assert_eq!(deliver_busy(&driver, 98).0, PINTLE_OK);
+    assert_eq!(alarms(&driver), [busy(98, "raised", 1)]);
     driver.unload();
 }
 
 #[test]
 fn threshold_does_not_load_where_it_may_not_listen_or_has_no_limits() {
     let plugin = entry(open("sample-plugins/c/threshold/threshold.c", "-DX")).expect("it has an entry");
-    let config = json!({ "cpu_above": 1, "memory_above": 1, "load_above": 1 });
+    let config = json!({ "cpu_above": 1, "memory_above": 1, "load_above": 1, "window_ms": 1 });
     let fake = Fake::new().configured(config);
     fake.refuse("subscribe", PINTLE_DENIED, "not granted");
     let refused = Driver::load(plugin, fake).err();
     assert_eq!(refused, Some((PINTLE_DENIED, Some("not granted".to_owned()))));
-    let refused = Driver::load(plugin, Fake::new().configured(json!({ "cpu_above": 1 }))).err();
+    let refused =
+        Driver::load(plugin, Fake::new().configured(json!({ "cpu_above": 1, "window_ms": 1 }))).err();
     assert_eq!(refused, Some((PINTLE_NOT_FOUND, Some("config has no \"/memory_above\"".to_owned()))));
 }
 

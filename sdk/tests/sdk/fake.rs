@@ -179,13 +179,13 @@ pub(crate) unsafe fn bytes<'a>(bytes: PintleBytes) -> &'a [u8] {
     if bytes.len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(bytes.ptr, bytes.len) } }
 }
 
-unsafe fn text<'a>(text: PintleStr) -> &'a str {
+pub(crate) unsafe fn text<'a>(text: PintleStr) -> &'a str {
     str::from_utf8(unsafe { bytes(PintleBytes { ptr: text.ptr.cast(), len: text.len }) })
         .expect("the SDK sends UTF-8")
 }
 
 /// Finds the fake of a context, notes the call, and answers as `refuse` says.
-fn on(
+pub(crate) fn on(
     ctx: u64,
     function: &'static str,
     call: String,

@@ -1,6 +1,7 @@
 //! The SDK as a plugin author meets it, against a host that is a few tables and a notebook (`fake`).
 
 mod c_plugins;
+mod counting;
 mod driver;
 mod fake;
 mod hosted;

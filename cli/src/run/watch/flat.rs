@@ -80,7 +80,7 @@ pub(super) fn clock(time_ms: i64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
 }
 
-fn size(bytes: f64) -> String {
+pub(super) fn size(bytes: f64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let fits = |power: usize| bytes.abs() < 1024_f64.powi(power as i32 + 2);
     match (bytes.abs() < 1024.0, (0..units.len()).find(|power| fits(*power))) {

@@ -8,7 +8,10 @@ use pintle::{
 };
 
 use self::Column::{Number, Rest, Word};
-use super::{Board, flat::clock};
+use super::{
+    Board,
+    flat::{clock, printable, size},
+};
 use crate::screen::Look;
 
 /// Everything that a report is about, of one moment.
@@ -90,20 +93,28 @@ impl Report<'_> {
     }
 
     fn plugins(&self, width: Width) -> Vec<String> {
-        const COLUMNS: [Column; 8] = [Word, Word, Word, Number, Number, Number, Number, Number];
-        let mut table =
-            heads(["PLUGIN", "VERSION", "STATE", "CALLS", "ERRORS", "HANDLED", "FAILURES", "WAITING"]);
+        const COLUMNS: [Column; 11] =
+            [Word, Word, Word, Number, Number, Number, Number, Number, Number, Number, Number];
+        let mut table = heads([
+            "PLUGIN", "VERSION", "STATE", "CALLS", "ERRORS", "EVENTS", "HANDLED", "FAILURES", "WAITING",
+            "CACHE", "STORAGE",
+        ]);
         table.extend(self.plugins.iter().map(|plugin| {
             let counters = plugin.counters;
             let numbers = [
                 counters.calls,
                 counters.failed_calls,
+                counters.emitted,
                 counters.handled,
                 counters.failed_handled,
                 counters.waiting,
             ];
             let words = [plugin.id.clone(), plugin.version.clone(), state(plugin).to_owned()];
-            words.into_iter().chain(numbers.map(|number| number.to_string())).collect()
+            let kept = [
+                items(counters.cache_items, counters.cache_bytes),
+                items(counters.storage_items, counters.storage_bytes),
+            ];
+            words.into_iter().chain(numbers.map(|number| number.to_string())).chain(kept).collect()
         }));
         aligned(&COLUMNS, &table, width, |row| {
             let plugin = &self.plugins[row];
@@ -125,16 +136,33 @@ impl Report<'_> {
     }
 
     fn alarms(&self, width: Width) -> Vec<String> {
-        let mut table = heads(["ALARM", "STATE", "SINCE", "TIMES", "ABOUT"]);
-        table.extend(self.board.alarms.iter().map(|([topic, ..], alarm)| {
+        // Alarms of nobody's but the system's need no column for tenants.
+        let tenants = self.board.alarms.keys().any(|[_, tenant, ..]| !tenant.is_empty());
+        let mut table = heads(["ALARM", "STATE", "SINCE", "TIMES", "TENANT", "ABOUT"]);
+        table.extend(self.board.alarms.iter().map(|([topic, tenant, ..], alarm)| {
             let state = if alarm.raised { "raised" } else { "cleared" };
             let since = clock(alarm.since_ms);
-            vec![topic.clone(), state.into(), since, alarm.times.to_string(), alarm.what.clone()]
+            let times = alarm.times.to_string();
+            vec![topic.clone(), state.into(), since, times, printable(tenant), alarm.what.clone()]
         }));
+        let mut columns = vec![Word, Word, Word, Number, Word, Rest];
+        if !tenants {
+            columns.remove(TENANT);
+            table.iter_mut().for_each(|row| drop(row.remove(TENANT)));
+        }
         let raised: Vec<_> = self.board.alarms.values().map(|alarm| alarm.raised).collect();
-        aligned(&[Word, Word, Word, Number, Rest], &table, width, |row| {
-            Some(if raised[row] { Look::Red } else { Look::Green })
-        })
+        aligned(&columns, &table, width, |row| Some(if raised[row] { Look::Red } else { Look::Green }))
+    }
+}
+
+/// Where the column of tenants stands among those of alarms.
+const TENANT: usize = 4;
+
+/// How many items there are, and how large they are.
+fn items(items: u64, bytes: u64) -> String {
+    match items {
+        0 => "0".into(),
+        _ => format!("{items} ({})", size(bytes as f64)),
     }
 }
 

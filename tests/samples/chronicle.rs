@@ -1,0 +1,146 @@
+//! `chronicle`: what was measured is kept by minute and tenant, over restarts, and told to whoever asks.
+
+use pintle_test_support::samples;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, Started, measured, until};
+
+fn stage() -> Stage {
+    Stage::new(&[&samples().rust("chronicle"), &samples().c("threshold"), &measured()], "")
+}
+
+fn ask(host: &Started, tenant: &str, method: &str, request: &Value) -> Value {
+    host.ask(tenant, "chronicle.query", method, &request.to_string())
+}
+
+/// Count, least, most and last over all minutes of a metric: a test may begin in one minute and end in the next.
+fn all(host: &Started, tenant: &str, metric: &str) -> Value {
+    let series = ask(host, tenant, "series", &json!({ "metric": metric }));
+    let minutes = series.as_array().expect("a series is an array");
+    let numbers = |name: &str| minutes.iter().filter_map(|minute| minute[name].as_f64()).collect::<Vec<_>>();
+    let count: f64 = numbers("count").iter().sum();
+    let least = numbers("min").into_iter().reduce(f64::min);
+    let most = numbers("max").into_iter().reduce(f64::max);
+    json!([count, least, most, numbers("last").last()])
+}
+
+/// Has values measured, and waits until they are noted.
+fn measure(host: &Started, tenant: &str, values: &[f64]) {
+    let before = all(host, tenant, "cpu.busy")[0].as_f64().expect("a count is a number");
+    for value in values {
+        host.tell(tenant, "measure.cpu", &json!({ "busy": value, "note": "n" }).to_string());
+    }
+    let after = before + values.len() as f64;
+    until("it is noted", || all(host, tenant, "cpu.busy")[0] == json!(after));
+}
+
+#[test]
+fn a_metric_has_count_least_most_mean_and_last_by_minute() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[10.0, 30.0, 5.0]);
+    assert_eq!(all(&host, "acme", "cpu.busy"), json!([3.0, 5.0, 30.0, 5.0]));
+    let series = ask(&host, "acme", "series", &json!({ "metric": "cpu.busy" }));
+    let minute = &series[0];
+    assert_eq!(minute["minute"].as_i64().expect("a time is a number") % 60_000, 0);
+    if series.as_array().is_some_and(|minutes| minutes.len() == 1) {
+        assert_eq!(minute["mean"], 15.0);
+    }
+    let from = minute["minute"].as_i64().expect("a time is a number");
+    for (range, there) in [
+        (json!({ "metric": "cpu.busy", "from": from, "limit": 1 }), true),
+        (json!({ "metric": "cpu.busy", "to": from }), false),
+        (json!({ "metric": "cpu.idle" }), false),
+    ] {
+        let found = ask(&host, "acme", "series", &range);
+        assert_eq!(!found.as_array().expect("a series is an array").is_empty(), there, "{range}");
+    }
+    host.end();
+}
+
+#[test]
+fn alarms_are_counted_too() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[99.0, 1.0, 99.0]);
+    until("both alarms are noted", || all(&host, "acme", "alarms")[0] == 2.0);
+    assert_eq!(ask(&host, "acme", "metrics", &json!({})), json!(["alarms", "alarms.cpu.busy", "cpu.busy"]));
+    host.end();
+}
+
+#[test]
+fn lines_are_counted_too() {
+    let stage = Stage::new(&[&samples().rust("chronicle"), &samples().c("tail")], "")
+        .and("[plugin.tail.config]\nevery_ms = 10\nfrom = \"start\"\npath = \"@/log\"");
+    stage.write("log", "one\ntwo\n");
+    let host = stage.start();
+    until("both lines are noted", || all(&host, "", "lines")[0] == 2.0);
+    host.end();
+}
+
+#[test]
+fn tenants_have_chronicles_of_their_own() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[1.0]);
+    measure(&host, "globex", &[2.0, 2.0]);
+    measure(&host, "", &[3.0, 3.0, 3.0]);
+    host.restart("chronicle");
+    for (tenant, expected) in [
+        ("acme", json!([1.0, 1.0, 1.0, 1.0])),
+        ("globex", json!([2.0, 2.0, 2.0, 2.0])),
+        ("", json!([3.0, 3.0, 3.0, 3.0])),
+    ] {
+        assert_eq!(all(&host, tenant, "cpu.busy"), expected, "{tenant}");
+    }
+    assert_eq!(ask(&host, "initech", "metrics", &json!({})), json!([]));
+    assert_eq!(ask(&host, "initech", "total", &json!({}))["samples"], 0);
+    host.end();
+}
+
+#[test]
+fn a_restart_keeps_what_was_measured_and_joins_the_halves_of_its_minute() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[10.0, 20.0]);
+    host.restart("chronicle");
+    assert_eq!(all(&host, "acme", "cpu.busy"), json!([2.0, 10.0, 20.0, 20.0]));
+    assert!(host.info("chronicle").counters.storage_items > 0);
+    measure(&host, "acme", &[1.0]);
+    assert_eq!(all(&host, "acme", "cpu.busy"), json!([3.0, 1.0, 20.0, 1.0]));
+    host.end();
+    // Another host, as after a restart of the machine.
+    let host = stage.start();
+    assert_eq!(all(&host, "acme", "cpu.busy"), json!([3.0, 1.0, 20.0, 1.0]));
+    assert_eq!(ask(&host, "acme", "total", &json!({ "metric": "cpu.busy" }))["samples"], 3);
+    host.end();
+}
+
+#[test]
+fn a_minute_that_is_under_way_is_not_written() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[1.0; 50]);
+    // The clock may have gone to the next minute meanwhile, and then what has ended is written once.
+    assert!(host.info("chronicle").counters.storage_items <= 1);
+    host.end();
+}
+
+#[test]
+fn requests_that_cannot_be_answered_are_refused_with_a_reason() {
+    let stage = stage();
+    let host = stage.start();
+    for (method, request, reason) in [
+        ("series", "", "EOF"),
+        ("series", r#"{"metric":"m","until":1}"#, "unknown field `until`"),
+        ("series", r#"{"metric":"m","limit":0}"#, "`limit` is 0, and not 1 to 5000"),
+        ("total", r#"{"metric":7}"#, "invalid type"),
+        ("average", "{}", "average"),
+    ] {
+        let refused = host.call("", "chronicle.query", 1, method, request.as_bytes(), None);
+        let refused = refused.expect_err("it cannot be answered").to_string();
+        assert!(refused.contains(reason), "{method} {request}: {refused}");
+    }
+    assert_eq!(host.ask("", "chronicle.query", "total", "")["metrics"], 0, "no request is for all");
+    host.end();
+}

@@ -1,0 +1,154 @@
+//! What the sample `chronicle` has kept: asked as an application asks, from a host of its own on the demo's data folder,
+//! while no other host has it.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use pintle::{Host, Settings};
+use serde_json::{Value, json};
+
+/// Whose chronicles the demo asks for: the system's and those of its two tenants.
+const SCOPES: [&str; 3] = ["", "acme", "globex"];
+
+/// The metric of which the demo shows minutes, and how many.
+const METRIC: &str = "cpu.busy";
+const MINUTES: usize = 3;
+
+/// What is kept, by tenant.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Kept(BTreeMap<&'static str, Scope>);
+
+#[derive(Debug, Default, PartialEq)]
+struct Scope {
+    metrics: u64,
+    minutes: u64,
+    samples: u64,
+    alarms: u64,
+    lines: u64,
+    since_ms: i64,
+    /// The last minutes of `METRIC`.
+    series: Vec<Value>,
+}
+
+impl Kept {
+    /// Starts a host with `chronicle` alone, asks, and stops it.
+    pub(super) fn ask(settings: &Path) -> Result<Self, String> {
+        let mut settings = Settings::from_file(settings).map_err(|problems| problems.to_string())?;
+        for (id, plugin) in &mut settings.plugin {
+            plugin.enabled = id == "chronicle";
+        }
+        let host = Host::builder().settings(settings).build().map_err(|error| error.to_string())?;
+        if let Some(error) = host.start().failed.first() {
+            return Err(error.to_string());
+        }
+        let kept: Result<_, String> =
+            SCOPES.into_iter().map(|tenant| Ok((tenant, Scope::ask(&host, tenant)?))).collect();
+        host.stop();
+        kept.map(Self)
+    }
+
+    /// A table of what is kept; `before` is what was kept before the demo ran.
+    pub(super) fn told<'a>(&'a self, before: &'a Self) -> impl fmt::Display + 'a {
+        Told { kept: self, before }
+    }
+}
+
+impl Scope {
+    fn ask(host: &Host, tenant: &str) -> Result<Self, String> {
+        let ask = |method: &str, request: Value| {
+            let reply = host.call(tenant, "chronicle.query", 1, method, request.to_string().as_bytes(), None);
+            let reply = reply.map_err(|error| format!("chronicle.query {method}: {error}"))?;
+            serde_json::from_slice::<Value>(&reply)
+                .map_err(|error| format!("chronicle.query {method}: {error}"))
+        };
+        let total = ask("total", json!({}))?;
+        let samples =
+            |metric: &str| Ok::<_, String>(number(&ask("total", json!({ "metric": metric }))?, "samples"));
+        let series = ask("series", json!({ "metric": METRIC, "limit": MINUTES }))?;
+        Ok(Self {
+            metrics: number(&total, "metrics"),
+            minutes: number(&total, "minutes"),
+            samples: number(&total, "samples"),
+            alarms: samples("alarms")?,
+            lines: samples("lines")?,
+            since_ms: total["from"].as_i64().unwrap_or_default(),
+            series: series.as_array().cloned().unwrap_or_default(),
+        })
+    }
+}
+
+fn number(of: &Value, name: &str) -> u64 {
+    of[name].as_u64().unwrap_or_default()
+}
+
+struct Told<'a> {
+    kept: &'a Kept,
+    before: &'a Kept,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "what chronicle keeps, asked from another host, over restarts:\n")?;
+        writeln!(
+            f,
+            "TENANT    METRICS  MINUTES  SAMPLES  ALARMS  LINES  OF EARLIER RUNS  SINCE   {METRIC} BY MINUTE: LEAST MEAN MOST"
+        )?;
+        for (tenant, scope) in &self.kept.0 {
+            let earlier = self.before.0.get(tenant).map_or(0, |scope| scope.samples);
+            let name = if tenant.is_empty() { "(system)" } else { tenant };
+            let series: Vec<_> = scope.series.iter().map(minute).collect();
+            writeln!(
+                f,
+                "{name:<8}  {:>7}  {:>7}  {:>7}  {:>6}  {:>5}  {:>15}  {}  {}",
+                scope.metrics,
+                scope.minutes,
+                scope.samples,
+                scope.alarms,
+                scope.lines,
+                earlier.min(scope.samples),
+                clock(scope.since_ms),
+                series.join(" | ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn minute(minute: &Value) -> String {
+    let percent = |name: &str| minute[name].as_f64().unwrap_or_default();
+    let at = clock(minute["minute"].as_i64().unwrap_or_default());
+    format!("{at} {:.0} {:.0} {:.0}", percent("min"), percent("mean"), percent("max"))
+}
+
+/// The time of day, UTC.
+fn clock(time_ms: i64) -> String {
+    let minutes = time_ms.div_euclid(60_000).rem_euclid(24 * 60);
+    format!("{:02}:{:02}Z", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_earlier_runs_kept_is_told_apart() {
+        let scope = |samples| Scope {
+            metrics: 2,
+            minutes: 3,
+            samples,
+            alarms: 1,
+            lines: 0,
+            since_ms: 40_200_000,
+            series: vec![
+                json!({"minute": 40_260_000, "count": 9, "min": 1.2, "mean": 10.0, "max": 99.6, "last": 5}),
+            ],
+        };
+        let before = Kept(BTreeMap::from([("acme", scope(10))]));
+        let now = Kept(BTreeMap::from([("", scope(7)), ("acme", scope(25))]));
+        let told = now.told(&before).to_string();
+        let words: Vec<_> =
+            told.lines().skip(3).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        assert_eq!(words[0][..8], ["(system)", "2", "3", "7", "1", "0", "0", "11:10Z"]);
+        assert_eq!(words[1][..8], ["acme", "2", "3", "25", "1", "0", "10", "11:10Z"]);
+        assert_eq!(words[1][8..], ["11:11Z", "1", "10", "100"]);
+    }
+}
