@@ -50,6 +50,8 @@ fn no_page_of_a_first_plugin_is_left_out() {
 /// Does what the page says, from top to bottom.
 fn follow(path: &str) {
     let text = fs::read_to_string(repository().join(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"));
+    let rust = concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"), " or newer");
+    assert!(text.contains(rust), "{path} does not ask for {rust}");
     let steps = page::read(&text).unwrap_or_else(|wrong| panic!("{path}: {wrong}"));
     let began = Instant::now();
     let mut newcomer = Newcomer::new();

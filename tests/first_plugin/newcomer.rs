@@ -17,7 +17,7 @@ use pintle_test_support::{repository, target_dir};
 use tempfile::TempDir;
 
 /// The place of one reader. Each block of commands is a shell of its own, which goes on where the last one ended: with
-/// its folder and its variables.
+/// its folder, its variables and its umask.
 pub(crate) struct Newcomer {
     place: TempDir,
     folder: PathBuf,
@@ -91,7 +91,7 @@ cargo() {
   else command cargo "$@"; fi
 }
 trap 'PATH=${PATH//"$READER_HOME/pintle/target"/$READER_BUILT}
-export -p > "$READER_NOTES/variables"; pwd > "$READER_NOTES/folder"' EXIT
+{ export -p; umask -p; } > "$READER_NOTES/variables"; pwd > "$READER_NOTES/folder"' EXIT
 "#,
     "\n",
 ];
@@ -134,12 +134,12 @@ fn text(bytes: &[u8]) -> String {
 fn a_shell_goes_on_where_the_last_one_ended() {
     let mut newcomer = Newcomer::new();
     let home = newcomer.folder.clone();
-    let done = newcomer.run("mkdir -p mine/deep\ncd mine\nexport WORD=\"a 'b'\"\n");
+    let done = newcomer.run("mkdir -p mine/deep\ncd mine\numask 027\nexport WORD=\"a 'b'\"\n");
     assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty());
     newcomer.write("deep/file", "text\n");
-    let done = newcomer.run("pwd\ncat deep/file\necho \"$WORD\" >&2\n[ -t 2 ]\n");
+    let done = newcomer.run("pwd\numask\ncat deep/file\necho \"$WORD\" >&2\n[ -t 2 ]\n");
     assert!(done.status.success(), "stderr is a terminal");
-    assert_eq!(done.stdout, format!("{}\ntext\n", home.join("mine").display()));
+    assert_eq!(done.stdout, format!("{}\n0027\ntext\n", home.join("mine").display()));
     assert_eq!(done.stderr, "a 'b'\n");
 }
 
