@@ -14,6 +14,7 @@ pub(crate) fn rounds(many: usize) -> usize {
 }
 
 /// How long `body` takes, in nanoseconds.
+#[allow(dead_code, reason = "some benches are told times by the plugin that they run")]
 pub(crate) fn time(body: impl FnOnce()) -> f64 {
     let start = Instant::now();
     body();

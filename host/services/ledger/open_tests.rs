@@ -20,9 +20,9 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
         (name, fs::read(&path).unwrap_or_default())
     });
-    let lasts =
-        |name: &str, bytes: &[u8]| !name.ends_with("-shm") && !(name.ends_with("-wal") && bytes.is_empty());
-    files.filter(|(name, bytes)| lasts(name, bytes)).collect()
+    let goes =
+        |name: &str, bytes: &[u8]| name.ends_with("-shm") || name.ends_with("-wal") && bytes.is_empty();
+    files.filter(|(name, bytes)| !goes(name, bytes)).collect()
 }
 
 fn statements(file: &Path, statements: &str) {

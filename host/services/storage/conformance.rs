@@ -379,19 +379,19 @@ pub(super) fn everywhere_4_no_names_can_be_chosen_so_that_scopes_meet<B: Bed>() 
     ];
     let names = ["k", "b", "b/k", "1:k", "K", "k ", "'", "%", "_"];
     let tried = Tried::<B>::with(&scopes);
-    for scope in 0..scopes.len() {
+    for (scope, parts) in scopes.iter().enumerate() {
         for name in names {
-            let value = format!("{:?} {name}", scopes[scope]);
+            let value = format!("{parts:?} {name}");
             assert_eq!(tried.get_in(scope, name), None, "{value} before it was set");
             tried.set_in(scope, name, value.as_bytes());
         }
     }
     let mut sorted = names;
     sorted.sort_unstable();
-    for scope in 0..scopes.len() {
+    for (scope, parts) in scopes.iter().enumerate() {
         assert_eq!(tried.keys_in(scope, ""), sorted);
         for name in names {
-            let expected = format!("{:?} {name}", scopes[scope]);
+            let expected = format!("{parts:?} {name}");
             assert_eq!(tried.get_in(scope, name).map(|(value, _)| value), Some(expected.into_bytes()));
         }
     }
