@@ -46,14 +46,31 @@ fn contract_73_a_reply_sink_is_stale_after_its_call() {
 fn contract_63_a_reply_takes_1_mib_and_neither_null_nor_forged_sinks() {
     let stale = (PINTLE_STALE_HANDLE, "the context or handle is not valid");
     let bad = PINTLE_INVALID_ARGUMENT;
-    // It answers at all although five writes to its reply failed: nothing of them is in it.
+    // It answers at all although four writes to its reply failed: nothing of them is in it.
     probe().probe("reply_bad", "").are(&[
         ("null", bad, "argument `piece`: the pointer is null, the length is 5"),
         ("length_2_63", bad, "argument `piece`: the length is 9223372036854775808"),
-        ("too_large", PINTLE_TOO_LARGE, "argument `piece`: 1048577 bytes, at most 1048576 are taken"),
         ("data_null", stale.0, stale.1),
         ("data_forged", stale.0, stale.1),
     ]);
+}
+
+/// A handler that takes no notice of it does not pass a part of its reply for the whole.
+#[test]
+fn contract_63_a_reply_above_1_mib_fails_the_call_also_where_the_handler_answers_ok() {
+    let running = probe();
+    for (pieces, size) in [("", 1_048_577), ("in pieces", 1_048_576)] {
+        let error = running.ask("probe.run", "reply_more", pieces).expect_err("it is too large");
+        let parts = &["plugin \"probe\": \"probe.run.reply_more\" answered more than 1 MiB"];
+        assert_says(&error, ErrorKind::TooLarge, parts);
+        let more = format!("a reply has at most 1 MiB, and {size} bytes more do not fit: the call fails");
+        running.probe("reply_told", "").are(&[
+            ("before", PINTLE_OK, ""),
+            ("more", PINTLE_TOO_LARGE, &more),
+            ("behind", PINTLE_TOO_LARGE, "a reply has at most 1 MiB"),
+        ]);
+    }
+    running.probe("tables", "");
 }
 
 #[test]

@@ -27,7 +27,8 @@ MANIFEST({
       "major": 1,
       "methods": [
         "tables", "pointers", "utf8", "nul", "lengths", "options", "limits", "contexts", "stash", "stale", "thread",
-        "own", "use", "fork", "sinks", "reply_stash", "reply_late", "reply_bad", "handles", "hold", "fail"
+        "own", "use", "fork", "sinks", "reply_stash", "reply_late", "reply_bad", "reply_more", "reply_told", "handles",
+        "hold", "fail"
       ]
     }
   },
@@ -68,6 +69,8 @@ static void add_json_text(pintle_buf *buf, const pintle_buf *text) {
   }
   add(buf, "\"");
 }
+
+static answer more; /* what `reply_more` got back */
 
 /* A case that was called with `ctx`. */
 static void tell_of(answer *to, const char *name, pintle_ctx ctx, pintle_status status) {
@@ -480,15 +483,25 @@ static void sinks(answer *to) {
 
 /* Forged and impossible writes to the reply of this very call. */
 static void reply_bad(answer *to, pintle_sink reply) {
-  size_t more = ((size_t)1 << 20) + 1;
-  uint8_t *large = calloc(1, more);
-  if (large == NULL) return;
   tell(to, "null", reply.write(reply.data, pintle_bytesn(NULL, 5)));
   tell(to, "length_2_63", reply.write(reply.data, pintle_bytesn("x", (size_t)1 << 63)));
-  tell(to, "too_large", reply.write(reply.data, pintle_bytesn(large, more)));
   tell_of(to, "data_null", 0, reply.write(NULL, pintle_bytesn("x", 1)));
   tell_of(to, "data_forged", 12345, reply.write((void *)(uintptr_t)12345, pintle_bytesn("x", 1)));
+}
+
+/* More than a reply takes, in one piece or in `pieces`, and a little behind it: what the writes answer is told by
+ * `reply_told`, for this call goes on as if nothing were wrong. */
+static pintle_status reply_more(pintle_ctx ctx, int in_pieces, pintle_sink reply) {
+  size_t mebibyte = (size_t)1 << 20;
+  uint8_t *large = calloc(1, mebibyte + 1);
+  if (large == NULL) return PINTLE_BUSY;
+  pintle_buf_clear(&more.json);
+  more.ctx = ctx;
+  tell(&more, "before", pintle_sink_write(reply, "x", 1));
+  tell(&more, "more", pintle_sink_write(reply, large, in_pieces ? mebibyte : mebibyte + 1));
+  tell(&more, "behind", pintle_sink_write(reply, "x", 1));
   free(large);
+  return PINTLE_OK;
 }
 
 /* ---- handles ---- */
@@ -571,6 +584,8 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
   else if (METHOD("reply_stash")) late = reply;
   else if (METHOD("reply_late")) tell_of(&to, "late", (pintle_ctx)(uintptr_t)late.data, late.write(late.data, pintle_bytesn("late", 4)));
   else if (METHOD("reply_bad")) reply_bad(&to, reply);
+  else if (METHOD("reply_more")) return reply_more(ctx, request->data.len > 0, reply);
+  else if (METHOD("reply_told")) add(&to.json, (const char *)more.json.ptr);
   else if (METHOD("handles")) handles(&to);
   else if (METHOD("hold")) hold(&to);
   else if (METHOD("own")) {
