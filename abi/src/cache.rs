@@ -45,9 +45,10 @@ pub const PINTLE_EXPIRE_ALWAYS: u32 = 0;
 pub const PINTLE_EXPIRE_IF_NONE: u32 = 1;
 /// `expire`: only if the item expires already.
 pub const PINTLE_EXPIRE_IF_SET: u32 = 2;
-/// `expire`: only if it would expire later than now set. An item that does not expire is later than all.
+/// `expire`: only if the new end is later than the end that the item has. To have no end is later than any end.
 pub const PINTLE_EXPIRE_IF_LATER: u32 = 3;
-/// `expire`: only if it would expire earlier than now set. An item that does not expire is later than all.
+/// `expire`: only if the new end is earlier than the end that the item has. To have no end is later than any end;
+/// to be removed now is earlier than all.
 pub const PINTLE_EXPIRE_IF_EARLIER: u32 = 4;
 
 /// Volatile key-value items, at the speed of a local map; gone when the host stops, or when room is needed.
@@ -120,8 +121,9 @@ pub struct PintleCache {
     /// - value: at most 1 MiB, copied.
     /// - options: may be null; borrowed for the call.
     ///
-    /// Returns: OK; TOO_LARGE; OUT_OF_RANGE (a lifetime that is negative or above 100 years);
-    /// INVALID_ARGUMENT; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (the host has
+    /// Returns: OK; TOO_LARGE (above 1 MiB, or more than the whole cache has room for); OUT_OF_RANGE (a lifetime
+    /// that is negative or above 100 years); INVALID_ARGUMENT; DENIED (the method, or the namespace); UNSUPPORTED (an
+    /// option this host does not know); UNAVAILABLE (no room could be made for it, there is no memory, or the host has
     /// stopped); STALE_HANDLE.
     /// Thread: any.
     /// Blocks: never.
@@ -179,8 +181,9 @@ pub struct PintleCache {
     ///   never slides.
     /// - value: gets the sum; may be null. Owned by the caller.
     ///
-    /// Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or the lifetime); INVALID_ARGUMENT;
-    /// DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+    /// Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or a lifetime as in `set`, also where
+    /// it does not count); TOO_LARGE (more than the whole cache has room for); INVALID_ARGUMENT; DENIED; UNSUPPORTED
+    /// (an option this host does not know); UNAVAILABLE (as `set`); STALE_HANDLE.
     /// Thread: any.
     /// Blocks: never.
     /// Since: 1.0.
@@ -199,12 +202,13 @@ pub struct PintleCache {
     /// - ctx: on whose behalf.
     /// - ns: the namespace; borrowed for the call.
     /// - key: borrowed for the call.
-    /// - ttl_ms: from now on, in milliseconds; 0: it does not expire any more; negative: it is removed now.
+    /// - ttl_ms: from now on, in milliseconds, at most 100 years; 0: it does not expire any more; negative: it is
+    ///   removed now.
     /// - condition: one of `PINTLE_EXPIRE_…`.
     /// - existed: gets 1 if the item was there, else 0, on OK and on CONFLICT; may be null. Owned by the caller.
     ///
     /// Returns: OK, also where the item is not there; CONFLICT (the condition does not hold, nothing was changed);
-    /// OUT_OF_RANGE; INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
+    /// OUT_OF_RANGE (`ttl_ms`); INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
     /// host has stopped); STALE_HANDLE.
     /// Thread: any.
     /// Blocks: never.

@@ -89,8 +89,8 @@ pub struct PintleSubscribeOptions {
 /// - user: as given to `subscribe`.
 /// - ctx: of the plugin, bound to the event's tenant; valid until the handler returns.
 /// - event: borrowed until the handler returns.
-/// - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); valid until the handler
-///   returns.
+/// - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); above, it has failed with
+///   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
 ///
 /// Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
 /// Thread: the plugin's lane: [lane].

@@ -144,7 +144,8 @@ pub struct PintlePlugin {
     /// - state: from `load`.
     /// - ctx: of the plugin, bound to the caller's tenant; valid until `call` returns.
     /// - request: borrowed until `call` returns.
-    /// - reply: takes at most 1 MiB; valid until `call` returns.
+    /// - reply: takes at most 1 MiB; above, the caller gets TOO_LARGE, whatever `call` answers. Valid until `call`
+    ///   returns.
     ///
     /// Returns: OK with what was written to `reply`; UNSUPPORTED for an unknown method; anything else reaches
     /// the caller as this call's status, with the text of `set_error`.

@@ -48,7 +48,8 @@ pub struct PintleJobOptions {
 /// - user: as given when scheduling.
 /// - ctx: of the plugin, in the scope that scheduled the job; valid until the handler returns.
 /// - run: borrowed until the handler returns.
-/// - reply: takes at most 1 MiB, for the history of the job (not kept yet); valid until the handler returns.
+/// - reply: takes at most 1 MiB, for the history of the job (not kept yet); above, the run has failed with
+///   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
 ///
 /// Returns: OK, or any other status: counted and logged as a failure; the job keeps its schedule.
 /// Thread: the plugin's lane: [lane].

@@ -21,8 +21,19 @@ const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
 /// A non-null `ptr` with a `len` of at most `isize::MAX` leads to `len` bytes that nobody writes while the call
 /// runs: the contract says so of every borrowed input.
 pub(crate) unsafe fn raw<'a>(name: &'static str, ptr: *const u8, len: usize) -> Result<&'a [u8]> {
+    check(name, ptr, len)?;
     if len == 0 {
         return Ok(&[]);
+    }
+    // SAFETY: not null and not longer than any object; the caller vouches for the bytes.
+    Ok(unsafe { slice::from_raw_parts(ptr, len) })
+}
+
+/// That a pointer can lead to `len` bytes, as far as it shows.
+#[inline]
+fn check(name: &'static str, ptr: *const u8, len: usize) -> Result<()> {
+    if len == 0 {
+        return Ok(());
     }
     if ptr.is_null() {
         return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
@@ -36,8 +47,7 @@ pub(crate) unsafe fn raw<'a>(name: &'static str, ptr: *const u8, len: usize) -> 
             format!("argument `{name}`: the length is {len}, no memory is that large: was it initialised")
         }));
     }
-    // SAFETY: not null and not longer than any object; the caller vouches for the bytes.
-    Ok(unsafe { slice::from_raw_parts(ptr, len) })
+    Ok(())
 }
 
 /// Borrowed bytes, at most `limit` of them (else TOO_LARGE).
@@ -154,8 +164,8 @@ pub(crate) unsafe fn write_if_wanted<T>(out: *mut T, value: T) {
 /// # Safety
 /// A non-null `ptr` with a `cap` of at most `isize::MAX` leads to `cap` bytes that the caller owns while the call runs.
 pub(crate) unsafe fn buffer(name: &'static str, ptr: *mut u8, cap: usize) -> Result<Buffer> {
-    // SAFETY: only checked here, as an input is; nothing is read through it.
-    unsafe { raw(name, ptr, cap) }?;
+    // No slice is made of it: nobody says that what is in it was ever written.
+    check(name, ptr, cap)?;
     Ok(Buffer { ptr, cap })
 }
 

@@ -56,7 +56,8 @@ impl Meter {
 
     /// Lets one call through, or answers QUOTA. `now`: since any fixed moment.
     pub(crate) fn take(&self, tenant: u64, now: Duration) -> Result<()> {
-        let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX / 2);
+        // In 146 years, when this is reached, the quota no longer fills up; nothing overflows.
+        let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX).min(i64::MAX / 2);
         // A tenant that is refused uses nothing up of what the others share.
         if let Some(rate) = self.tenant_rate
             && !self.tenants.lock().take(tenant, rate, now)
@@ -136,6 +137,47 @@ mod tests {
             error.to_string(),
             "plugin \"greedy\" calls the host more than 2 times a second for one tenant: call less often, or raise plugin.greedy.quota.tenant_calls_per_second in the host's settings"
         );
+    }
+
+    #[test]
+    fn everywhere_10_holds_at_the_ends_of_rates_and_of_the_clock() {
+        let far = [0, 1, 999_999_999, i64::MAX as u64 / 2, i64::MAX as u64 - 1, u64::MAX];
+        let moments = far.map(Duration::from_nanos).into_iter().chain([Duration::MAX]);
+        for now in moments {
+            for (rate, tried, expected) in [
+                (1, 5, 1),
+                (2, 5, 2),
+                (3, 5, 3),
+                (7, 9, 7),
+                (999, 2_000, 999),
+                (1_000_000_000, 2_000, 2_000),
+                (u32::MAX, 2_000, 2_000),
+            ] {
+                for meter in [meter(Some(rate), None), meter(None, Some(rate))] {
+                    let through = (0..tried).filter(|_| meter.take(1, now).is_ok()).count();
+                    assert_eq!(through, expected, "{rate} a second at {now:?}");
+                }
+            }
+        }
+        let once = meter(Some(1), None);
+        let at = |ms| once.take(0, Duration::from_millis(ms)).is_ok();
+        assert_eq!([0, 999, 1_000, 1_999, 2_000, 9_000].map(at), [true, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn everywhere_10_threads_at_once_get_no_more_than_one_alone() {
+        for (meter, calls) in [(meter(Some(500), None), 500), (meter(None, Some(500)), 500)] {
+            let through = AtomicI64::new(0);
+            std::thread::scope(|threads| {
+                for _ in 0..4 {
+                    threads.spawn(|| {
+                        let taken = (0..1_000).filter(|_| meter.take(7, Duration::ZERO).is_ok()).count();
+                        through.fetch_add(taken as i64, Relaxed);
+                    });
+                }
+            });
+            assert_eq!(through.into_inner(), calls);
+        }
     }
 
     #[test]

@@ -53,13 +53,23 @@ pub(crate) fn reply_sink(ctx: PintleCtx) -> PintleSink {
 unsafe extern "C" fn write_reply(data: *mut c_void, piece: PintleBytes) -> PintleStatus {
     let ctx = data.addr() as PintleCtx;
     enter_from_anywhere(ctx, Method::Reply, |call| {
+        // Whatever its length: the worker must know of a piece that does not fit, or a handler that takes no notice
+        // would pass a part of its reply for the whole.
         // SAFETY: the contract says that the piece is readable for this call.
-        let piece = unsafe { input::bytes("piece", piece, LARGEST_REPLY) }?;
+        let piece = unsafe { input::raw("piece", piece.ptr, piece.len) }?;
         let worker = call.scope.worker.checked_sub(1).and_then(|number| call.core().pool.worker(number));
         match worker.and_then(|worker| worker.write_reply(ctx, piece, LARGEST_REPLY)) {
             Some(true) => Ok(()),
-            Some(false) => Err(Error::new(ErrorKind::TooLarge, "a reply has at most 1 MiB")),
+            Some(false) => Err(too_large(piece.len())),
             None => Err(stale()),
         }
+    })
+}
+
+fn too_large(len: usize) -> Error {
+    Error::lazy(ErrorKind::TooLarge, move || {
+        format!(
+            "a reply has at most 1 MiB, and {len} bytes more do not fit: the call fails, whatever its handler answers"
+        )
     })
 }

@@ -8,6 +8,10 @@
  * Thread; Blocks; Since. Output parameters are written only on OK, unless it says otherwise. A status other
  * than OK means that nothing was changed. Structs that begin with `size` only ever grow at the end.
  *
+ * Beside what it names, every function of the host may answer REENTRANT (it was called from inside a sink), QUOTA
+ * (the operator has set how many calls a second the plugin may make; what only gives something back, or tells of
+ * the running call, is never refused), and INTERNAL or PANIC (a fault of the host's own: please report it).
+ *
  * SPDX-License-Identifier: MIT OR Apache-2.0 */
 
 
@@ -65,10 +69,11 @@
 /* `expire`: only if the item expires already. */
 #define PINTLE_EXPIRE_IF_SET 2
 
-/* `expire`: only if it would expire later than now set. An item that does not expire is later than all. */
+/* `expire`: only if the new end is later than the end that the item has. To have no end is later than any end. */
 #define PINTLE_EXPIRE_IF_LATER 3
 
-/* `expire`: only if it would expire earlier than now set. An item that does not expire is later than all. */
+/* `expire`: only if the new end is earlier than the end that the item has. To have no end is later than any end;
+ * to be removed now is earlier than all. */
 #define PINTLE_EXPIRE_IF_EARLIER 4
 
 /* A full queue loses its oldest event. The default. */
@@ -451,8 +456,9 @@ typedef struct pintle_cache {
    * - value: at most 1 MiB, copied.
    * - options: may be null; borrowed for the call.
    *
-   * Returns: OK; TOO_LARGE; OUT_OF_RANGE (a lifetime that is negative or above 100 years);
-   * INVALID_ARGUMENT; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (the host has
+   * Returns: OK; TOO_LARGE (above 1 MiB, or more than the whole cache has room for); OUT_OF_RANGE (a lifetime
+   * that is negative or above 100 years); INVALID_ARGUMENT; DENIED (the method, or the namespace); UNSUPPORTED (an
+   * option this host does not know); UNAVAILABLE (no room could be made for it, there is no memory, or the host has
    * stopped); STALE_HANDLE.
    * Thread: any.
    * Blocks: never.
@@ -497,8 +503,9 @@ typedef struct pintle_cache {
    *   never slides.
    * - value: gets the sum; may be null. Owned by the caller.
    *
-   * Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or the lifetime); INVALID_ARGUMENT;
-   * DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or a lifetime as in `set`, also where
+   * it does not count); TOO_LARGE (more than the whole cache has room for); INVALID_ARGUMENT; DENIED; UNSUPPORTED
+   * (an option this host does not know); UNAVAILABLE (as `set`); STALE_HANDLE.
    * Thread: any.
    * Blocks: never.
    * Since: 1.0. */
@@ -513,12 +520,13 @@ typedef struct pintle_cache {
    * - ctx: on whose behalf.
    * - ns: the namespace; borrowed for the call.
    * - key: borrowed for the call.
-   * - ttl_ms: from now on, in milliseconds; 0: it does not expire any more; negative: it is removed now.
+   * - ttl_ms: from now on, in milliseconds, at most 100 years; 0: it does not expire any more; negative: it is
+   *   removed now.
    * - condition: one of `PINTLE_EXPIRE_…`.
    * - existed: gets 1 if the item was there, else 0, on OK and on CONFLICT; may be null. Owned by the caller.
    *
    * Returns: OK, also where the item is not there; CONFLICT (the condition does not hold, nothing was changed);
-   * OUT_OF_RANGE; INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
+   * OUT_OF_RANGE (`ttl_ms`); INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
    * host has stopped); STALE_HANDLE.
    * Thread: any.
    * Blocks: never.
@@ -735,8 +743,8 @@ typedef struct pintle_subscribe_options {
  * - user: as given to `subscribe`.
  * - ctx: of the plugin, bound to the event's tenant; valid until the handler returns.
  * - event: borrowed until the handler returns.
- * - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); valid until the handler
- *   returns.
+ * - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); above, it has failed with
+ *   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
  *
  * Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
  * Thread: the plugin's lane: [lane].
@@ -912,7 +920,8 @@ typedef struct pintle_job_options {
  * - user: as given when scheduling.
  * - ctx: of the plugin, in the scope that scheduled the job; valid until the handler returns.
  * - run: borrowed until the handler returns.
- * - reply: takes at most 1 MiB, for the history of the job (not kept yet); valid until the handler returns.
+ * - reply: takes at most 1 MiB, for the history of the job (not kept yet); above, the run has failed with
+ *   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
  *
  * Returns: OK, or any other status: counted and logged as a failure; the job keeps its schedule.
  * Thread: the plugin's lane: [lane].
@@ -1307,7 +1316,8 @@ typedef struct pintle_plugin {
    * - state: from `load`.
    * - ctx: of the plugin, bound to the caller's tenant; valid until `call` returns.
    * - request: borrowed until `call` returns.
-   * - reply: takes at most 1 MiB; valid until `call` returns.
+   * - reply: takes at most 1 MiB; above, the caller gets TOO_LARGE, whatever `call` answers. Valid until `call`
+   *   returns.
    *
    * Returns: OK with what was written to `reply`; UNSUPPORTED for an unknown method; anything else reaches
    * the caller as this call's status, with the text of `set_error`.

@@ -15,7 +15,7 @@ fn probed(method: &str) -> Cases {
 }
 
 /// Every text of every function, with the name that the error gives the argument.
-const TEXTS: [(&str, &str); 27] = [
+const TEXTS: [(&str, &str); 49] = [
     ("emit_topic", "topic"),
     ("emit_id", "options.id"),
     ("emit_subject", "options.subject"),
@@ -43,6 +43,28 @@ const TEXTS: [(&str, &str); 27] = [
     ("log_field_text", "fields.text"),
     ("logger_field_name", "fields.name"),
     ("set_error", "message"),
+    ("cache_get_ns", "ns"),
+    ("cache_get_key", "key"),
+    ("cache_get_into_ns", "ns"),
+    ("cache_get_into_key", "key"),
+    ("cache_set_ns", "ns"),
+    ("cache_set_key", "key"),
+    ("cache_remove_ns", "ns"),
+    ("cache_remove_key", "key"),
+    ("cache_exists_ns", "ns"),
+    ("cache_exists_key", "key"),
+    ("cache_incr_ns", "ns"),
+    ("cache_incr_key", "key"),
+    ("cache_expire_ns", "ns"),
+    ("cache_expire_key", "key"),
+    ("cache_ttl_ns", "ns"),
+    ("cache_ttl_key", "key"),
+    ("storage_get_key", "key"),
+    ("storage_set_key", "key"),
+    ("storage_remove_key", "key"),
+    ("storage_exists_key", "key"),
+    ("storage_keys_prefix", "prefix"),
+    ("storage_keys_cursor", "cursor"),
 ];
 
 /// Texts that may be anything: what is no UTF-8 is replaced in them, and what is no letter is escaped.
@@ -54,6 +76,13 @@ fn with_texts(cases: &Cases, problem: &str, others: &[Expected<'_>]) {
     let texts =
         TEXTS.iter().zip(&said).map(|((case, _), said)| (*case, PINTLE_INVALID_ARGUMENT, said.as_str()));
     cases.are(&texts.chain(others.iter().copied()).collect::<Vec<_>>());
+    kept(cases, "texts");
+}
+
+/// The items of cache and storage that the bad calls were about are as they were.
+#[track_caller]
+fn kept(cases: &Cases, of: &str) {
+    assert_eq!(cases.number(&format!("items_kept_of_{of}")), 1, "EVERYWHERE-5: {of}");
 }
 
 /// The same, where free texts are taken.
@@ -64,6 +93,7 @@ fn with_wrong_letters(cases: &Cases, problem: &str) {
         false => (*case, PINTLE_INVALID_ARGUMENT, said.as_str()),
     });
     cases.are(&texts.collect::<Vec<_>>());
+    kept(cases, "texts");
 }
 
 #[test]
@@ -79,6 +109,8 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
     let (table, scope) = (out("table"), out("out"));
     let handler = "argument `handler`: the pointer is null: pass the function to be called";
     let sink = "argument `out`: its `write` is null: pass a sink such as pintle_buf_sink(&buf)";
+    let (stored, buffer) = (format!("argument `value`: {null}"), format!("argument `buf`: {null}"));
+    let (exists, ttl, len) = (out("exists"), out("ttl_ms"), out("len"));
     with_texts(
         &cases,
         "the pointer is null, the length is 3: null goes with length 0 only",
@@ -103,12 +135,36 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
             ("scope_out", bad, &scope),
             ("remaining_out", bad, &ms),
             ("service_table", bad, &table),
+            ("cache_set_value", bad, &stored),
+            ("storage_set_value", bad, &stored),
+            ("cache_get_out", bad, sink),
+            ("storage_get_out", bad, sink),
+            ("storage_keys_out", bad, sink),
+            ("cache_get_into_buf", bad, &buffer),
+            ("cache_get_into_len", bad, &len),
+            ("cache_exists_out", bad, &exists),
+            ("cache_ttl_out", bad, &ttl),
+            ("storage_exists_out", bad, &exists),
             // Allowed by their pages.
+            ("cache_get_no_info", PINTLE_OK, ""),
+            ("cache_get_into_asked_size", PINTLE_BUFFER_TOO_SMALL, "the value has 5 bytes"),
+            ("cache_set_empty", PINTLE_OK, ""),
+            ("cache_get_into_empty", PINTLE_OK, ""),
+            ("cache_expire_null", PINTLE_OK, ""),
+            ("cache_remove_null", PINTLE_OK, ""),
+            ("cache_incr_null", PINTLE_OK, ""),
+            ("storage_get_no_info", PINTLE_OK, ""),
+            ("storage_set_empty", PINTLE_OK, ""),
+            ("storage_remove_null", PINTLE_OK, ""),
+            ("storage_keys_no_next", PINTLE_OK, ""),
+            ("storage_clear_null", PINTLE_OK, ""),
             ("service_itself", PINTLE_OK, ""),
             ("emit_empty_null", PINTLE_OK, ""),
             ("sync_all_null", PINTLE_OK, ""),
         ],
     );
+    assert_eq!(cases.number("into_len_untouched"), 1);
+    kept(&cases, "pointers");
     assert_eq!(cases.number("last_error_out"), i64::from(bad), "last_error remembers no failure of its own");
 }
 
@@ -130,8 +186,12 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
     let (data, request) = (format!("argument `data`: {half}"), format!("argument `request`: {half}"));
     let (data_max, topic_max) = (format!("argument `data`: {all}"), format!("argument `topic`: {all}"));
     let count = "argument `fields`: 9223372036854775808 elements, at most 64 are taken";
+    let (value, value_max) = (format!("argument `value`: {half}"), format!("argument `value`: {all}"));
+    let (buffer, buffer_max) = (format!("argument `buf`: {half}"), format!("argument `buf`: {all}"));
+    let key_max = format!("argument `key`: {all}");
+    let cases = probed("lengths");
     with_texts(
-        &probed("lengths"),
+        &cases,
         half,
         &[
             ("emit_data", bad, &data),
@@ -141,15 +201,27 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
             ("emit_topic_max", bad, &topic_max),
             ("log_count", PINTLE_TOO_LARGE, count),
             ("logger_count", PINTLE_TOO_LARGE, count),
+            ("cache_set_value", bad, &value),
+            ("storage_set_value", bad, &value),
+            ("cache_get_into_cap", bad, &buffer),
+            ("cache_set_value_max", bad, &value_max),
+            ("storage_set_value_max", bad, &value_max),
+            ("cache_get_into_cap_max", bad, &buffer_max),
+            ("cache_get_key_max", bad, &key_max),
+            ("storage_get_key_max", bad, &key_max),
         ],
     );
+    assert_eq!(cases.number("into_untouched"), 1);
+    kept(&cases, "lengths");
 }
 
 #[test]
 fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_host_are_refused() {
     let (bad, new) = (PINTLE_INVALID_ARGUMENT, PINTLE_UNSUPPORTED);
     let cases = probed("options");
-    cases.are(&[
+    let items = of_items();
+    let items = items.iter().map(|(case, status, text)| (case.as_str(), *status, *text));
+    let others = [
         ("emit_size_zero", bad, "argument `options`: its `size` is 0, set it to the sizeof of the struct"),
         // An older plugin's struct is shorter, and a newer one's longer, as long as it asks for nothing new.
         ("emit_size_older", PINTLE_OK, ""),
@@ -178,14 +250,72 @@ fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_ho
         ("log_level", bad, "argument `level`: 99, PINTLE_LOG_TRACE (0) to PINTLE_LOG_FATAL (5) are taken"),
         ("scope_size_zero", bad, "argument `out`: its `size` is 0, set it to sizeof(pintle_scope_info)"),
         ("scope_size_short", PINTLE_OK, ""),
-    ]);
+        ("expire_condition_5", new, "argument `condition`: this host does not know the value 5"),
+        ("expire_condition_max", new, "argument `condition`: this host does not know the value 4294967295"),
+    ];
+    cases.are(&others.into_iter().chain(items).collect::<Vec<_>>());
     assert_eq!(cases.number("scope_generation_untouched"), 1, "CONTRACT-40: the host writes no further");
+    for function in ["cache_set", "cache_incr", "storage_set"] {
+        kept(&cases, function);
+    }
+    for (function, whole) in [("cache_get", 24), ("cache_get_into", 24), ("storage_get", 32)] {
+        for size in [0, 7, 4097, u32::MAX, 8, 12, 16, 64, 4096] {
+            let refused = !(8..=4096).contains(&size);
+            let written = if refused { 4 } else { size.min(whole) };
+            let case = format!("{function}_written_{size}");
+            assert_eq!(cases.number(&case), i64::from(written), "CONTRACT-40: {case}");
+        }
+    }
+}
+
+/// Options and infos of cache and storage: each function with each case.
+fn of_items() -> Vec<(String, PintleStatus, &'static str)> {
+    let (bad, new) = (PINTLE_INVALID_ARGUMENT, PINTLE_UNSUPPORTED);
+    let options = [
+        ("size_zero", bad, "argument `options`: its `size` is 0, set it to the sizeof of the struct"),
+        ("size_7", bad, "argument `options`: its `size` is 7"),
+        ("size_huge", bad, "argument `options`: its `size` is 4097"),
+        ("tail_set", new, "argument `options`: it sets a member that this host does not know yet"),
+        ("flag", new, "argument `options`: this host does not know the flags 0x2"),
+        ("flag_beside_a_known_one", new, "argument `options`: this host does not know the flags 0x80000000"),
+        ("size_older", PINTLE_OK, ""),
+        ("tail_zero", PINTLE_OK, ""),
+        ("value_without_its_flag", PINTLE_OK, ""),
+    ];
+    let mut cases = Vec::new();
+    // What an older plugin's struct does not reach is 0: no expiry, and version 0 is "not there".
+    let there = (PINTLE_CONFLICT, "the item \"kept\" is there already");
+    for (function, (status, text)) in
+        [("cache_set", (PINTLE_OK, "")), ("cache_incr", (PINTLE_OK, "")), ("storage_set", there)]
+    {
+        let last = ("flag_of_what_it_does_not_reach", status, text);
+        for (case, status, text) in options.into_iter().chain([last]) {
+            cases.push((format!("{function}_{case}"), status, text));
+        }
+    }
+    let infos = [
+        ("cache_get", "set it to sizeof(pintle_cache_info)"),
+        ("cache_get_into", "set it to sizeof(pintle_cache_info)"),
+        ("storage_get", "set it to sizeof(pintle_storage_info)"),
+    ];
+    for (function, problem) in infos {
+        for size in [0, 7, 4097, u32::MAX] {
+            cases.push((format!("{function}_info_{size}"), bad, problem));
+        }
+        for size in [8, 12, 16, 64, 4096] {
+            cases.push((format!("{function}_info_{size}"), PINTLE_OK, ""));
+        }
+    }
+    cases
 }
 
 #[test]
 fn everywhere_8_calls_6_and_events_1_what_is_just_outside_of_a_limit_or_grant_is_refused() {
     let (bad, range, large) = (PINTLE_INVALID_ARGUMENT, PINTLE_OUT_OF_RANGE, PINTLE_TOO_LARGE);
-    probed("limits").are(&[
+    let cases = probed("limits");
+    let lifetime = "1 to 3153600000000 milliseconds are taken, and 0 for no expiry";
+    let cursor = "argument `cursor`: is none of this listing";
+    cases.are(&[
         ("emit_1_mib", PINTLE_OK, ""),
         ("emit_more", large, "argument `data`: 1048577 bytes, at most 1048576 are taken"),
         ("sync_1_mib", PINTLE_OK, ""),
@@ -232,7 +362,35 @@ fn everywhere_8_calls_6_and_events_1_what_is_just_outside_of_a_limit_or_grant_is
         ("config_pointer", bad, "argument `pointer`: not a JSON pointer: it is empty or begins with `/`"),
         ("config_missing", PINTLE_NOT_FOUND, "config value `/missing` is not there"),
         ("config_wrong_type", PINTLE_WRONG_TYPE, "config value `/n` is a number, not a string"),
+        ("cache_set_ttl_min", range, lifetime),
+        ("cache_set_ttl_max", range, lifetime),
+        ("cache_incr_ttl_max", range, lifetime),
+        ("cache_expire_ttl_max", range, lifetime),
+        ("cache_incr_text", PINTLE_WRONG_TYPE, "the item is no integer"),
+        ("cache_incr_delta_min", range, "-1 and -9223372036854775808 make no 64-bit integer"),
+        (
+            "storage_set_version_max",
+            PINTLE_CONFLICT,
+            "18446744073709551615 was asked for: read it again, then write",
+        ),
+        ("storage_set_more", large, "argument `value`: 4194305 bytes, at most 4194304 are taken"),
+        ("storage_set_4_mib", PINTLE_OK, ""),
+        ("storage_keys_limit_max", bad, "argument `limit`: is 4294967295, at most 1000 are given"),
+        ("storage_keys_prefix_512", PINTLE_OK, ""),
+        ("storage_keys_prefix_513", bad, "argument `prefix`: 513 bytes, at most 512 are taken"),
+        ("storage_keys_cursor_1025", bad, "argument `cursor`: 1025 bytes, at most 1024 are taken"),
+        ("cursor_empty_key", bad, cursor),
+        ("cursor_padded", bad, cursor),
+        ("cursor_other_form", bad, cursor),
+        ("cursor_nul", bad, cursor),
+        ("cursor_no_utf8", bad, cursor),
+        ("cursor_other_prefix", bad, cursor),
+        ("cache_expire_min", PINTLE_OK, ""),
+        ("cache_gone", PINTLE_NOT_FOUND, "the cache has no such item"),
     ]);
+    kept(&cases, "limits");
+    assert_eq!(cases.number("sum_untouched"), 1);
+    assert_eq!(cases.number("version_told"), 1, "on CONFLICT the version that it has");
 }
 
 #[test]

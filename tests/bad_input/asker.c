@@ -75,6 +75,29 @@ static pintle_status on_run(void *user, pintle_ctx ctx, const pintle_run *run, p
   return PINTLE_OK;
 }
 
+/* With arguments that are all wrong: what is not granted is not looked at. */
+static void denied_items(pintle_ctx ctx) {
+  const pintle_cache *cache = host->cache;
+  const pintle_storage *storage = host->storage;
+  pintle_str none = pintle_strn(NULL, 0);
+  pintle_bytes bad = {NULL, 5};
+  pintle_sink nowhere = {NULL, NULL};
+  tell_of("cache_get", ctx, cache->get(ctx, none, none, nowhere, NULL));
+  tell_of("cache_get_into", ctx, cache->get_into(ctx, none, none, NULL, 5, NULL, NULL));
+  tell_of("cache_set", ctx, cache->set(ctx, none, none, bad, NULL));
+  tell_of("cache_remove", ctx, cache->remove(ctx, none, none, NULL));
+  tell_of("cache_exists", ctx, cache->exists(ctx, none, none, NULL));
+  tell_of("cache_incr", ctx, cache->incr(ctx, none, none, 1, NULL, NULL));
+  tell_of("cache_expire", ctx, cache->expire(ctx, none, none, 0, 99, NULL));
+  tell_of("cache_ttl", ctx, cache->ttl(ctx, none, none, NULL));
+  tell_of("storage_get", ctx, storage->get(ctx, none, nowhere, NULL));
+  tell_of("storage_set", ctx, storage->set(ctx, none, bad, NULL, NULL));
+  tell_of("storage_remove", ctx, storage->remove(ctx, none, NULL));
+  tell_of("storage_exists", ctx, storage->exists(ctx, none, NULL));
+  tell_of("storage_keys", ctx, storage->keys(ctx, none, none, 0, nowhere, nowhere));
+  tell_of("storage_clear", ctx, storage->clear(ctx, NULL));
+}
+
 static void denied(pintle_ctx ctx) {
   const pintle_scheduler *jobs = host->scheduler;
   pintle_bytes none = {NULL, 0};
@@ -87,6 +110,7 @@ static void denied(pintle_ctx ctx) {
   tell_of("interval", ctx, jobs->interval(ctx, x, 1000, on_run, NULL, NULL, NULL, NULL));
   tell_of("once", ctx, jobs->once(ctx, x, 1000, on_run, NULL, NULL, NULL, NULL));
   tell_of("remove", ctx, jobs->remove(ctx, 1));
+  denied_items(ctx);
   tell_of("call", ctx, host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), none, 0, pintle_discard_sink()));
   tell_of("log", ctx, host->log->write(ctx, PINTLE_LOG_INFO, x, NULL, 0));
   tell_of("config", ctx, host->config->get(ctx, PINTLE_STR(""), pintle_discard_sink()));

@@ -26,6 +26,24 @@ const USES: [&str; 12] = [
     "set_error",
 ];
 
+/// And what it tries of cache and storage.
+pub(crate) const ITEM_USES: [&str; 14] = [
+    "cache_set",
+    "cache_get",
+    "cache_get_into",
+    "cache_exists",
+    "cache_incr",
+    "cache_expire",
+    "cache_ttl",
+    "cache_remove",
+    "storage_set",
+    "storage_get",
+    "storage_exists",
+    "storage_keys",
+    "storage_remove",
+    "storage_clear",
+];
+
 fn probe() -> Running {
     Rig::of(&plugin("probe", &[])).with(&relay("a")).start_well()
 }
@@ -38,7 +56,7 @@ fn uses<'e>(
 ) -> Vec<(String, PintleStatus, &'e str)> {
     let mut expected = Vec::new();
     for front in fronts {
-        for name in USES {
+        for name in USES.into_iter().chain(ITEM_USES) {
             let name = format!("{front}{name}");
             let other = exceptions.iter().find(|(of, ..)| *of == name);
             let (status, text) = other.map_or((status, text), |(_, status, text)| (*status, *text));

@@ -31,6 +31,20 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
         ("interval", "scheduler.interval"),
         ("once", "scheduler.once"),
         ("remove", "scheduler.remove"),
+        ("cache_get", "cache.get"),
+        ("cache_get_into", "cache.get_into"),
+        ("cache_set", "cache.set"),
+        ("cache_remove", "cache.remove"),
+        ("cache_exists", "cache.exists"),
+        ("cache_incr", "cache.incr"),
+        ("cache_expire", "cache.expire"),
+        ("cache_ttl", "cache.ttl"),
+        ("storage_set", "storage.set"),
+        ("storage_get", "storage.get"),
+        ("storage_exists", "storage.exists"),
+        ("storage_keys", "storage.keys"),
+        ("storage_remove", "storage.remove"),
+        ("storage_clear", "storage.clear"),
     ]
     .map(|(case, function)| (case, denied(function)))
     .into();

@@ -13,7 +13,8 @@
 PINTLE_MANIFEST({
   "id": "patient", "version": "1.0.0", "abi": "1.0",
   "services": {
-    "events": { "subscribe": ["patient.>"], "publish": ["phase", "crowd"] }, "scheduler": {}, "call": ["a.ping"]
+    "events": { "subscribe": ["patient.>"], "publish": ["phase", "crowd"] }, "scheduler": {}, "call": ["a.ping"],
+    "cache": {}, "storage": {}
   },
   "provides": { "patient.run": { "major": 1, "methods": ["outlive", "crowd"] } }
 });
@@ -37,7 +38,13 @@ static pintle_status ask(pintle_ctx ctx, int64_t timeout_ms) {
 }
 
 static void try_all(pintle_ctx ctx, pintle_str phase) {
-  pintle_field fields[8];
+  const pintle_storage *storage = host->storage;
+  pintle_str key = PINTLE_STR("k"), none = pintle_strn(NULL, 0);
+  pintle_bytes value = pintle_bytesn("1", 1);
+  pintle_field fields[16];
+  int64_t sum = 0;
+  uint64_t version = 0;
+  uint32_t flag;
   pintle_ctx held = 0;
   pintle_subscribe_options named = {0};
   char name[2] = {0, 0};
@@ -57,7 +64,16 @@ static void try_all(pintle_ctx ctx, pintle_str phase) {
   fields[6] = pintle_field_integer(
       PINTLE_STR("config"), host->config->get(ctx, PINTLE_STR(""), pintle_discard_sink()));
   fields[7] = pintle_field_integer(PINTLE_STR("held"), held != 0);
-  host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("phase"), fields, 8);
+  fields[8] = pintle_field_integer(PINTLE_STR("cached"), host->cache->incr(ctx, key, key, 1, NULL, &sum));
+  fields[9] = pintle_field_integer(PINTLE_STR("sum"), sum);
+  fields[10] = pintle_field_integer(PINTLE_STR("stored"), storage->set(ctx, key, value, NULL, &version));
+  fields[11] = pintle_field_integer(PINTLE_STR("given"), version != 0);
+  fields[12] = pintle_field_integer(PINTLE_STR("looked"), storage->exists(ctx, key, &flag));
+  fields[13] = pintle_field_integer(
+      PINTLE_STR("listed"), storage->keys(ctx, none, none, 0, pintle_discard_sink(), pintle_discard_sink()));
+  fields[14] = pintle_field_integer(PINTLE_STR("removed"), storage->remove(ctx, key, NULL));
+  fields[15] = pintle_field_integer(PINTLE_STR("cleared"), storage->clear(ctx, NULL));
+  host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("phase"), fields, 16);
 }
 
 /* Returns only when the file `path` is there, so that the caller has given up for certain. */

@@ -416,12 +416,12 @@ fn contract_15_and_contract_53_and_contract_55_each_step_of_a_life_allows_what_i
     let running = Rig::of(&own_plugin("patient")).with(&relay("a")).start_well();
     running.unload("patient").expect("nothing of it fails");
     let (ok, not_yet, stopping) = (PINTLE_OK, PINTLE_UNAVAILABLE, PINTLE_STOPPING);
-    for (phase, emit, register, wait) in [
+    for (sum, (phase, emit, register, wait)) in (1..).zip([
         ("load", not_yet, ok, ok),
         ("enable", ok, ok, ok),
         ("disable", ok, stopping, stopping),
         ("unload", ok, stopping, stopping),
-    ] {
+    ]) {
         let record = running.record(&["\"message\":\"phase\"", &format!("\"phase\":\"{phase}\"")]);
         for (tried, expected) in [
             ("emit", emit),
@@ -430,8 +430,17 @@ fn contract_15_and_contract_53_and_contract_55_each_step_of_a_life_allows_what_i
             ("hold", register),
             ("asked", wait),
             ("config", ok),
+            ("cached", ok),
+            ("sum", sum),
+            // What writes to the disk goes with `emit`, what reads is always answered.
+            ("stored", emit),
+            ("looked", ok),
+            ("listed", ok),
+            ("removed", emit),
+            ("cleared", emit),
             // CONTRACT-75: outputs are written only on OK.
             ("held", i32::from(register == ok)),
+            ("given", i32::from(emit == ok)),
         ] {
             assert_eq!(record[tried], expected, "{tried} in `{phase}`: {record}");
         }

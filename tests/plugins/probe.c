@@ -20,14 +20,16 @@
 MANIFEST({
   "id": TEXT(NAME), "version": "0.1.0", "abi": "1.0",
   "services": {
-    "events": { "subscribe": ["probe.>"], "publish": ["out.>"] }, "scheduler": {}, "call": ["a.ping"]
+    "events": { "subscribe": ["probe.>"], "publish": ["out.>"] }, "scheduler": {}, "call": ["a.ping"],
+    "cache": {}, "storage": {}
   },
   "provides": {
     TEXT(NAME.run): {
       "major": 1,
       "methods": [
         "tables", "pointers", "utf8", "nul", "lengths", "options", "limits", "contexts", "stash", "stale", "thread",
-        "own", "use", "fork", "sinks", "reply_stash", "reply_late", "reply_bad", "handles", "hold", "fail"
+        "own", "use", "fork", "sinks", "reply_stash", "reply_late", "reply_bad", "reply_more", "reply_told",
+        "reply_passed", "handles", "hold", "fail"
       ]
     }
   },
@@ -69,6 +71,8 @@ static void add_json_text(pintle_buf *buf, const pintle_buf *text) {
   add(buf, "\"");
 }
 
+static answer more; /* what `reply_more` got back */
+
 /* A case that was called with `ctx`. */
 static void tell_of(answer *to, const char *name, pintle_ctx ctx, pintle_status status) {
   char line[96];
@@ -92,6 +96,12 @@ static void tell_number(answer *to, const char *name, long long value) {
   add(&to->json, line);
 }
 
+/* A sink's. */
+static pintle_status refuse(void *data, pintle_bytes piece) {
+  (void)data, (void)piece;
+  return 99;
+}
+
 /* ---- what is registered ---- */
 
 static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
@@ -103,6 +113,8 @@ static pintle_status on_run(void *user, pintle_ctx ctx, const pintle_run *run, p
   (void)user, (void)ctx, (void)run, (void)reply;
   return PINTLE_OK;
 }
+
+#include "probe_items.h"
 
 /* ---- cases ---- */
 
@@ -176,6 +188,7 @@ static void texts(answer *to, pintle_str bad) {
   tell(to, "log_field_text", host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("m"), &value, 1));
   tell(to, "logger_field_name", host->log->logger_new(ctx, &field, 1, &logger));
   tell(to, "set_error", host->set_error(ctx, bad));
+  item_texts(to, bad);
 }
 
 /* Null with a length, and null where the host should write. */
@@ -211,6 +224,7 @@ static void pointers(answer *to) {
   tell_number(to, "last_error_out", host->last_error(ctx, nowhere));
   tell(to, "emit_empty_null", host->events->emit(ctx, good, none, NULL));
   tell(to, "sync_all_null", host->events->emit_sync(ctx, good, none, NULL, 1000, NULL, NULL, NULL));
+  item_pointers(to);
 }
 
 /* Lengths that no memory can have, with pointers that are good. */
@@ -230,6 +244,7 @@ static void lengths(answer *to) {
   tell(to, "emit_topic_max", host->events->emit(ctx, pintle_strn("out.x", SIZE_MAX), pintle_bytesn(NULL, 0), NULL));
   data.len = SIZE_MAX;
   tell(to, "emit_data_max", host->events->emit(ctx, PINTLE_STR("out.x"), data, NULL));
+  item_lengths(to);
 }
 
 /* Sizes, flags and values of structs that no host of today knows. */
@@ -294,6 +309,7 @@ static void options(answer *to) {
   info.size = 8, info.generation = 12345;
   tell(to, "scope_size_short", host->scope(ctx, &info, pintle_discard_sink()));
   tell_number(to, "scope_generation_untouched", info.generation == 12345);
+  item_options(to);
 }
 
 /* Values just outside of what is allowed. */
@@ -350,6 +366,7 @@ static void limits(answer *to) {
   tell(to, "config_missing", host->config->get(ctx, PINTLE_STR("/missing"), sink));
   tell(to, "config_wrong_type", host->config->text(ctx, PINTLE_STR("/n"), sink));
   free(large);
+  item_limits(to);
 }
 
 /* The same calls with a context that may be anybody's. `front` tells the cases apart. */
@@ -377,6 +394,7 @@ static void use(answer *to, const char *front, pintle_ctx ctx) {
   CASE("call", host->call(ctx, PINTLE_STR("a.ping"), 1, PINTLE_STR("ping"), pintle_bytesn(NULL, 0), 0, pintle_discard_sink()));
   CASE("set_error", host->set_error(ctx, PINTLE_STR("used")));
 #undef CASE
+  item_use(to, front, ctx);
 }
 
 /* Zero, small numbers, neighbours of a good one, and 100,000 guesses. */
@@ -420,6 +438,21 @@ static void use_on_thread(answer *to, const char *front, pintle_ctx ctx) {
   if (pthread_create(&thread, NULL, use_elsewhere, &there) == 0) pthread_join(thread, NULL);
 }
 
+/* What a few functions answer; the first that is not STALE_HANDLE if they differ. */
+static pintle_status in_child(pintle_ctx ctx) {
+  pintle_scope_info info = {0};
+  pintle_sink sink = {NULL, NULL}, taking = pintle_discard_sink();
+  pintle_str key = PINTLE_STR("child");
+  pintle_bytes value = pintle_bytesn("x", 1);
+  pintle_status status;
+  info.size = sizeof info;
+  if ((status = host->scope(ctx, &info, sink)) != PINTLE_STALE_HANDLE) return status;
+  if ((status = host->cache->set(ctx, key, key, value, NULL)) != PINTLE_STALE_HANDLE) return status;
+  if ((status = host->cache->get(ctx, key, key, taking, NULL)) != PINTLE_STALE_HANDLE) return status;
+  if ((status = host->storage->set(ctx, key, value, NULL, NULL)) != PINTLE_STALE_HANDLE) return status;
+  return host->storage->get(ctx, key, taking, NULL);
+}
+
 /* What a forked child gets for the running call's context and for the plugin's own; 200 if a signal ended it. */
 static void forked(answer *to) {
   pintle_ctx tried[2];
@@ -429,11 +462,8 @@ static void forked(answer *to) {
     int end = 0;
     pid_t child = fork();
     if (child == 0) {
-      pintle_scope_info info = {0};
-      pintle_sink nowhere = {NULL, NULL};
-      info.size = sizeof info;
       alarm(5);
-      _exit(host->scope(tried[at], &info, nowhere));
+      _exit(in_child(tried[at]));
     }
     if (child > 0) waitpid(child, &end, 0);
     tell_number(to, at == 0 ? "child_call" : "child_own", child > 0 && WIFEXITED(end) ? WEXITSTATUS(end) : 200);
@@ -442,11 +472,6 @@ static void forked(answer *to) {
 }
 
 /* ---- sinks ---- */
-
-static pintle_status refuse(void *data, pintle_bytes piece) {
-  (void)data, (void)piece;
-  return 99;
-}
 
 static pintle_status emit_inside(void *data, pintle_bytes piece) {
   answer *to = data;
@@ -476,19 +501,30 @@ static void sinks(answer *to) {
   tell_number(to, "refused_last_error", host->last_error(ctx, refusing));
   tell(to, "get_around", host->config->get(ctx, word, calling));
   tell(to, "afterwards", host->events->emit(ctx, PINTLE_STR("out.after"), pintle_bytesn(NULL, 0), NULL));
+  item_sinks(to);
 }
 
 /* Forged and impossible writes to the reply of this very call. */
 static void reply_bad(answer *to, pintle_sink reply) {
-  size_t more = ((size_t)1 << 20) + 1;
-  uint8_t *large = calloc(1, more);
-  if (large == NULL) return;
   tell(to, "null", reply.write(reply.data, pintle_bytesn(NULL, 5)));
   tell(to, "length_2_63", reply.write(reply.data, pintle_bytesn("x", (size_t)1 << 63)));
-  tell(to, "too_large", reply.write(reply.data, pintle_bytesn(large, more)));
   tell_of(to, "data_null", 0, reply.write(NULL, pintle_bytesn("x", 1)));
   tell_of(to, "data_forged", 12345, reply.write((void *)(uintptr_t)12345, pintle_bytesn("x", 1)));
+}
+
+/* More than a reply takes, in one piece or in `pieces`, and a little behind it: what the writes answer is told by
+ * `reply_told`, for this call goes on as if nothing were wrong. */
+static pintle_status reply_more(pintle_ctx ctx, int in_pieces, pintle_sink reply) {
+  size_t mebibyte = (size_t)1 << 20;
+  uint8_t *large = calloc(1, mebibyte + 1);
+  if (large == NULL) return PINTLE_BUSY;
+  pintle_buf_clear(&more.json);
+  more.ctx = ctx;
+  tell(&more, "before", pintle_sink_write(reply, "x", 1));
+  tell(&more, "more", pintle_sink_write(reply, large, in_pieces ? mebibyte : mebibyte + 1));
+  tell(&more, "behind", pintle_sink_write(reply, "x", 1));
   free(large);
+  return PINTLE_OK;
 }
 
 /* ---- handles ---- */
@@ -571,6 +607,12 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
   else if (METHOD("reply_stash")) late = reply;
   else if (METHOD("reply_late")) tell_of(&to, "late", (pintle_ctx)(uintptr_t)late.data, late.write(late.data, pintle_bytesn("late", 4)));
   else if (METHOD("reply_bad")) reply_bad(&to, reply);
+  else if (METHOD("reply_more")) return reply_more(ctx, request->data.len > 0, reply);
+  else if (METHOD("reply_passed")) {
+    pintle_buf_clear(&more.json);
+    more.ctx = ctx;
+    return reply_passed(&more, pintle_strn((const char *)request->data.ptr, request->data.len), reply);
+  } else if (METHOD("reply_told")) add(&to.json, (const char *)more.json.ptr);
   else if (METHOD("handles")) handles(&to);
   else if (METHOD("hold")) hold(&to);
   else if (METHOD("own")) {
