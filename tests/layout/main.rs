@@ -108,7 +108,7 @@ fn contract_90_checked_plugins_come_and_go_and_leave_nothing_mapped() {
         assert!(scene.host.wait_closed(PATIENCE), "round {round}: a library was not closed");
     }
     let maps = fs::read_to_string("/proc/self/maps").expect("this is Linux");
-    let staged = scene.folder.path().join("data").canonicalize().expect("the host made it");
+    let staged = scene.folder.path().join("data/staging").canonicalize().expect("the host made it");
     let mapped: Vec<&str> = maps.lines().filter(|line| line.contains(&*staged.to_string_lossy())).collect();
     assert!(mapped.is_empty(), "{mapped:?}");
     scene.end();

@@ -121,10 +121,8 @@ fn build(name: &str) -> PathBuf {
     let folder = shared.join(name);
     let mut files = BTreeMap::new();
     for of in ["abi", "sdk"] {
-        let sources = repository().join(of).join("src");
-        let listed = fs::read_dir(&sources).unwrap_or_else(|error| panic!("{}: {error}", sources.display()));
-        let paths = listed.map(|entry| entry.expect("the folder can be read").path());
-        for path in paths.chain([repository().join(of).join("Cargo.toml")]) {
+        let sources = files_below(&repository().join(of).join("src"));
+        for path in sources.into_iter().chain([repository().join(of).join("Cargo.toml")]) {
             let below = path.strip_prefix(repository()).expect("it was found there");
             files.insert(below.to_string_lossy().into_owned(), read(&path));
         }
@@ -213,6 +211,12 @@ fn workspace(name: &str, version: &str) -> String {
          [lib]\ncrate-type = [\"cdylib\"]\n\n\
          [dependencies]\npintle-plugin = {{ workspace = true, features = [\"layout-check\"] }}\n"
     )
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = listed.map(|entry| entry.expect("the folder can be read").path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn read(path: &Path) -> String {
