@@ -5,6 +5,7 @@ use std::{
     fs,
     sync::{Arc, Barrier, mpsc},
     thread,
+    time::Instant,
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -380,6 +381,49 @@ fn close_finishes_what_waits_and_refuses_what_comes() {
         .collect();
     assert_eq!(left, ["ledger.db"], "all of the log is in the file");
     assert_eq!(numbers(&open(&folder)), (0..6).collect());
+}
+
+/// Tells when it is let go of.
+struct Kept(mpsc::Sender<()>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.send(()).expect("the test listens");
+    }
+}
+
+#[test]
+fn close_by_gives_up_on_what_hangs_refuses_at_once_and_keeps_what_it_is_given_until_it_is_closed() {
+    for hangs in ["a write", "a read"] {
+        let folder = folder();
+        let ledger = Arc::new(open(&folder));
+        let gate = Arc::<Gate>::default();
+        let (tell, told) = mpsc::channel();
+        thread::scope(|threads| {
+            let hanging = threads.spawn(|| match hangs {
+                "a write" => ledger.write(note(1, Then::Wait(Arc::clone(&gate)))).map(drop),
+                _ => ledger.read(|_| {
+                    gate.pass();
+                    Ok(())
+                }),
+            });
+            gate.reached();
+            let Err(unclosed) = ledger.close_by(Instant::now()) else { panic!("{hangs} hangs") };
+            unclosed.keep(Kept(tell));
+            for error in [
+                ledger.write(note(2, Then::Answer)).expect_err("it is refused while the other hangs"),
+                ledger.read(|_| Ok(())).expect_err("it is refused while the other hangs"),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            }
+            assert!(told.try_recv().is_err(), "{hangs} still uses the file");
+            gate.open();
+            hanging.join().expect("no panic").expect("it was begun before the end");
+        });
+        told.recv().expect("it is closed, and lets go");
+        assert!(!folder.path().join("ledger.db-wal").exists(), "all of the log is in the file");
+        assert!(ledger.close_by(Instant::now()).is_ok(), "it is closed already");
+    }
 }
 
 #[test]
