@@ -40,7 +40,6 @@ use self::{
     writer::Writer,
 };
 pub(crate) use self::{
-    closing::Unclosed,
     fault::Fault,
     group::Write,
     open::{Durability, LedgerOptions, Schema},

@@ -5,7 +5,7 @@ use std::{
     fs,
     sync::{Arc, Barrier, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -381,6 +381,29 @@ fn close_finishes_what_waits_and_refuses_what_comes() {
         .collect();
     assert_eq!(left, ["ledger.db"], "all of the log is in the file");
     assert_eq!(numbers(&open(&folder)), (0..6).collect());
+}
+
+/// Another process reads, as a backup does, and does not end.
+#[test]
+fn a_reader_that_does_not_end_costs_a_leader_no_more_than_the_patience_of_a_checkpoint() {
+    let folder = folder();
+    let ledger = open(&folder);
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("it is a database");
+    other.execute_batch("BEGIN; SELECT count(*) FROM notes").expect("it can be read");
+    ledger.write(note(1, Then::Answer)).expect("nothing is in its way");
+    ledger.writer.with(|connection| {
+        // As much as the writer waits for somebody else's lock, which is more.
+        connection.busy_timeout(Duration::from_secs(20)).expect("it can be set");
+    });
+    ledger.log.lengthen(2 * checkpoint::LONGEST);
+    let begun = Instant::now();
+    ledger.log.shorten(&ledger.writer);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(other);
+    ledger.log.lengthen(4 * checkpoint::LONGEST);
+    ledger.log.shorten(&ledger.writer);
+    assert_eq!(ledger.counts().log_pages, 0, "with nobody in its way the log begins anew");
 }
 
 /// Tells when it is let go of.
