@@ -214,7 +214,8 @@ fn contract_24_the_stop_is_in_time_while_a_write_hangs_and_the_folder_is_held_un
     let other = rusqlite::Connection::open(place.data().join("pintle.db")).expect("it is a database");
     other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
     thread::scope(|threads| {
-        threads.spawn(|| host.call("", "keeper.run", 1, "do", b"sset k v", None));
+        let commands = "sset k v\nsset l v\nsget k\nset n k v";
+        let calling = threads.spawn(|| ask(&host, "", commands));
         until("it writes", || calls(&host) > before);
         let begun = Instant::now();
         let stopped = host.stop_within(Duration::from_millis(500));
@@ -226,6 +227,11 @@ fn contract_24_the_stop_is_in_time_while_a_write_hangs_and_the_folder_is_held_un
         let error = second().expect_err("the file is still in use");
         assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
         drop(other);
+        let answers = calling.join().expect("the call returns");
+        assert!(answers[0].starts_with("0 "), "what was begun before the end is done: {answers:?}");
+        for answer in &answers[1..] {
+            assert!(answer.contains("the host has stopped"), "what comes after it is refused: {answers:?}");
+        }
         until("it is closed, and the folder is free", || second().is_ok());
     });
 }
