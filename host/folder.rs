@@ -23,6 +23,8 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// Takes the folder; makes it if it is not there. CONFLICT, naming the other's process, if a host has it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        // An application may change its folder later; files are opened here as long as it runs.
+        let path = &std::path::absolute(path).map_err(|error| unusable(path, &error))?;
         fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
         let lock = take_lock(path)?;
         let staging = path.join("staging");
@@ -32,7 +34,7 @@ impl DataFolder {
         for entry in left.flatten() {
             let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
         }
-        Ok(Self { path: path.to_owned(), staging, lock: Some(lock) })
+        Ok(Self { path: path.clone(), staging, lock: Some(lock) })
     }
 
     /// A folder for a host that keeps nothing: below the system's folder for such, removed at the end.
@@ -108,4 +110,21 @@ fn take_lock(folder: &Path) -> Result<File> {
 
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{} cannot be used: {error}", path.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_folder_stays_where_it_was_when_the_application_goes_elsewhere() {
+        let place = tempfile::tempdir().expect("there is a place for temporary files");
+        let here = std::env::current_dir().expect("there is one");
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let below = place.path().strip_prefix("/").expect("it is absolute");
+        let folder = DataFolder::open(&up.join(below).join("data")).expect("nothing is in its way");
+        let file = folder.private_file("file").expect("nothing is in its way");
+        assert!(file.is_absolute() && folder.staging().is_absolute(), "{}", file.display());
+        assert!(place.path().join("data/file").is_file());
+    }
 }

@@ -84,7 +84,8 @@ pub struct Started {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// What did not end by the deadline: which plugin, in what. Its thread and library are left behind.
+    /// What did not end by the deadline: which plugin, in what, or which part of the host. Its thread is left behind, and
+    /// so is what it uses: a plugin's library, the ledger's file.
     pub left: Vec<String>,
     /// What plugins answered that failed on the way.
     pub failed: Vec<Error>,
@@ -481,7 +482,7 @@ impl Host {
         self.core.events.shutdown();
         self.application.close();
         self.plugins.close_lanes();
-        let mut left = self.core.pool.shut_down(until(95));
+        let mut left = self.core.pool.shut_down(until(90));
         for left in &left {
             self.core.log.host(
                 Level::Error,
@@ -492,12 +493,22 @@ impl Host {
         self.plugins.keep_use();
         // What is left behind gets UNAVAILABLE from here on.
         self.core.cache.close();
-        self.ledger.close();
+        let unclosed = self.ledger.close_by(until(98)).err();
+        if unclosed.is_some() {
+            let text = "the ledger: its disk, or another process that has its file locked, kept it from being closed in time";
+            self.core.log.host(Level::Error, "the ledger could not be closed in time and is left behind: what was stored is in its log, beside its file", []);
+            left.push(text.into());
+        }
         let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
         if !self.core.log.shutdown(rest) {
             left.push("the log: its target did not take all records in time".into());
         }
-        drop(self.folder.lock().take());
+        let folder = self.folder.lock().take();
+        match unclosed {
+            // No other host may have it before the file is closed.
+            Some(unclosed) => unclosed.keep(folder),
+            None => drop(folder),
+        }
         Stopped { left, failed }
     }
 
@@ -517,9 +528,14 @@ impl Host {
                 }
             }
         };
+        let wanted = STOPPERS.min(ids.lock().len());
         thread::scope(|threads| {
-            for _ in 0..STOPPERS.min(ids.lock().len()) {
-                threads.spawn(work);
+            // A system that has no more threads must not end the stop with a panic: those that there are do it.
+            let made = (0..wanted)
+                .take_while(|_| thread::Builder::new().spawn_scoped(threads, work).is_ok())
+                .count();
+            if made == 0 {
+                work();
             }
         });
         failed.into_inner()

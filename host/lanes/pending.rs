@@ -54,7 +54,7 @@ impl<T> Pending<T> {
     }
 
     /// Ends the wait with this reason; nothing if it is over.
-    pub(super) fn give_up(&self, why: ErrorKind) {
+    pub(crate) fn give_up(&self, why: ErrorKind) {
         Self::give_up_in(&mut self.state.lock(), why);
         self.changed.notify_all();
     }

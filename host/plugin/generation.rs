@@ -79,8 +79,13 @@ impl Generation {
     }
 
     /// `load`, and then `enable` if it has succeeded. Both stand in the lane from the beginning, so that the worker goes
-    /// from one to the other without a hand-over; the second is waited for by [`Enabling::wait`].
-    pub(crate) fn load_and_enable(parts: Parts, deadline: Duration) -> Result<(Arc<Self>, Enabling)> {
+    /// from one to the other without a hand-over; the second is waited for by [`Enabling::wait`]. `may_enable` is asked
+    /// in between.
+    pub(crate) fn load_and_enable(
+        parts: Parts,
+        deadline: Duration,
+        may_enable: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<(Arc<Self>, Enabling)> {
         let record = parts.record;
         let loaded = Arc::new(OnceLock::<Arc<Self>>::new());
         let found = loaded.clone();
@@ -92,7 +97,7 @@ impl Generation {
             "enable",
             deadline,
             move |run| match found.get() {
-                Some(generation) => generation.enable_here(run),
+                Some(generation) => may_enable().and_then(|()| generation.enable_here(run)),
                 None => Err(Error::new(ErrorKind::Unavailable, "it could not be loaded")),
             },
             move |outcome: Result<()>, run| {
@@ -105,7 +110,10 @@ impl Generation {
         let generation = wait_for_step(record, "load", deadline, &pending, || {
             let lane = record.lane();
             lane.push_alone(load)?;
-            lane.push_alone(enable)
+            // A lane that was closed in between does not call back a `load` that has begun: its outcome counts, and
+            // whoever waits for the other is told.
+            let _ = lane.push_alone(enable);
+            Ok(())
         })??;
         Ok((generation, Enabling { record, pending: enabling }))
     }
@@ -458,7 +466,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) request: Request<'a>,
 }
 
-/// An `enable` that stands in its lane, or has run.
+/// An `enable` that stands in its lane, or has run. Whoever lets go of it waits no longer: what has not begun then does
+/// not begin, and what comes to its end later is taken back.
 pub(crate) struct Enabling {
     record: &'static PluginRecord,
     pending: Arc<Pending<Result<()>>>,
@@ -467,7 +476,18 @@ pub(crate) struct Enabling {
 impl Enabling {
     /// Waits for it. If it comes to its end only after `deadline`, it is taken back then.
     pub(crate) fn wait(self, deadline: Duration) -> Result<()> {
-        wait_for_step(self.record, "enable", deadline, &self.pending, || Ok(()))?
+        let waited = wait_for_step(self.record, "enable", deadline, &self.pending, || Ok(()));
+        waited.unwrap_or_else(|error| {
+            // The wait may have been refused, while the step is there all the same: it counts only if it is over.
+            self.pending.give_up(error.kind());
+            self.pending.wait(Instant::now()).unwrap_or(Err(error))
+        })
+    }
+}
+
+impl Drop for Enabling {
+    fn drop(&mut self) {
+        self.pending.give_up(ErrorKind::Cancelled);
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) struct Plugins {
     last_number: AtomicU64,
     /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
     /// `to_unload` sees that it is under way.
-    closed: Mutex<bool>,
+    closed: Arc<Mutex<bool>>,
     /// What each plugin had in cache and storage when they were closed.
     last_use: OnceLock<HashMap<String, InUse>>,
 }
@@ -96,7 +96,7 @@ impl Plugins {
             entries: RwLock::default(),
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
-            closed: Mutex::new(false),
+            closed: Arc::default(),
             last_use: OnceLock::new(),
         })
     }
@@ -148,17 +148,22 @@ impl Plugins {
 
     /// Loads and enables plugins, in this order, and tells what became of each. While one is loaded the next is staged.
     pub(crate) fn start(&self, found: &[&Candidate], mut tell: impl FnMut(&Candidate, Result<()>)) {
+        let stage = |candidate| self.open().and_then(|()| self.stage(candidate));
         thread::scope(|threads| {
             let (hand_over, copies) = mpsc::sync_channel(1);
-            threads.spawn(move || {
+            let staging = move || {
                 for candidate in found {
-                    if hand_over.send(self.stage(candidate)).is_err() {
+                    if hand_over.send(stage(candidate)).is_err() {
                         return;
                     }
                 }
-            });
-            for (candidate, copy) in found.iter().zip(copies) {
-                tell(candidate, self.load_and_enable(candidate, copy));
+            };
+            // Without a thread nothing comes from there.
+            let _ = thread::Builder::new().name("pintle-staging".into()).spawn_scoped(threads, staging);
+            for candidate in found {
+                let copy = copies.recv().unwrap_or_else(|_| stage(candidate));
+                let outcome = self.load_and_enable(candidate, copy);
+                tell(candidate, outcome.map_err(|error| named(error, &candidate.manifest.id)));
             }
         });
     }
@@ -170,7 +175,8 @@ impl Plugins {
         let prepared = copy.and_then(|copy| self.prepare(&entry, candidate, copy));
         let loaded = prepared.and_then(|parts| {
             let number = parts.number;
-            let loaded = Generation::load_and_enable(parts, self.options.load);
+            let closed = self.closed.clone();
+            let loaded = Generation::load_and_enable(parts, self.options.load, move || is_open(&closed));
             loaded.inspect_err(|_| self.configs.remove(&entry.id, number))
         });
         let (loaded, enabling) = match loaded {
@@ -412,10 +418,7 @@ impl Plugins {
     }
 
     fn open(&self) -> Result<()> {
-        if *self.closed.lock() {
-            return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
-        }
-        Ok(())
+        is_open(&self.closed)
     }
 
     /// After `close`: what is loaded, the newest first, and what is just being loaded before all.
@@ -590,6 +593,18 @@ impl Plugins {
         record.set_lane(lane);
         record
     }
+}
+
+/// The error, with whose it is.
+fn named(error: Error, id: &str) -> Error {
+    if error.plugin().is_none() { error.of(id) } else { error }
+}
+
+fn is_open(closed: &Mutex<bool>) -> Result<()> {
+    if *closed.lock() {
+        return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
+    }
+    Ok(())
 }
 
 fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {

@@ -1,11 +1,16 @@
 //! The start of a host whose folders have good plugins, bad ones, and files that are none.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Weak, mpsc},
+    thread,
+};
 
-use pintle::{ErrorKind, PluginState};
+use pintle::{ErrorKind, Host, PluginState, Started};
 use pintle_test_support::{compile_c, install, repository, samples};
 
-use crate::scene::{Scene, emit, state, until};
+use crate::scene::{PATIENCE, Scene, draft, emit, info, state, until};
 
 fn misbehave(variant: &str) -> std::path::PathBuf {
     let source = repository().join("tests/plugins/misbehave.c");
@@ -171,5 +176,136 @@ fn events_6_the_host_tells_which_plugins_are_enabled_and_which_fail() {
     host.enable("witness").expect_err("it was told to");
     for expected in ["loaded second", "enabled second", "failed witness"] {
         assert_eq!(told.recv_timeout(crate::scene::PATIENCE), Ok(format!("pintle.plugin.{expected}")));
+    }
+}
+
+#[test]
+fn events_6_at_the_start_each_plugin_is_told_as_loaded_before_it_is_told_as_enabled() {
+    let scene = Scene::new().witness("first", &[]).witness("second", &[]).witness("third", &[]);
+    let host = scene.host();
+    let (tell, told) = mpsc::channel();
+    host.subscribe("pintle.plugin.*", move |event| {
+        let data: serde_json::Value = serde_json::from_slice(&event.data).expect("the host publishes JSON");
+        let (id, generation) = (data["id"].as_str().unwrap_or("nobody"), data["generation"].as_u64());
+        let _ = tell.send((format!("{} {id}", event.topic.as_str()), generation));
+    })
+    .expect("the pattern is valid");
+    let started = host.start();
+    assert_eq!(started.enabled.len(), 3, "{started:?}");
+    let mut newest = None;
+    for id in &started.enabled {
+        let [loaded, enabled] = [(); 2].map(|()| told.recv_timeout(PATIENCE).expect("it is told"));
+        assert_eq!(loaded.0, format!("pintle.plugin.loaded {id}"));
+        assert_eq!(enabled.0, format!("pintle.plugin.enabled {id}"));
+        assert!(loaded.1 == enabled.1 && loaded.1 > newest, "{loaded:?} {enabled:?} after {newest:?}");
+        assert_eq!(info(&host, id).generation, loaded.1);
+        newest = loaded.1;
+    }
+}
+
+#[test]
+fn contract_25_a_load_that_returns_too_late_at_the_start_is_undone_and_never_enabled() {
+    for outcome in ["", "; fail too late"] {
+        let scene = Scene::new().deadlines("load_ms = 300");
+        let load = format!("hang {}{outcome}", scene.path("gate").display());
+        let scene = scene.witness("witness", &[("load", &load)]).witness("zulu", &[]);
+        let host = scene.host();
+        let started = host.start();
+        assert_eq!(started.enabled, ["zulu"], "{started:?}");
+        assert_eq!(started.failed[0].kind(), ErrorKind::Timeout, "{started:?}");
+        assert_eq!(state(&host, "witness"), PluginState::Failed);
+        scene.free("gate");
+        assert!(host.wait_idle(PATIENCE) && host.wait_closed(PATIENCE), "it is undone");
+        assert_eq!(scene.count("witness", "enable"), 0, "{:?}", scene.journal("witness"));
+        assert_eq!(scene.count("witness", "unload"), usize::from(outcome.is_empty()));
+        assert_eq!(state(&host, "witness"), PluginState::Failed);
+        if outcome.is_empty() {
+            host.enable("witness").expect("the gate is open now");
+            assert_eq!(state(&host, "witness"), PluginState::Enabled);
+        }
+    }
+}
+
+#[test]
+fn contract_25_an_enable_that_returns_too_late_at_the_start_is_taken_back() {
+    let scene = Scene::new().deadlines("load_ms = 300");
+    let hang = format!("hang {}", scene.path("gate").display());
+    let scene =
+        scene.witness("witness", &[("load", "subscribe w.>"), ("enable", &hang)]).witness("zulu", &[]);
+    let host = scene.host();
+    let started = host.start();
+    assert_eq!(started.enabled, ["zulu"], "{started:?}");
+    assert_eq!(started.failed[0].kind(), ErrorKind::Timeout, "{started:?}");
+    scene.free("gate");
+    until("it is taken back", || scene.count("witness", "disable") == 1);
+    assert!(host.wait_idle(PATIENCE));
+    assert_eq!(state(&host, "witness"), PluginState::Loaded);
+    assert_eq!(emit(&host, "", "w.a", "").queued, 0, "it is not enabled");
+    host.enable("witness").expect("the gate is open now");
+    emit(&host, "", "w.b", "");
+    until("it is handled", || scene.count("witness", "event w.> w.b") == 1);
+}
+
+#[test]
+fn contract_24_what_is_loaded_while_the_host_begins_to_stop_is_not_enabled_any_more() {
+    let scene = Scene::new();
+    let hang = format!("hang {}", scene.path("gate").display());
+    let scene = scene.witness("witness", &[("load", &hang)]).witness("zulu", &[]);
+    let host = scene.host();
+    thread::scope(|threads| {
+        let starting = threads.spawn(|| host.start());
+        until("it hangs", || scene.count("witness", "hangs") == 1);
+        let stopping = threads.spawn(|| host.stop());
+        until("the stop has begun", || {
+            host.load("nobody").map_err(|error| error.kind()) == Err(ErrorKind::Stopping)
+        });
+        scene.free("gate");
+        let started = starting.join().expect("no panic");
+        assert!(started.enabled.is_empty(), "{started:?}");
+        let kinds: Vec<_> = started.failed.iter().map(|error| (error.plugin(), error.kind())).collect();
+        assert_eq!(
+            kinds,
+            [(Some("witness"), ErrorKind::Stopping), (Some("zulu"), ErrorKind::Stopping)],
+            "{started:?}"
+        );
+        let stopped = stopping.join().expect("no panic");
+        assert!(stopped.left.is_empty() && stopped.failed.is_empty(), "{stopped:?}");
+    });
+    for verb in ["enable", "disable"] {
+        assert_eq!(scene.count("witness", verb), 0, "{:?}", scene.journal("witness"));
+    }
+    assert_eq!(scene.journal("witness").last().map(String::as_str), Some("unload"));
+    assert!(scene.journal("zulu").is_empty());
+}
+
+/// A handler of the application starts the host, and a plugin waits in `enable` for that very handler's lane: one of
+/// the two waits is refused. Whichever it is, the plugin is what the host says that it is.
+#[test]
+fn contract_60_a_start_inside_a_handler_that_a_plugin_waits_for_leaves_no_plugin_half_enabled() {
+    for _ in 0..30 {
+        let scene = Scene::new()
+            .deadlines("load_ms = 3000")
+            .witness("witness", &[("load", "subscribe w.>"), ("enable", "sync out.a data 2000")]);
+        let host = Arc::new(scene.host());
+        let (tell, told) = mpsc::channel::<Started>();
+        let weak: Weak<Host> = Arc::downgrade(&host);
+        host.subscribe("go", move |_| {
+            let host = weak.upgrade().expect("the test holds it");
+            let _ = tell.send(host.start());
+        })
+        .expect("the pattern is valid");
+        host.subscribe("plugin.witness.>", |_| {}).expect("the pattern is valid");
+        host.emit("", draft("go", "")).expect("the host runs");
+        let started = told.recv_timeout(PATIENCE).expect("the handler returns");
+        assert!(host.wait_idle(PATIENCE));
+        let expected = if started.enabled.is_empty() { PluginState::Loaded } else { PluginState::Enabled };
+        assert_eq!(state(&host, "witness"), expected, "{started:?}");
+        let queued = emit(&host, "", "w.a", "").queued;
+        assert_eq!(
+            queued == 1,
+            expected == PluginState::Enabled,
+            "{started:?} {:?}",
+            scene.journal("witness")
+        );
     }
 }

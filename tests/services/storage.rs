@@ -1,10 +1,13 @@
 //! The storage through its table.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
-use pintle::{Host, Settings};
+use pintle::{ErrorKind, Host, Settings};
 
-use crate::keeper::{Place, ask, expect, keeper};
+use crate::keeper::{Place, ask, expect, keeper, until};
 
 #[test]
 fn storage_1_remove_is_idempotent_and_tells_and_so_does_exists() {
@@ -216,4 +219,35 @@ fn nobody_else_may_read_what_plugins_store() {
             assert_eq!(mode, 0o600, "{name} has mode {mode:o}");
         }
     }
+}
+
+/// Another process that has the file locked stands for a disk that hangs: the write that is under way cannot end.
+#[test]
+fn contract_24_the_stop_is_in_time_while_a_write_hangs_and_the_folder_is_held_until_the_ledger_is_closed() {
+    let (place, host) = keeper();
+    let calls = |host: &Host| host.plugins()[0].counters.calls;
+    let before = calls(&host);
+    let other = rusqlite::Connection::open(place.data().join("pintle.db")).expect("it is a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+    thread::scope(|threads| {
+        let commands = "sset k v\nsset l v\nsget k\nset n k v";
+        let calling = threads.spawn(|| ask(&host, "", commands));
+        until("it writes", || calls(&host) > before);
+        let begun = Instant::now();
+        let stopped = host.stop_within(Duration::from_millis(500));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(1_200), "it took {took:?}");
+        let left = |what: &str| stopped.left.iter().any(|left| left.starts_with(what));
+        assert!(left("the ledger: ") && left("plugin \"keeper\" in "), "{stopped:?}");
+        let second = || Host::builder().data(place.data()).build();
+        let error = second().expect_err("the file is still in use");
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        drop(other);
+        let answers = calling.join().expect("the call returns");
+        assert!(answers[0].starts_with("0 "), "what was begun before the end is done: {answers:?}");
+        for answer in &answers[1..] {
+            assert!(answer.contains("the host has stopped"), "what comes after it is refused: {answers:?}");
+        }
+        until("it is closed, and the folder is free", || second().is_ok());
+    });
 }

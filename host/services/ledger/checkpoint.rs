@@ -67,6 +67,12 @@ impl Log {
         self.too_long.store(2 * LONGEST, Relaxed);
     }
 
+    /// As after a commit that left so many pages in it.
+    #[cfg(test)]
+    pub(super) fn lengthen(&self, pages: u64) {
+        self.pages.store(pages, Relaxed);
+    }
+
     /// The leader's part, between two groups.
     pub(super) fn shorten(&self, writer: &Writer) {
         if self.pages() < self.too_long.load(Relaxed) {
@@ -75,7 +81,10 @@ impl Log {
         // A reader that does not end must not cost every group its patience.
         self.too_long.store(self.pages() + LONGEST, Relaxed);
         writer.with(|connection| {
-            if restart(connection).unwrap_or(false) {
+            // For another writer this connection waits longer.
+            let restarted = be_patient(connection).and_then(|()| restart(connection));
+            let _ = open::be_patient(connection);
+            if restarted.unwrap_or(false) {
                 self.begun_anew();
             }
         });

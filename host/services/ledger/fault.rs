@@ -78,8 +78,9 @@ pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
     }
 }
 
-/// The file is a ledger and its content is not what a ledger has.
+/// The file is a ledger and its content is not what a ledger has. The log goes with the file: SQLite would play it into
+/// whatever lies in its place.
 pub(super) fn damaged(ledger: &Path) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{} is damaged", ledger.display()))
-        .mend("stop the host, keep the file with its -wal beside it, and put a backup in its place")
+        .mend("stop the host, move it and its -wal away, together, and put a backup in its place")
 }

@@ -181,10 +181,14 @@ impl Group {
         answer.expect("a leader answers each member of its group before it lets go of it")
     }
 
-    /// Takes no more, and returns when what was taken has its answers.
-    pub(super) fn close(&self) {
+    /// Takes no more.
+    pub(super) fn refuse(&self) {
+        self.queue.lock().closed = true;
+    }
+
+    /// After `refuse`: returns when what was taken has its answers.
+    pub(super) fn finish(&self) {
         let mut queue = self.queue.lock();
-        queue.closed = true;
         while queue.led {
             self.idle.wait(&mut queue);
         }

@@ -3,12 +3,14 @@
 //! A [`Write`] is a value. The caller that finds the writer free leads: it runs what waits, its own write included, in
 //! one transaction on its own thread, so that a lone caller pays no hand-over; what arrives meanwhile shares the next
 //! commit (`group.rs`). `writer.rs` runs a group, `readers.rs` has the connections to read with, `checkpoint.rs` moves
-//! what was committed from the write-ahead log into the file, `open.rs` says which files it takes.
+//! what was committed from the write-ahead log into the file, `open.rs` says which files it takes, `closing.rs` ends it
+//! within a deadline.
 //!
 //! The ledger knows no service. Each brings its tables as a [`Schema`] and its writes as values. It knows `error` and
 //! the clock.
 
 mod checkpoint;
+mod closing;
 mod fault;
 mod group;
 mod open;
@@ -148,15 +150,24 @@ impl Ledger {
         }
     }
 
-    /// Takes no more, finishes what waits and what reads, moves everything into the file and closes it. A second call
-    /// returns when the first one has.
+    /// Takes no more, finishes what writes and what reads, moves everything into the file and closes it. A second call
+    /// returns when the first one has. Waits as long as the disk lets it: where that may be too long there is
+    /// [`Ledger::close_by`].
     pub(crate) fn close(&self) {
+        // Before any wait, so that nobody else begins to wait for the same.
+        self.refuse();
         let mut checkpointer = self.checkpointer.lock();
         let Some(checkpointer) = checkpointer.take() else { return };
-        self.group.close();
+        self.group.finish();
         checkpointer.end();
-        self.readers.close();
+        self.readers.finish();
         self.writer.close();
+    }
+
+    /// Takes no more: UNAVAILABLE to whoever comes.
+    fn refuse(&self) {
+        self.group.refuse();
+        self.readers.refuse();
     }
 }
 

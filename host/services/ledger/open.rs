@@ -104,10 +104,15 @@ pub(super) fn checkpointer(path: &Path, options: &LedgerOptions) -> rusqlite::Re
     Ok(connection)
 }
 
+/// Gives up waiting for somebody else's lock when the time is over.
+pub(super) fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)
+}
+
 fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     // One thread at a time has each connection, so SQLite need not lock it.
     let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(PATIENCE)?;
+    be_patient(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     // A file that somebody has prepared should be able to do less.
@@ -137,7 +142,8 @@ fn check(path: &Path) -> Result<()> {
         Err(error) => return Err(unreadable(error)),
     };
     if start.is_empty() {
-        let log = beside(path, "-wal");
+        // SQLite keeps it beside the file, wherever a link to that lies.
+        let log = beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "-wal");
         if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
             let (path, log) = (path.display(), log.display());
             let what = format!("{path} is empty or gone, and {log} still has what was written last");
@@ -272,7 +278,7 @@ fn opened(path: &Path, error: &rusqlite::Error) -> Error {
 
 fn no_ledger(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{} {what}, and is kept as it is", path.display()))
-        .mend("put a backup in its place, or move it away with its -wal to begin with nothing")
+        .mend("move it and its -wal away, together, and put a backup in its place or begin with nothing")
 }
 
 fn unknown_form(path: &Path, whose: &str, found: i64, known: i64) -> Error {

@@ -70,7 +70,7 @@ fn what_is_no_ledger_of_this_host_is_refused_with_what_to_do_and_kept() {
             "a text",
             |file| fs::write(file, "shopping list\n".repeat(500)).expect("it can be written"),
             ErrorKind::Unavailable,
-            &["is no database", "kept as it is", "move it away"],
+            &["is no database", "kept as it is", "move it and its -wal away"],
         ),
         (
             "a few bytes",
@@ -200,7 +200,7 @@ fn damage_that_shows_later_is_told_where_it_is_met() {
     let error = read.expect_err("half of it is gone");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let expected = format!(
-        "{} is damaged: stop the host, keep the file with its -wal beside it, and put a backup in its place",
+        "{} is damaged: stop the host, move it and its -wal away, together, and put a backup in its place",
         file.display()
     );
     assert_eq!(error.to_string(), expected);
@@ -219,6 +219,35 @@ fn a_ledger_that_another_has_locked_says_so() {
     assert!(error.to_string().contains("another process has"), "{error}");
     drop(other);
     open(&folder).write(note(1, Then::Answer)).expect("it is free again");
+}
+
+/// The log lies beside the file, not beside the link to it.
+#[cfg(unix)]
+#[test]
+fn a_ledger_that_is_linked_to_keeps_its_log_too() {
+    let disk = folder();
+    let folder = folder();
+    let (file, log) = (disk.path().join("real.db"), disk.path().join("real.db-wal"));
+    std::os::unix::fs::symlink(&file, folder.path().join("ledger.db")).expect("it can be made");
+    fs::write(&file, "").expect("it can be written");
+    fs::write(&log, [1; 5_000]).expect("it can be written");
+    let Err(error) = try_open(&folder, &[SCHEMA]) else { panic!("the log is thrown away") };
+    assert!(error.to_string().contains("real.db-wal still has what was written last"), "{error}");
+    assert_eq!(fs::read(&log).expect("it is kept"), [1; 5_000]);
+    fs::remove_file(&log).expect("it is there");
+    open(&folder).write(note(1, Then::Answer)).expect("nothing is in its way");
+}
+
+/// What a log of another state of the file does to a backup: SQLite plays it into whatever file lies there.
+#[test]
+fn who_is_told_to_use_a_backup_is_told_to_take_the_old_log_away() {
+    let folder = folder();
+    let file = folder.path().join("ledger.db");
+    fs::write(&file, "SQLite format 3\0 and then nothing").expect("it can be written");
+    let Err(error) = try_open(&folder, &[SCHEMA]) else { panic!("it is nonsense") };
+    for text in [error.to_string(), fault::damaged(&file).to_string()] {
+        assert!(text.contains("move it and its -wal away"), "{text}");
+    }
 }
 
 #[test]

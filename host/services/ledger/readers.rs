@@ -50,11 +50,15 @@ impl Readers {
         Ok(reader)
     }
 
-    /// Lends no more, and returns when every connection is back and closed.
-    pub(super) fn close(&self) {
-        let mut pool = self.pool.lock();
-        pool.closed = true;
+    /// Lends no more.
+    pub(super) fn refuse(&self) {
+        self.pool.lock().closed = true;
         self.given_back.notify_all();
+    }
+
+    /// After `refuse`: returns when every connection is back and closed.
+    pub(super) fn finish(&self) {
+        let mut pool = self.pool.lock();
         while pool.lent > 0 {
             self.given_back.wait(&mut pool);
         }

@@ -3,15 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs,
-    sync::{Arc, Barrier, mpsc},
+    sync::{Arc, Barrier, atomic::AtomicBool, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::services::clock::{ManualClock, SystemClock};
+use crate::services::clock::{Alarm, Clock, ManualClock, SystemClock};
 
 const SCHEMA: Schema = Schema {
     service: "notes",
@@ -382,6 +383,101 @@ fn close_finishes_what_waits_and_refuses_what_comes() {
     assert_eq!(numbers(&open(&folder)), (0..6).collect());
 }
 
+/// Another process reads, as a backup does, and does not end.
+#[test]
+fn a_reader_that_does_not_end_costs_a_leader_no_more_than_the_patience_of_a_checkpoint() {
+    let folder = folder();
+    let ledger = open(&folder);
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("it is a database");
+    other.execute_batch("BEGIN; SELECT count(*) FROM notes").expect("it can be read");
+    ledger.write(note(1, Then::Answer)).expect("nothing is in its way");
+    ledger.writer.with(|connection| {
+        // As much as the writer waits for somebody else's lock, which is more.
+        connection.busy_timeout(Duration::from_secs(20)).expect("it can be set");
+    });
+    ledger.log.lengthen(2 * checkpoint::LONGEST);
+    let begun = Instant::now();
+    ledger.log.shorten(&ledger.writer);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(other);
+    ledger.log.lengthen(4 * checkpoint::LONGEST);
+    ledger.log.shorten(&ledger.writer);
+    assert_eq!(ledger.counts().log_pages, 0, "with nobody in its way the log begins anew");
+}
+
+#[test]
+fn while_another_process_writes_every_caller_is_told_so_in_time_and_nothing_of_them_is_kept() {
+    let folder = folder();
+    let ledger = open(&folder);
+    ledger.write(note(1, Then::Answer)).expect("nothing is in its way");
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).expect("it is a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+    thread::scope(|threads| {
+        let callers: Vec<_> = (2..8)
+            .map(|number| {
+                threads.spawn({
+                    let ledger = &ledger;
+                    move || ledger.write(note(number, Then::Answer))
+                })
+            })
+            .collect();
+        for caller in callers {
+            let error = caller.join().expect("no panic").expect_err("another process writes");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert!(error.to_string().contains("another process has"), "{error}");
+        }
+    });
+    assert_eq!(numbers(&ledger), BTreeSet::from([1]), "reading goes on");
+    drop(other);
+    ledger.write(note(9, Then::Answer)).expect("it is free again");
+    let counts = ledger.counts();
+    assert_eq!((counts.writes, counts.failed, counts.run_again), (2, 6, 0), "{counts:?}");
+}
+
+/// Tells when it is let go of.
+struct Kept(mpsc::Sender<()>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.send(()).expect("the test listens");
+    }
+}
+
+#[test]
+fn close_by_gives_up_on_what_hangs_refuses_at_once_and_keeps_what_it_is_given_until_it_is_closed() {
+    for hangs in ["a write", "a read"] {
+        let folder = folder();
+        let ledger = Arc::new(open(&folder));
+        let gate = Arc::<Gate>::default();
+        let (tell, told) = mpsc::channel();
+        thread::scope(|threads| {
+            let hanging = threads.spawn(|| match hangs {
+                "a write" => ledger.write(note(1, Then::Wait(Arc::clone(&gate)))).map(drop),
+                _ => ledger.read(|_| {
+                    gate.pass();
+                    Ok(())
+                }),
+            });
+            gate.reached();
+            let Err(unclosed) = ledger.close_by(Instant::now()) else { panic!("{hangs} hangs") };
+            unclosed.keep(Kept(tell));
+            for error in [
+                ledger.write(note(2, Then::Answer)).expect_err("it is refused while the other hangs"),
+                ledger.read(|_| Ok(())).expect_err("it is refused while the other hangs"),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            }
+            assert!(told.try_recv().is_err(), "{hangs} still uses the file");
+            gate.open();
+            hanging.join().expect("no panic").expect("it was begun before the end");
+        });
+        told.recv().expect("it is closed, and lets go");
+        assert!(!folder.path().join("ledger.db-wal").exists(), "all of the log is in the file");
+        assert!(ledger.close_by(Instant::now()).is_ok(), "it is closed already");
+    }
+}
+
 #[test]
 fn a_reader_waits_for_no_writer_and_sees_only_what_is_committed() {
     let folder = folder();
@@ -465,4 +561,115 @@ fn the_log_is_moved_into_the_file_while_writers_go_on_and_does_not_grow_without_
     assert!(longest <= bound, "{longest}: {counts:?}");
     let log = fs::metadata(folder.path().join("ledger.db-wal")).expect("it is open").len();
     assert!(log <= bound * 4_200, "{log} bytes");
+}
+
+/// A clock that panics when it is asked for the time of day, if it is told to.
+struct BrokenClock {
+    inner: SystemClock,
+    broken: AtomicBool,
+}
+
+impl Clock for BrokenClock {
+    fn now_ms(&self) -> i64 {
+        assert!(!self.broken.swap(false, Relaxed), "the clock of the test panics");
+        self.inner.now_ms()
+    }
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+    fn alarm(&self) -> Arc<Alarm> {
+        self.inner.alarm()
+    }
+    fn wait(&self, alarm: &Alarm, until: Option<Duration>) {
+        self.inner.wait(alarm, until);
+    }
+}
+
+#[test]
+fn a_leader_that_panics_beside_a_write_leaves_nobody_waiting_and_the_ledger_at_work() {
+    let folder = folder();
+    let clock = Arc::new(BrokenClock { inner: SystemClock::new(), broken: AtomicBool::new(false) });
+    let with = LedgerOptions { clock: Arc::clone(&clock) as _, ..options(&[SCHEMA]) };
+    let ledger = Ledger::open(folder.path().join("ledger.db"), with).expect("nothing is in its way");
+    let gate = Arc::<Gate>::default();
+    thread::scope(|threads| {
+        let first = threads.spawn(|| ledger.write(note(-1, Then::Wait(Arc::clone(&gate)))));
+        gate.reached();
+        let callers: Vec<_> = (0..3)
+            .map(|number| {
+                threads.spawn({
+                    let ledger = &ledger;
+                    move || ledger.write(note(number, Then::Answer))
+                })
+            })
+            .collect();
+        while ledger.group.waiting() < callers.len() {
+            thread::yield_now();
+        }
+        // The first one leads the next group too, and panics before it has begun.
+        clock.broken.store(true, Relaxed);
+        gate.open();
+        assert!(first.join().is_err(), "it is the leader's own panic");
+        for caller in callers {
+            let error = caller.join().expect("only the leader panics").expect_err("nothing was written");
+            assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        }
+    });
+    assert_eq!(ledger.write(note(7, Then::Answer)).expect("it goes on"), 2);
+    assert_eq!(numbers(&ledger), BTreeSet::from([-1, 7]));
+    ledger.close();
+}
+
+/// Writers, readers and the thread that moves pages, and the end in the middle of it, again and again.
+#[test]
+fn whenever_it_is_closed_what_was_acknowledged_is_there_and_what_was_refused_is_not() {
+    let folder = folder();
+    let mut expected = BTreeSet::new();
+    for round in 0..40 {
+        let ledger = Arc::new(open(&folder));
+        let acknowledged = Mutex::new(BTreeSet::new());
+        thread::scope(|threads| {
+            for caller in 0..6 {
+                let (ledger, acknowledged) = (&ledger, &acknowledged);
+                threads.spawn(move || {
+                    for number in 0.. {
+                        let number = (round * 6 + caller) * 1_000_000 + number;
+                        let text = vec![7; if caller == 0 { 50_000 } else { 10 }];
+                        match ledger.write(Note { numbers: vec![number], text, then: Then::Answer }) {
+                            Ok(_) => assert!(acknowledged.lock().insert(number)),
+                            Err(error) => return assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+                        }
+                    }
+                });
+                threads.spawn(move || {
+                    loop {
+                        let read = ledger.read(|ledger| {
+                            let mut last = ledger.prepare_cached("SELECT max(number) FROM notes")?;
+                            Ok(last.query_row([], |row| row.get::<_, Option<i64>>(0))?)
+                        });
+                        if let Err(error) = read {
+                            return assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                        }
+                    }
+                });
+            }
+            while acknowledged.lock().len() <= round as usize * 5 {
+                thread::yield_now();
+            }
+            match round % 3 {
+                0 => ledger.close(),
+                1 => assert!(ledger.close_by(Instant::now() + Duration::from_secs(20)).is_ok()),
+                _ => {
+                    thread::scope(|threads| {
+                        for _ in 0..2 {
+                            threads.spawn(|| ledger.close());
+                        }
+                    });
+                }
+            }
+            assert!(!folder.path().join("ledger.db-wal").exists(), "all is in the file");
+        });
+        expected.append(&mut acknowledged.into_inner());
+        assert!(numbers(&open(&folder)) == expected, "round {round}");
+    }
 }

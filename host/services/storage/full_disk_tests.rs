@@ -1,4 +1,5 @@
-//! A disk that really is full: a small one of the test's own, in a process that alone sees it.
+//! A disk that really is full, and memory that really is: small ones of the test's own, in processes that alone see
+//! them.
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +16,56 @@ use super::{
     kill_tests::open,
 };
 use crate::error::ErrorKind;
+
+/// Where the process writes that has little memory.
+#[cfg(target_os = "linux")]
+const POOR: &str = "PINTLE_LITTLE_MEMORY";
+
+/// A value that has its place in memory once and not twice.
+#[cfg(target_os = "linux")]
+const HALF: usize = 2_500 << 20;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_value_that_there_is_no_memory_for_is_refused_and_the_host_lives() {
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let poor = |arguments: &[&str]| {
+        Command::new("sh")
+            .args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""])
+            .arg(env::current_exe().expect("this program lies somewhere"))
+            .args(arguments)
+            .env(POOR, folder.path())
+            .output()
+            .expect("there is a shell")
+    };
+    if !poor(&["--list"]).status.success() {
+        eprintln!("skipped: this program needs more addresses than that, as under a sanitizer");
+        return;
+    }
+    let child = "services::storage::full_disk_tests::poor_child";
+    let output = poor(&["--ignored", "--exact", child, "--nocapture"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("refused and alive"), "{told}\n{errors}");
+}
+
+/// What runs where there is little memory.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "part of the other"]
+fn poor_child() {
+    let Ok(folder) = env::var(POOR) else { return };
+    let scopes = Scopes::of(&[("meter", "acme")]);
+    let (ledger, _) = open(Path::new(&folder));
+    let storage = super::Storage::new(Box::new(super::LedgerStorage::new(ledger)), usize::MAX);
+    // Never written to, so that it takes addresses and no memory.
+    let value = vec![0; HALF];
+    let error = storage.set(&scopes.at(0), key("k"), &value, None).expect_err("there is no room for two");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    drop(value);
+    storage.set(&scopes.at(0), key("k"), b"small", None).expect("there is room for this");
+    println!("refused and alive");
+}
 
 /// Where the small disk is.
 const TASK: &str = "PINTLE_FULL_DISK";

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Info, StorageBackend, Usage, Written};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     identity::DataScope,
     services::{
         keys::Key,
@@ -68,11 +68,11 @@ impl StorageBackend for LedgerStorage {
                 FROM storage_scopes JOIN storage_items USING (scope)
                 WHERE plugin = ?1 AND tenant = ?2 AND key = ?3",
             )?;
-            let found = find.query_row(params![plugin, tenant, bytes(key)], |row| {
-                let info = Info { version: row.get(1)?, created_ms: row.get(2)?, updated_ms: row.get(3)? };
-                Ok((row.get(0)?, info))
-            });
-            Ok(found.optional()?)
+            let mut found = find.query(params![plugin, tenant, bytes(key)])?;
+            let Some(row) = found.next()? else { return Ok(None) };
+            let info = Info { version: row.get(1)?, created_ms: row.get(2)?, updated_ms: row.get(3)? };
+            let value = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            Ok(Some((copied(value)?, info)))
         })
     }
 
@@ -84,7 +84,8 @@ impl StorageBackend for LedgerStorage {
         if_version: Option<u64>,
     ) -> Result<Written> {
         let place = Place::of(scope)?;
-        self.ledger.write(Set { place, key: bytes(key).into(), value: value.into(), if_version })
+        let value = copied(value)?.into_boxed_slice();
+        self.ledger.write(Set { place, key: bytes(key).into(), value, if_version })
     }
 
     fn remove(&self, scope: &DataScope<'_>, key: Key<'_>) -> Result<bool> {
@@ -303,6 +304,19 @@ fn count(transaction: &Transaction<'_>, scope: i64, items: i64, bytes: i64) -> R
 
 fn bytes(key: Key<'_>) -> &[u8] {
     key.as_str().as_bytes()
+}
+
+/// A plugin says how large a value is, so that there may be no memory for it: no reason to end the process.
+fn copied(value: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(value.len()).map_err(|_| {
+        let len = value.len();
+        Error::lazy(ErrorKind::Unavailable, move || {
+            format!("the storage got no memory from the system for a value of {len} bytes")
+        })
+    })?;
+    copy.extend_from_slice(value);
+    Ok(copy)
 }
 
 fn length(bytes: &[u8]) -> i64 {

@@ -461,3 +461,69 @@ fn small_caches_have_one_shard_and_large_ones_many() {
     }
     const { assert!(1024 * Shard::BYTES < 4 * MIB) };
 }
+
+/// Deadlines and jumps of the clock from a millisecond to a century: at no moment is anything kept that has expired, nor
+/// anything gone that has not, whichever wheels its deadline has come down.
+#[test]
+fn what_expires_is_found_in_time_however_far_ahead_it_was_and_however_far_the_clock_jumps() {
+    for seed in 1..=4 {
+        let (scene, engine) = scene(64 * MIB, 1);
+        let tenant = scene.tenants.named("");
+        let mut dice = Dice(seed);
+        let mut model: HashMap<u64, u64> = HashMap::new();
+        // As likely to be short as long: a number of that many bits.
+        let span = |dice: &mut Dice, bits: u64| {
+            let most = 1 << (1 + dice.roll(bits));
+            1 + dice.roll(most)
+        };
+        // 2^42 milliseconds are 140 years; all jumps together stay below the 584 that the clock can count.
+        let mut years_left = 200 * 365 * 86_400_000_u64;
+        for turn in 0..6_000 {
+            let number = dice.roll(2_000);
+            let key = number.to_string();
+            let at = scene.at(0, &tenant, "n", &key);
+            let ms = span(&mut dice, 41);
+            let end = engine.now() + ms * NS_A_MS;
+            match dice.roll(4) {
+                0 => {
+                    let changed = engine.expire(&at, Some(Lifetime::Ms(ms as i64)), ExpireIf::Always);
+                    let there = model.get_mut(&number).map(|old| *old = end).is_some();
+                    assert_eq!(changed.expect("it answers") == Expired::Changed, there, "turn {turn}");
+                }
+                _ => {
+                    engine.set(&at, b"v", Lifetime::Ms(ms as i64)).expect("it fits");
+                    model.insert(number, end);
+                }
+            }
+            if dice.roll(3) == 0 {
+                let jump = span(&mut dice, 36).min(years_left);
+                years_left -= jump;
+                scene.clock.advance(Duration::from_millis(jump));
+                let now = engine.now();
+                model.retain(|_, end| *end > now);
+                // Counts after a look at all that is due.
+                let kept: u64 = engine.usage().iter().map(|used| used.items).sum();
+                assert_eq!(kept, model.len() as u64, "turn {turn} of seed {seed}");
+            }
+        }
+        engine.check();
+        scene.clock.advance(Duration::from_millis(1 << 43));
+        assert!(engine.usage().is_empty(), "all has expired");
+        assert_eq!(engine.check(), 0);
+    }
+}
+
+#[test]
+fn a_reader_that_panics_leaves_the_item_and_its_shard_as_they_were() {
+    let (scene, engine) = scene(MIB, 1);
+    let tenant = scene.tenants.named("");
+    for len in [10, 1_000, 10_000] {
+        let at = scene.at(0, &tenant, "n", "k");
+        engine.set(&at, &vec![7; len], Lifetime::Endless).expect("it fits");
+        let read = || engine.get(&at, &mut |_, _| panic!("a reader of the test panics"));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+        assert!(caught.is_err(), "it is the reader's own panic");
+        engine.check();
+        assert_eq!(scene.read(&at), Some((Owned::Bytes(vec![7; len]), Lifetime::Endless)));
+    }
+}
