@@ -36,8 +36,8 @@ fn tell(side: &dyn Side, place: &str, operations: &Value) -> Told {
         "call" => side.call(tenant, "mirror.run", "do", &request),
         _ => side.emit(tenant, "mirror.do", &request),
     };
-    side.settle();
     let answer = answer.unwrap_or_else(|status| panic!("in {place}: {status}"));
+    side.settle();
     let lines: Vec<String> = serde_json::from_str(&answer).expect("a list of lines");
     assert_eq!(lines.len(), operations.len());
     operations.iter().zip(lines).map(|(one, line)| [place.into(), one.to_string(), line]).collect()

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Debug,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ const TOO_MANY: usize = 3_000;
 /// What outlives a call, and can be named in the next.
 #[derive(Default)]
 pub(crate) struct Kept {
-    held: Mutex<Vec<Held>>,
+    held: Mutex<Vec<Arc<Held>>>,
     loggers: Mutex<Vec<Logger>>,
     subscriptions: Mutex<Vec<Subscription>>,
     jobs: Mutex<Vec<Job>>,
@@ -177,10 +177,10 @@ impl Kept {
                 };
                 until_refused(made)
             }
-            "unsubscribe" => match lock(&self.subscriptions).get(words.unsigned(0) as usize) {
-                Some(one) => shown(one.unsubscribe(cx)),
-                None => "no such subscription".into(),
-            },
+            "unsubscribe" => {
+                let found = lock(&self.subscriptions).get(words.unsigned(0) as usize).copied();
+                found.map_or("no such subscription".into(), |one| shown(one.unsubscribe(cx)))
+            }
             "unsubscribe_all" => {
                 let ended =
                     lock(&self.subscriptions).drain(..).filter(|one| one.unsubscribe(cx).is_ok()).count();
@@ -242,14 +242,15 @@ impl Kept {
     fn context(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
         match name {
             "hold" => told(cx.hold(), |held| {
-                lock(&self.held).push(held);
+                lock(&self.held).push(Arc::new(held));
                 String::new()
             }),
             // An operation with a held context.
-            "held" => match lock(&self.held).get(words.unsigned(0) as usize) {
-                Some(held) => self.one(held, &Value::Array(words.0[1..].to_vec())),
-                None => "no such context".into(),
-            },
+            "held" => {
+                let held = lock(&self.held).get(words.unsigned(0) as usize).cloned();
+                let one = |held: Arc<Held>| self.one(&held, &Value::Array(words.0[1..].to_vec()));
+                held.map_or("no such context".into(), one)
+            }
             "release" => {
                 let released = lock(&self.held).drain(..).count();
                 format!("ok {released}")
@@ -260,7 +261,8 @@ impl Kept {
             }),
             "remaining" => told(cx.remaining(), |left| match left {
                 None => "forever".into(),
-                Some(left) => format!("{}s", left.as_millis().div_ceil(1_000)),
+                // A little time passes in one of the hosts.
+                Some(left) => format!("{}s", (left.as_millis() + 500) / 1_000),
             }),
             "call" => {
                 let timeout = words.0.get(4).map(|_| words.milliseconds(4));
