@@ -94,6 +94,7 @@ impl Plugin for Clerk {
             let beats = cx.cache("mine").incr("beats", 1)?;
             if beats == 2 { Err(Error::new(Status::Busy, "tired")) } else { Ok(()) }
         })?;
+        cx.scheduler().cron("span", "@every 4s", |cx, _| cx.events().emit("said", b"span"))?;
         cx.scheduler().once("first", SECOND / 2, |cx, _| cx.events().emit("said", b"first"))?;
         Ok(())
     }
@@ -429,9 +430,11 @@ fn jobs_run_when_the_clock_passes_them_or_when_asked() -> Result<()> {
     assert_eq!((host.run_job("nightly")?, said(&host)), (b"1".to_vec(), vec!["nightly".to_owned()]));
     let elsewhere = host.tenant("acme").run_job("nightly").expect_err("it is the system's");
     assert_eq!(elsewhere.status(), Status::NotFound);
+    host.advance(SECOND / 2)?;
+    assert_eq!(said(&host), ["span"], "@every is an interval");
     host.disable()?;
     host.advance(SECOND * 9)?;
-    assert_eq!(host.cache("mine").get_integer("beats")?, Some(3));
+    assert_eq!(host.cache("mine").get_integer("beats")?, Some(4));
     Ok(())
 }
 
@@ -580,7 +583,8 @@ fn a_plugin_in_c_runs_in_it_by_its_entry() -> Result<()> {
     // SAFETY: the contract's type of the entry function.
     let entry = unsafe { library.get::<Entry>(b"pintle_plugin_entry_v1\0") }.expect("it has an entry");
     let host = Host::new();
-    host.load_entry(*entry)?;
+    // SAFETY: it is the entry of a plugin, and the library is open.
+    unsafe { host.load_entry(*entry) }?;
     host.enable()?;
     host.tenant("acme").emit("greet.anna", b"{}")?;
     let emitted = host.emitted();
