@@ -624,7 +624,8 @@ class Config : private detail::Part {
   explicit Config(const Part &part) noexcept : Part(part) {}
 };
 
-/* When Cache::expire changes a lifetime. An item that does not expire counts as later than all. */
+/* When Cache::expire changes a lifetime: with `if_later`, only if the new end is later than the end that the item has.
+ * To have no end is later than any end. */
 enum class Expire : std::uint32_t {
   always = PINTLE_EXPIRE_ALWAYS,
   if_none = PINTLE_EXPIRE_IF_NONE,

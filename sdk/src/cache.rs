@@ -462,9 +462,9 @@ pub enum ExpireIf {
     Endless,
     /// If it expires already.
     Expires,
-    /// If it would expire later than now set. What does not expire is later than all.
+    /// If the new end is later than the end that it has. To have no end is later than any end.
     Later,
-    /// If it would expire earlier than now set. What does not expire is later than all.
+    /// If the new end is earlier than the end that it has. To have no end is later than any end.
     Earlier,
 }
 

@@ -11,6 +11,9 @@ use crate::{Error, Result, Status, cache::canonical};
 /// What the real host gives where nobody says how long: one hour.
 const DEFAULT_TTL_MS: i64 = 3_600_000;
 
+/// 100 years, as in the real host.
+const LONGEST_TTL_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
 /// An item.
 pub(super) struct CacheEntry {
     value: Value,
@@ -78,10 +81,15 @@ unsafe fn expiry(now_ms: i64, options: *const PintleCacheOptions) -> Result<Opti
             return Err(Error::new(Status::Unsupported, format!("argument `options.flags`: {flags:#x}")));
         }
     };
+    end(now_ms, ttl_ms)
+}
+
+/// When an item expires that from now on lives for `ttl_ms`; 0: it does not.
+fn end(now_ms: i64, ttl_ms: i64) -> Result<Option<i64>> {
     match ttl_ms {
         0 => Ok(None),
-        ..0 => Err(out_of_range(ttl_ms)),
-        ttl_ms => now_ms.checked_add(ttl_ms).map(Some).ok_or_else(|| out_of_range(ttl_ms)),
+        1..=LONGEST_TTL_MS => Ok(Some(now_ms.saturating_add(ttl_ms))),
+        _ => Err(out_of_range(ttl_ms)),
     }
 }
 
@@ -265,9 +273,8 @@ unsafe extern "C" fn expire(
         let mut state = call.state();
         let now = state.now_ms;
         let new = match ttl_ms {
-            0 => None,
             ..0 => Some(now),
-            ttl_ms => Some(now.checked_add(ttl_ms).ok_or_else(|| out_of_range(ttl_ms))?),
+            ttl_ms => end(now, ttl_ms)?,
         };
         let entry = state.cached(&place);
         if let Some(existed) = existed.as_mut() {
@@ -278,8 +285,8 @@ unsafe extern "C" fn expire(
         let holds = match condition {
             PINTLE_EXPIRE_IF_NONE => entry.expires_ms.is_none(),
             PINTLE_EXPIRE_IF_SET => entry.expires_ms.is_some(),
-            PINTLE_EXPIRE_IF_LATER => later(entry.expires_ms) > later(new),
-            PINTLE_EXPIRE_IF_EARLIER => later(entry.expires_ms) < later(new),
+            PINTLE_EXPIRE_IF_LATER => later(new) > later(entry.expires_ms),
+            PINTLE_EXPIRE_IF_EARLIER => later(new) < later(entry.expires_ms),
             _ => true,
         };
         if !holds {

@@ -108,6 +108,13 @@ fn a_lifetime_of_nothing_is_refused_and_not_endless() -> Result<()> {
     );
     assert_eq!(status(cache.set_for("k", b"new", Duration::MAX)), Status::OutOfRange);
     assert_eq!(status(cache.incr_for("n", 1, Duration::ZERO)), Status::OutOfRange);
+    let hundred_years = SECOND * 60 * 60 * 24 * 365 * 100;
+    for longer in [hundred_years + SECOND, hundred_years * 2] {
+        assert_eq!(status(cache.set_for("k", b"new", longer)), Status::OutOfRange);
+        assert_eq!(status(cache.incr_for("n", 1, longer)), Status::OutOfRange);
+        assert_eq!(status(cache.expire("k", longer)), Status::OutOfRange);
+    }
+    cache.set_for("most", b"", hundred_years)?;
     assert_eq!((cache.get("k")?, cache.exists("n")?), (Some(b"old".to_vec()), false));
     Ok(())
 }
@@ -138,13 +145,16 @@ fn expire_holds_to_its_condition() -> Result<()> {
         (span(9), span(5), ExpireIf::Endless, Kept),
         (endless, span(5), Expires, Kept),
         (span(9), endless, Expires, Changed),
-        (span(9), span(5), Later, Changed),
-        (span(5), span(9), Later, Kept),
-        (endless, span(5), Later, Changed),
-        (span(5), span(9), Earlier, Changed),
-        (span(9), span(5), Earlier, Kept),
-        (span(9), endless, Earlier, Changed),
-        (endless, span(9), Earlier, Kept),
+        (span(5), span(9), Later, Changed),
+        (span(9), span(5), Later, Kept),
+        (span(5), span(5), Later, Kept),
+        (span(9), endless, Later, Changed),
+        (endless, span(9), Later, Kept),
+        (span(9), span(5), Earlier, Changed),
+        (span(5), span(9), Earlier, Kept),
+        (span(5), span(5), Earlier, Kept),
+        (endless, span(5), Earlier, Changed),
+        (span(5), endless, Earlier, Kept),
     ];
     let host = Host::new();
     let cache = host.context().cache("ns");
