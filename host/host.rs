@@ -489,6 +489,7 @@ impl Host {
                 [Field::text("left", left)],
             );
         }
+        self.plugins.keep_use();
         // What is left behind gets UNAVAILABLE from here on.
         self.core.cache.close();
         self.ledger.close();

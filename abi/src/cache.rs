@@ -87,7 +87,7 @@ pub struct PintleCache {
             info: *mut PintleCacheInfo,
         ) -> PintleStatus,
     >,
-    /// Reads an item into a buffer: `get` for hot paths.
+    /// Reads an item into a buffer: `get` for hot paths, and granted with it.
     ///
     /// - ctx: on whose behalf.
     /// - ns: the namespace; borrowed for the call.

@@ -63,7 +63,7 @@ impl Method {
         (Self::SchedulerOnce, "scheduler", "once"),
         (Self::SchedulerRemove, "scheduler", "remove"),
         (Self::CacheGet, "cache", "get"),
-        (Self::CacheGetInto, "cache", "get_into"),
+        (Self::CacheGetInto, "cache", "get"),
         (Self::CacheSet, "cache", "set"),
         (Self::CacheRemove, "cache", "remove"),
         (Self::CacheExists, "cache", "exists"),

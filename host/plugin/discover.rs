@@ -7,6 +7,7 @@ use std::{
     fs::{self, Metadata},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use super::{
@@ -123,6 +124,8 @@ impl Search {
     /// The libraries of a folder first, then its sub-folders.
     fn entries(&mut self, paths: &[PathBuf], level: Level) {
         let mut folders = Vec::new();
+        let libraries: Vec<_> = paths.iter().filter(|path| matches!(kind(path), Library::Ours)).collect();
+        let mut looked_at = look_at(&libraries, self.policy).into_iter();
         for path in paths {
             let library = kind(path);
             // Most entries are told by their name; only folders and what is named like a library is looked at.
@@ -134,7 +137,11 @@ impl Search {
                     // It may have been meant as a folder of plugins: a link to a disk that is not mounted, say.
                     Err(error) => self.skip(path, io(path, &error)),
                 },
-                (Library::Ours, _) => self.library(path),
+                (Library::Ours, _) => {
+                    if let Some(looked) = looked_at.next() {
+                        self.library(path, looked);
+                    }
+                }
                 (Library::Foreign(system), _) => {
                     let (arch, here) = (std::env::consts::ARCH, std::env::consts::OS);
                     let what = format!(
@@ -151,30 +158,27 @@ impl Search {
         }
     }
 
-    fn library(&mut self, path: &Path) {
-        match self.try_library(path) {
-            Ok(Some(candidate)) => self.discovery.found.push(candidate),
-            Ok(None) => {}
+    fn library(&mut self, path: &Path, looked: Looked) {
+        if !looked.metadata.is_none_or(|metadata| self.is_new(&metadata)) {
+            // The very same file was looked at under another name.
+            return;
+        }
+        self.discovery.warnings.extend(looked.warnings);
+        match looked.outcome.and_then(|candidate| self.first_of_its_id(candidate)) {
+            Ok(candidate) => self.discovery.found.push(candidate),
             Err(error) => self.skip(path, error),
         }
     }
 
-    /// `None` if the very same file was looked at under another name.
-    fn try_library(&mut self, path: &Path) -> Result<Option<Candidate>> {
-        let file = open_regular(path)?;
-        let metadata = file.metadata().map_err(|error| io(path, &error))?;
-        if !self.is_new(&metadata) {
-            return Ok(None);
-        }
-        let candidate = candidate(&file, &metadata, path, self.policy, &mut self.discovery.warnings)?;
-        let id = &candidate.manifest.id;
+    fn first_of_its_id(&mut self, candidate: Candidate) -> Result<Candidate> {
+        let (id, path) = (&candidate.manifest.id, &candidate.path);
         if let Some(first) = self.ids.get(id) {
             let what = format!("{} has the id of {}, which comes first", path.display(), first.display());
             let error = Error::new(ErrorKind::Conflict, what).of(id.as_str());
             return Err(error.mend("remove one of the two, or give it another id"));
         }
-        self.ids.insert(id.clone(), path.to_owned());
-        Ok(Some(candidate))
+        self.ids.insert(id.clone(), path.clone());
+        Ok(candidate)
     }
 
     fn skip(&mut self, path: &Path, error: Error) {
@@ -190,6 +194,50 @@ impl Search {
     #[cfg(not(unix))]
     fn is_new(&mut self, _: &Metadata) -> bool {
         true
+    }
+}
+
+/// What one look at a library's file came to.
+struct Looked {
+    /// None if it could not be opened.
+    metadata: Option<Metadata>,
+    warnings: Vec<Error>,
+    outcome: Result<Candidate>,
+}
+
+/// With fewer libraries than this for each thread, starting it costs more than it brings.
+const WORTH_A_THREAD: usize = 32;
+const MOST_THREADS: usize = 8;
+
+/// Looks at libraries, at many of them on several threads. The answers are in the order of the paths.
+fn look_at(paths: &[&PathBuf], policy: TrustPolicy) -> Vec<Looked> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = (paths.len() / WORTH_A_THREAD).min(processors).min(MOST_THREADS);
+    let look = |paths: &[&PathBuf]| paths.iter().map(|path| look(path, policy)).collect::<Vec<_>>();
+    if threads < 2 {
+        return look(paths);
+    }
+    thread::scope(|scope| {
+        let chunks = paths.chunks(paths.len().div_ceil(threads));
+        let lookers: Vec<_> = chunks.map(|chunk| (chunk, scope.spawn(move || look(chunk)))).collect();
+        // One that panicked is asked again here, so that the panic is the caller's.
+        lookers
+            .into_iter()
+            .flat_map(|(chunk, looker)| looker.join().unwrap_or_else(|_| look(chunk)))
+            .collect()
+    })
+}
+
+fn look(path: &Path, policy: TrustPolicy) -> Looked {
+    let mut warnings = Vec::new();
+    let opened = open_regular(path)
+        .and_then(|file| file.metadata().map(|metadata| (file, metadata)).map_err(|error| io(path, &error)));
+    match opened {
+        Ok((file, metadata)) => {
+            let outcome = candidate(&file, &metadata, path, policy, &mut warnings);
+            Looked { metadata: Some(metadata), warnings, outcome }
+        }
+        Err(error) => Looked { metadata: None, warnings, outcome: Err(error) },
     }
 }
 

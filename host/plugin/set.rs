@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc,
     },
@@ -76,6 +76,15 @@ pub(crate) struct Plugins {
     /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
     /// `to_unload` sees that it is under way.
     closed: Mutex<bool>,
+    /// What each plugin had in cache and storage when they were closed.
+    last_use: OnceLock<HashMap<String, InUse>>,
+}
+
+/// What a plugin has in the cache and in the storage: items and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct InUse {
+    cache: (u64, u64),
+    storage: (u64, u64),
 }
 
 impl Plugins {
@@ -88,6 +97,7 @@ impl Plugins {
             providers: RwLock::default(),
             last_number: AtomicU64::new(0),
             closed: Mutex::new(false),
+            last_use: OnceLock::new(),
         })
     }
 
@@ -428,20 +438,38 @@ impl Plugins {
 
     pub(crate) fn infos(&self) -> Vec<PluginInfo> {
         let mut infos: Vec<_> = self.entries.read().values().map(|entry| entry.info()).collect();
-        let cache: HashMap<_, _> =
-            self.core.cache.usage().into_iter().map(|used| (used.plugin.clone(), used)).collect();
-        // A disk that fails is told to those who use it; here the numbers are missing.
-        let storage = self.core.storage.usage().unwrap_or_default();
-        let storage: HashMap<_, _> = storage.into_iter().map(|used| (used.plugin.clone(), used)).collect();
+        let now;
+        let in_use = match self.last_use.get() {
+            Some(last) => last,
+            None => {
+                now = self.in_use();
+                &now
+            }
+        };
         for info in &mut infos {
-            if let Some(used) = cache.get(info.id.as_str()) {
-                (info.counters.cache_items, info.counters.cache_bytes) = (used.items, used.bytes);
-            }
-            if let Some(used) = storage.get(info.id.as_str()) {
-                (info.counters.storage_items, info.counters.storage_bytes) = (used.items, used.bytes);
-            }
+            let used = in_use.get(&info.id).copied().unwrap_or_default();
+            (info.counters.cache_items, info.counters.cache_bytes) = used.cache;
+            (info.counters.storage_items, info.counters.storage_bytes) = used.storage;
         }
         infos
+    }
+
+    /// Remembers what plugins have in cache and storage, which are about to be closed.
+    pub(crate) fn keep_use(&self) {
+        // The first time is the one that counts.
+        let _ = self.last_use.set(self.in_use());
+    }
+
+    fn in_use(&self) -> HashMap<String, InUse> {
+        let mut all: HashMap<String, InUse> = HashMap::new();
+        for used in self.core.cache.usage() {
+            all.entry(used.plugin.to_string()).or_default().cache = (used.items, used.bytes);
+        }
+        // A disk that fails is told to those who use it; here the numbers are missing.
+        for used in self.core.storage.usage().unwrap_or_default() {
+            all.entry(used.plugin.to_string()).or_default().storage = (used.items, used.bytes);
+        }
+        all
     }
 
     /// Lanes take nothing any more.

@@ -426,7 +426,7 @@ typedef struct pintle_cache {
                        struct pintle_str key,
                        struct pintle_sink out,
                        struct pintle_cache_info *info);
-  /* Reads an item into a buffer: `get` for hot paths.
+  /* Reads an item into a buffer: `get` for hot paths, and granted with it.
    *
    * - ctx: on whose behalf.
    * - ns: the namespace; borrowed for the call.

@@ -36,8 +36,10 @@
  * `concurrency` says more, on changing threads: thread_local values do not carry over. Threads of your own have ended
  * when `unload` (or the destructor) returns.
  *
- * Build with -fvisibility=hidden and, with g++, -fno-gnu-unique: otherwise templates of the standard library may keep
- * the library in memory for good after its unload. This header itself has no variable that libraries could share.
+ * Export the entry function alone, by the file beside this one: -Wl,--version-script=…/pintle/plugin.map. Otherwise
+ * the C++ library may use a template that your plugin exports, and keep it in memory for good after its unload.
+ * -fvisibility=hidden does not reach the templates of namespace std, and -fno-gnu-unique (g++) only the unique symbols.
+ * This header itself has no variable that libraries could share.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0 */
 #ifndef PINTLE_PLUGIN_HPP

@@ -59,6 +59,19 @@ impl<'a> Cache<'a> {
     /// Those of [every function](Cache).
     #[inline]
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        // Most values are small: by way of the stack they cost one copy and one allocation, and no sink.
+        let mut small = [MaybeUninit::<u8>::uninit(); SMALL];
+        let mut len = 0;
+        match self.fill(key, &mut small, &mut len, ptr::null_mut())? {
+            PINTLE_BUFFER_TOO_SMALL => self.get_large(key),
+            // SAFETY: on OK the host has written `len` bytes, and not more than there was room for.
+            status => Ok(self.found(status)?.then(|| unsafe { written(&small, len) }.to_vec())),
+        }
+    }
+
+    /// [`get`](Cache::get) through a sink, of any size.
+    #[cold]
+    fn get_large(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let get = function!(self.cx.host(), cache: PintleCache, get)?;
         let mut value = Vec::new();
         // SAFETY: namespace and key are borrowed for the call, the sink's buffer outlives it, and info may be null.
@@ -75,20 +88,10 @@ impl<'a> Cache<'a> {
     /// Those of [every function](Cache).
     #[inline]
     pub fn get_into<'b>(&self, key: &str, buffer: &'b mut [u8]) -> Result<Fetched<'b>> {
-        let get_into = function!(self.cx.host(), cache: PintleCache, get_into)?;
         let mut len = 0;
-        // SAFETY: namespace and key are borrowed, and `buffer` and `len` writable for the call; info may be null.
-        let status = unsafe {
-            get_into(
-                self.cx.raw(),
-                self.ns(),
-                PintleStr::new(key),
-                buffer.as_mut_ptr(),
-                buffer.len(),
-                &raw mut len,
-                ptr::null_mut(),
-            )
-        };
+        // SAFETY: bytes that are there may be taken for bytes that need not be; the host writes none that are not.
+        let place = unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+        let status = self.fill(key, place, &mut len, ptr::null_mut())?;
         match status {
             PINTLE_BUFFER_TOO_SMALL => Ok(Fetched::TooSmall(len)),
             status if !self.found(status)? => Ok(Fetched::Missing),
@@ -137,21 +140,9 @@ impl<'a> Cache<'a> {
     pub fn get_integer(&self, key: &str) -> Result<Option<i64>> {
         /// As many bytes as the longest integer has: `-9223372036854775808`.
         const LONGEST: usize = 20;
-        let get_into = function!(self.cx.host(), cache: PintleCache, get_into)?;
         let (mut len, mut info) = (0, no_info());
         let mut digits = [MaybeUninit::<u8>::uninit(); LONGEST];
-        // SAFETY: as in `get_into`; `info` says its size and is writable for the call.
-        let status = unsafe {
-            get_into(
-                self.cx.raw(),
-                self.ns(),
-                PintleStr::new(key),
-                digits.as_mut_ptr().cast(),
-                LONGEST,
-                &raw mut len,
-                &raw mut info,
-            )
-        };
+        let status = self.fill(key, &mut digits, &mut len, &raw mut info)?;
         if status != PINTLE_BUFFER_TOO_SMALL {
             if !self.found(status)? {
                 return Ok(None);
@@ -160,9 +151,7 @@ impl<'a> Cache<'a> {
                 return Ok(Some(info.integer));
             }
             // SAFETY: on OK the host has written `len` bytes, and not more than there was room for.
-            let bytes: &[u8] =
-                unsafe { std::slice::from_raw_parts(digits.as_ptr().cast(), len.min(LONGEST)) };
-            if let Some(integer) = canonical(bytes) {
+            if let Some(integer) = canonical(unsafe { written(&digits, len) }) {
                 return Ok(Some(integer));
             }
         }
@@ -300,6 +289,20 @@ impl<'a> Cache<'a> {
 
     /// Was there something? A miss is an answer, not a failure: nobody asks the host for its sentence.
     #[inline]
+    /// `get_into`, as it is: the status, and `buffer`, `len` and `info` (which may be null) as the host leaves them.
+    fn fill(
+        &self,
+        key: &str,
+        buffer: &mut [MaybeUninit<u8>],
+        len: &mut usize,
+        info: *mut PintleCacheInfo,
+    ) -> Result<PintleStatus> {
+        let get_into = function!(self.cx.host(), cache: PintleCache, get_into)?;
+        let place = buffer.as_mut_ptr().cast();
+        // SAFETY: namespace and key are borrowed, and buffer, `len` and `info` writable for the call; `info` says its size.
+        Ok(unsafe { get_into(self.cx.raw(), self.ns(), PintleStr::new(key), place, buffer.len(), len, info) })
+    }
+
     fn found(&self, status: PintleStatus) -> Result<bool> {
         match status {
             PINTLE_OK => Ok(true),
@@ -374,6 +377,18 @@ impl fmt::Debug for Cache<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("namespace", &self.namespace).field("cx", self.cx).finish()
     }
+}
+
+/// Values up to this size are read by way of the stack.
+const SMALL: usize = 512;
+
+/// What the host has written.
+///
+/// # Safety
+/// The first `len` bytes of `buffer` are written, or all of it if there are fewer.
+unsafe fn written(buffer: &[MaybeUninit<u8>], len: usize) -> &[u8] {
+    // SAFETY: the caller vouches for it.
+    unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast(), len.min(buffer.len())) }
 }
 
 fn no_info() -> PintleCacheInfo {

@@ -117,6 +117,17 @@ fn a_restart_keeps_what_was_measured_and_joins_the_halves_of_its_minute() {
 }
 
 #[test]
+fn what_a_host_has_kept_can_be_asked_after_its_end() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[1.0]);
+    let stopped = host.stop();
+    assert!(stopped.failed.is_empty(), "{stopped:?}");
+    // Written in `disable`, after which nobody can ask the storage itself.
+    assert!(host.info("chronicle").counters.storage_items > 0);
+}
+
+#[test]
 fn a_minute_that_is_under_way_is_not_written() {
     let stage = stage();
     let host = stage.start();

@@ -27,7 +27,7 @@ fn everywhere_8_what_the_manifest_does_not_ask_for_is_denied_with_the_line_to_ad
                 "incr mine k 1",
                 "3 plugin \"keeper\" may not call cache.incr: add \"cache\": {} to \"services\"…",
             ),
-            ("into mine k 5", "3 …"),
+            ("into mine k 5", "0 len=1 …"),
             ("remove mine k", "3 …"),
             ("exists mine k", "3 …"),
             ("expire mine k 1 0", "3 …"),

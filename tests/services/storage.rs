@@ -52,6 +52,22 @@ fn everywhere_1_2_3_keys_and_values_keep_their_limits() {
 }
 
 #[test]
+fn everywhere_2_without_settings_a_stored_value_has_up_to_4_mib() {
+    let (_place, host) = keeper();
+    let refused =
+        "9 argument `value`: 4194305 bytes, at most 4194304 are taken (storage.max_value in the settings)…";
+    expect(
+        &host,
+        "",
+        &[
+            ("sset k %*4194304", "0 …"),
+            ("sset k %*4194305", refused),
+            ("sget k", "0 4194304 bytes version=…"),
+        ],
+    );
+}
+
+#[test]
 fn storage_2_3_versions_grow_are_never_reused_and_guard_writes() {
     let (_place, host) = keeper();
     let version = |answer: &str| -> u64 {

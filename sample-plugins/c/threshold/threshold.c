@@ -21,7 +21,7 @@ PINTLE_MANIFEST({
   "license": "MIT OR Apache-2.0",
   "services": {
     "events": { "subscribe": ["plugin.sysmon.>"], "publish": ["alarm"] },
-    "cache": { "methods": ["get_into", "incr"], "namespaces": ["alarms"] }
+    "cache": { "methods": ["get", "incr"], "namespaces": ["alarms"] }
   },
   "config": {
     "type": "object",

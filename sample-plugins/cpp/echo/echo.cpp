@@ -1,7 +1,7 @@
 /* echo-cpp: remembers what it hears on `echo.>`, for each tenant, and answers for it. Its twins are echo-c
  * (sample-plugins/c/echo) and echo-rust (sample-plugins/rust/echo): from outside they differ in nothing but the id.
  *
- *   c++ -shared -fPIC -O2 -std=c++17 -fvisibility=hidden -fno-gnu-unique -Iinclude \
+ *   c++ -shared -fPIC -O2 -std=c++17 -Wl,--version-script=include/pintle/plugin.map -Iinclude \
  *     sample-plugins/cpp/echo/echo.cpp -o echo.so
  *
  * With each event it

@@ -157,7 +157,7 @@ unsafe extern "C" fn get_into(
     info: *mut PintleCacheInfo,
 ) -> PintleStatus {
     // SAFETY: as in `get`.
-    enter(ctx, "cache.get_into", |call| unsafe {
+    enter(ctx, "cache.get", |call| unsafe {
         let len = input::output("len", len)?;
         if buf.is_null() && cap > 0 {
             return Err(input::wrong("buf", "null with room"));

@@ -498,7 +498,7 @@ fn a_miss_never_asks_the_host_why() {
         assert_eq!(cache.get_into("kkk", &mut [0; 4])?, Fetched::TooSmall(99));
         assert_eq!((cx.storage().get("k")?, cx.storage().get_item("k")?), (None, None));
         assert_eq!(ASKED.load(Ordering::SeqCst), 0);
-        assert_eq!(cache.get("kk").expect_err("a failure").message(), "not granted to this plugin");
+        assert_eq!(cache.get("kkk").expect_err("a failure").message(), "not granted to this plugin");
         assert_eq!(ASKED.load(Ordering::SeqCst), 1, "but a failure does");
         // What lies behind the end of a table is not there.
         let short = [cache.set("k", b""), cx.storage().set("k", b"").map(drop)];

@@ -23,8 +23,6 @@ struct Language {
     compiler: (&'static str, &'static str),
     /// Beside the flags of the plugin's own.
     flags: &'static [&'static str],
-    /// For g++ alone.
-    flags_of_gcc: &'static [&'static str],
     /// Of its sources; also the name of its folders.
     extension: &'static str,
 }
@@ -33,11 +31,9 @@ const C: Language = Language {
     name: "C",
     compiler: ("CC", "cc"),
     flags: &["-shared", "-fPIC", "-O2", "-g", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"],
-    flags_of_gcc: &[],
     extension: "c",
 };
 
-/// With GNU's unique symbols a library would never leave memory; clang has none, and no such flag.
 const CXX: Language = Language {
     name: "C++",
     compiler: ("CXX", "c++"),
@@ -55,7 +51,6 @@ const CXX: Language = Language {
         "-Werror",
         "-fvisibility=hidden",
     ],
-    flags_of_gcc: &["-fno-gnu-unique"],
     extension: "cpp",
 };
 
@@ -132,8 +127,10 @@ fn compile(language: &Language, name: &str, source: &Source, flags: &[&str]) -> 
     let made = workshop.path().join("plugin");
     let mut cc = called(&compiler);
     cc.args(language.flags);
-    if !language.flags_of_gcc.is_empty() && !is_clang(&compiler) {
-        cc.args(language.flags_of_gcc);
+    if cfg!(target_os = "linux") {
+        // The entry function alone, or a library in C++ may never leave memory.
+        let map = place::repository().join("include/pintle/plugin.map");
+        cc.arg(format!("-Wl,--version-script={}", map.display()));
     }
     cc.arg("-I").arg(place::repository().join("include")).arg("-o").arg(&made);
     match source {
@@ -190,10 +187,6 @@ fn version(compiler: &str) -> Option<String> {
     said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
-fn is_clang(compiler: &str) -> bool {
-    version(compiler).is_some_and(|version| version.contains("clang"))
-}
-
 /// Compiles every folder of `sample-plugins/c` and every file of `tests/plugins`; by the name of folder or file.
 pub(crate) fn build_all() -> BTreeMap<String, PathBuf> {
     build_those_of(&C)
@@ -225,7 +218,7 @@ fn build_those_of(language: &Language) -> BTreeMap<String, PathBuf> {
 /// Changes with everything that a plugin is made from.
 fn fingerprint(language: &Language, compiler: &str, source: &Source, flags: &[&str]) -> u64 {
     let mut hash = DefaultHasher::new();
-    (compiler, language.flags, language.flags_of_gcc, flags).hash(&mut hash);
+    (compiler, language.flags, flags).hash(&mut hash);
     for header in headers(&place::repository().join("include/pintle")) {
         read(&header).hash(&mut hash);
     }

@@ -17,7 +17,9 @@ use std::{
 };
 
 use pintle_abi::*;
-use pintle_plugin::{Context, Error, Fetched, Lifetime, Plugin, Request, Result, Status, plugin};
+use pintle_plugin::{
+    Context, Error, Fetched, Lifetime, Plugin, Request, Result, Status, macro_support::Record, plugin,
+};
 
 const NAMESPACE: &str = "bench";
 const KEY: &str = "sixty-four";
@@ -141,6 +143,14 @@ fn table_get_into(calls: u64, key: &str, buffer: &mut [u8]) -> u64 {
 
 plugin!(Cached, "plugin.json", entry = of_the_sdk);
 
+const MANIFEST: &str = include_str!("../plugin.json");
+
+/// Where hosts look for it. `plugin!` leaves it out of plugins that export nothing of their own.
+#[used]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__pintle"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".pintle"))]
+static RECORD: Record<{ MANIFEST.len() }> = Record::new(MANIFEST);
+
 /// What this library exports: the SDK's description, with two of its functions wrapped.
 struct Wrapped(PintlePlugin);
 
@@ -158,7 +168,8 @@ fn sdk() -> &'static PintlePlugin {
 #[unsafe(no_mangle)]
 pub extern "C" fn pintle_plugin_entry_v1() -> *const PintlePlugin {
     static PLUGIN: OnceLock<Wrapped> = OnceLock::new();
-    &raw const PLUGIN.get_or_init(|| Wrapped(PintlePlugin { load: Some(load), call: Some(call), ..*sdk() })).0
+    let wrap = || PintlePlugin { manifest: RECORD.bytes(), load: Some(load), call: Some(call), ..*sdk() };
+    &raw const PLUGIN.get_or_init(|| Wrapped(wrap())).0
 }
 
 unsafe extern "C" fn load(ctx: PintleCtx, host: *const PintleHost, state: *mut *mut c_void) -> PintleStatus {
