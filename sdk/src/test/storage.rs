@@ -11,6 +11,9 @@ use crate::{Error, Result, Status};
 /// The most bytes of a value, unless an operator says otherwise.
 const LARGEST_VALUE: usize = 4 << 20;
 
+/// What every cursor begins with.
+const MARK: &str = "after:";
+
 /// An item.
 pub(super) struct Stored {
     value: Vec<u8>,
@@ -152,11 +155,14 @@ unsafe extern "C" fn keys(
             1..=1_000 => limit as usize,
             _ => return Err(input::wrong("limit", format!("{limit}, 1 to 1,000 are taken, or 0 for 100"))),
         };
-        // The cursor is the last key of the page before, behind a mark that no key of a plugin's own making has.
-        let after = match cursor.strip_prefix("after\0") {
-            Some(last) => last,
+        if prefix.len() > 512 {
+            return Err(input::wrong("prefix", format!("{} bytes, at most 512 are taken", prefix.len())));
+        }
+        // The cursor is the last key of the page before, behind a mark, so that a plain key is not taken for one.
+        let after = match cursor.strip_prefix(MARK) {
+            Some(last) if last.starts_with(prefix) => last,
             None if cursor.is_empty() => "",
-            None => return Err(input::wrong("cursor", "no page gave it")),
+            _ => return Err(input::wrong("cursor", "no page of this listing gave it")),
         };
         let found: Vec<String> = {
             let state = call.state();
@@ -171,7 +177,7 @@ unsafe extern "C" fn keys(
             return Ok(());
         }
         let cursor = match page.last() {
-            Some(last) if found.len() > limit => format!("after\0{last}"),
+            Some(last) if found.len() > limit => format!("{MARK}{last}"),
             _ => String::new(),
         };
         input::give("next", next, cursor.as_bytes())

@@ -277,10 +277,15 @@ fn keys_come_in_byte_order_over_all_pages() -> Result<()> {
     let first = storage.page("page/", "", 2)?;
     assert_eq!(first.keys, ["page/000", "page/001"]);
     storage.remove("page/001")?;
+    let cursor = first.next.as_deref().expect("there are more");
+    assert!(!cursor.contains('\0'), "a cursor is text like any other, also for plugins in C");
+    assert_eq!(status(storage.page("page_", cursor, 2)), Status::InvalidArgument, "it is of another listing");
     let next = storage.page("page/", first.next.as_deref().expect("there are more"), 1_000)?;
     assert_eq!((next.keys.len(), next.next), (599, None), "a page survives that its last key goes");
     assert_eq!(status(storage.page("", "made up", 1)), Status::InvalidArgument);
     assert_eq!(status(storage.page("", "", 1_001)), Status::InvalidArgument);
+    assert_eq!(status(storage.page(&"p".repeat(513), "", 1)), Status::InvalidArgument);
+    assert!(storage.page(&"p".repeat(512), "", 1)?.keys.is_empty());
     Ok(())
 }
 
