@@ -122,7 +122,14 @@ impl Error {
     /// Names the plugin that it happened to.
     #[must_use]
     pub fn of(mut self, plugin: impl Into<Arc<str>>) -> Self {
-        self.plugin = Some(plugin.into());
+        let plugin = plugin.into();
+        // A plugin that passes on what the host has told it names itself in it.
+        if let What::Text(text) = &mut self.what
+            && let Some(rest) = text.strip_prefix(&format!("plugin \"{plugin}\": "))
+        {
+            *text = rest.to_owned().into();
+        }
+        self.plugin = Some(plugin);
         self
     }
 

@@ -240,12 +240,13 @@ unsafe fn address<'a>(call: &'a Call, ns: PintleStr, key: PintleStr) -> Result<A
 #[cold]
 #[inline(never)]
 fn not_granted(call: &Call, namespace: Namespace<'_>) -> Error {
-    let (plugin, namespace) = (call.record.id.clone(), namespace.as_str().to_owned());
+    let namespace = namespace.as_str().to_owned();
     Error::lazy(ErrorKind::Denied, move || {
         format!(
-            "plugin \"{plugin}\" may not use the cache namespace {namespace:?}: add it to \"services\": {{ \"cache\": {{ \"namespaces\": [{namespace:?}] }} }} in its manifest, or, if it is there, to the host's settings"
+            "it may not use the cache namespace {namespace:?}: add it to \"services\": {{ \"cache\": {{ \"namespaces\": [{namespace:?}] }} }} in its manifest, or, if it is there, to the host's settings"
         )
     })
+    .of(call.record.id.clone())
 }
 
 #[cold]

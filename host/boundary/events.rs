@@ -143,12 +143,13 @@ fn check_publish(call: &Call, topic: &str) -> Result<()> {
     if granted.iter().any(|granted| Pattern::parse(granted).is_ok_and(|granted| granted.matches(&wanted))) {
         return Ok(());
     }
-    let (plugin, topic) = (call.record.id.clone(), topic.to_owned());
-    Err(Error::lazy(ErrorKind::Denied, move || {
+    let topic = topic.to_owned();
+    let denied = Error::lazy(ErrorKind::Denied, move || {
         format!(
-            "plugin \"{plugin}\" may not publish \"{topic}\": add it to \"services\": {{ \"events\": {{ \"publish\": [\"{topic}\"] }} }} in its manifest, or, if it is there, to the host's settings"
+            "it may not publish \"{topic}\": add it to \"services\": {{ \"events\": {{ \"publish\": [\"{topic}\"] }} }} in its manifest, or, if it is there, to the host's settings"
         )
-    }))
+    });
+    Err(denied.of(call.record.id.clone()))
 }
 
 fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
@@ -156,12 +157,13 @@ fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
     if granted.iter().any(|granted| Pattern::parse(granted).is_ok_and(|granted| pattern.within(&granted))) {
         return Ok(());
     }
-    let (plugin, pattern) = (call.record.id.clone(), pattern.as_str().to_owned());
-    Err(Error::lazy(ErrorKind::Denied, move || {
+    let pattern = pattern.as_str().to_owned();
+    let denied = Error::lazy(ErrorKind::Denied, move || {
         format!(
-            "plugin \"{plugin}\" may not subscribe to \"{pattern}\": add it to \"services\": {{ \"events\": {{ \"subscribe\": [\"{pattern}\"] }} }} in its manifest, or, if it is there, to the host's settings"
+            "it may not subscribe to \"{pattern}\": add it to \"services\": {{ \"events\": {{ \"subscribe\": [\"{pattern}\"] }} }} in its manifest, or, if it is there, to the host's settings"
         )
-    }))
+    });
+    Err(denied.of(call.record.id.clone()))
 }
 
 type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;

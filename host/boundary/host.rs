@@ -194,12 +194,13 @@ fn send(
     timeout_ms: i64,
 ) -> Result<Vec<u8>> {
     if !call.grants().permits().call.iter().any(|granted| granted == service) {
-        let (plugin, service) = (call.record.id.clone(), service.to_owned());
-        return Err(Error::lazy(ErrorKind::Denied, move || {
+        let service = service.to_owned();
+        let denied = Error::lazy(ErrorKind::Denied, move || {
             format!(
-                "plugin \"{plugin}\" may not call \"{service}\": add it to \"services\": {{ \"call\": [\"{service}\"] }} in its manifest, or, if it is there, to the host's settings"
+                "it may not call \"{service}\": add it to \"services\": {{ \"call\": [\"{service}\"] }} in its manifest, or, if it is there, to the host's settings"
             )
-        }));
+        });
+        return Err(denied.of(call.record.id.clone()));
     }
     let deadline = call.may_wait(timeout_ms)?;
     let router = call.core().router.get().ok_or_else(stale)?;

@@ -74,9 +74,10 @@ impl Meter {
         let plugin = self.plugin.clone();
         Error::lazy(ErrorKind::Quota, move || {
             format!(
-                "plugin \"{plugin}\" calls the host more than {rate} times a second{whose}: call less often, or raise plugin.{plugin}.quota.{key} in the host's settings"
+                "it calls the host more than {rate} times a second{whose}: call less often, or raise plugin.{plugin}.quota.{key} in the host's settings"
             )
         })
+        .of(self.plugin.clone())
     }
 }
 
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Quota);
         assert_eq!(
             error.to_string(),
-            "plugin \"greedy\" calls the host more than 2 times a second for one tenant: call less often, or raise plugin.greedy.quota.tenant_calls_per_second in the host's settings"
+            "plugin \"greedy\": it calls the host more than 2 times a second for one tenant: call less often, or raise plugin.greedy.quota.tenant_calls_per_second in the host's settings"
         );
     }
 

@@ -419,16 +419,19 @@ fn not_granted(grants: &'static Grants, method: Method) -> Error {
     Error::lazy(ErrorKind::Denied, move || {
         let (service, name) = method.asked_for().unwrap_or_default();
         format!(
-            "plugin \"{}\" may not call {service}.{name}: add \"{service}\": {{}} to \"services\" in its manifest, or, if it is there, \"{name}\" to the methods that the manifest and the host's settings list",
-            grants.plugin()
+            "it may not call {service}.{name}: add \"{service}\": {{}} to \"services\" in its manifest, or, if it is there, \"{name}\" to the methods that the manifest and the host's settings list"
         )
     })
+    .of(grants.plugin())
 }
 
 #[cold]
 #[inline(never)]
 fn failed(ctx: PintleCtx, seat: u16, error: Error) -> PintleStatus {
-    thread::count_failure(seat);
+    // "It is not there" is an answer: whoever looks at the counts of a plugin looks for trouble.
+    if error.kind() != ErrorKind::NotFound {
+        thread::count_failure(seat);
+    }
     fail(ctx, error)
 }
 

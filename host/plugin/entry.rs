@@ -64,7 +64,7 @@ pub struct PluginInfo {
 pub struct PluginCounters {
     /// Calls that it made to the host.
     pub calls: u64,
-    /// Those of them that failed.
+    /// Those of them that failed; NOT_FOUND is an answer.
     pub failed_calls: u64,
     /// Handlers of it, and calls by message to it, that ran.
     pub handled: u64,

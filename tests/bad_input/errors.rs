@@ -19,7 +19,7 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
     let denied = |function: &str| {
         let (service, _) = function.split_once('.').expect("it is one of a service");
         format!(
-            "plugin \"asker\" may not call {function}: add \"{service}\": {{}} to \"services\" in its manifest"
+            "plugin \"asker\": it may not call {function}: add \"{service}\": {{}} to \"services\" in its manifest"
         )
     };
     let texts: Vec<_> = [
@@ -32,7 +32,7 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
         ("once", "scheduler.once"),
         ("remove", "scheduler.remove"),
         ("cache_get", "cache.get"),
-        ("cache_get_into", "cache.get_into"),
+        ("cache_get_into", "cache.get"), // one grant for both
         ("cache_set", "cache.set"),
         ("cache_remove", "cache.remove"),
         ("cache_exists", "cache.exists"),
@@ -50,7 +50,8 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
     .into();
     let mut expected: Vec<_> =
         texts.iter().map(|(case, text)| (*case, PINTLE_DENIED, text.as_str())).collect();
-    let call = "plugin \"asker\" may not call \"a.ping\": add it to \"services\": { \"call\": [\"a.ping\"] }";
+    let call =
+        "plugin \"asker\": it may not call \"a.ping\": add it to \"services\": { \"call\": [\"a.ping\"] }";
     expected.extend([("call", PINTLE_DENIED, call), ("log", PINTLE_OK, ""), ("config", PINTLE_OK, "")]);
     let running = asker();
     asked(&running, "denied").are(&expected);

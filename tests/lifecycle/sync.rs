@@ -622,7 +622,7 @@ fn what_is_not_granted_is_denied() {
         "witness",
         "sync elsewhere.a data; sync out..a data; sync out.a data -1; sync out.a data 3600001",
     );
-    assert!(told[0].contains("= 3 plugin \"witness\" may not publish \"elsewhere.a\""), "{told:?}");
+    assert!(told[0].contains("= 3 plugin \"witness\": it may not publish \"elsewhere.a\""), "{told:?}");
     assert!(told[1].contains("= 2 argument `topic`"), "{told:?}");
     for at in [2, 3] {
         assert!(told[at].contains("= 8 argument `timeout_ms`"), "{told:?}");

@@ -20,12 +20,12 @@ fn everywhere_8_what_the_manifest_does_not_ask_for_is_denied_with_the_line_to_ad
             ("get ours k", "1 …"),
             (
                 "get theirs k",
-                "3 plugin \"keeper\" may not use the cache namespace \"theirs\": add it to \"services\": { \"cache\": { \"namespaces\": [\"theirs\"] } } in its manifest, or, if it is there, to the host's settings",
+                "3 plugin \"keeper\": it may not use the cache namespace \"theirs\": add it to \"services\": { \"cache\": { \"namespaces\": [\"theirs\"] } } in its manifest, or, if it is there, to the host's settings",
             ),
             ("set theirs k v", "3 …"),
             (
                 "incr mine k 1",
-                "3 plugin \"keeper\" may not call cache.incr: add \"cache\": {} to \"services\"…",
+                "3 plugin \"keeper\": it may not call cache.incr: add \"cache\": {} to \"services\"…",
             ),
             ("into mine k 5", "0 len=1 …"),
             ("remove mine k", "3 …"),
@@ -36,7 +36,7 @@ fn everywhere_8_what_the_manifest_does_not_ask_for_is_denied_with_the_line_to_ad
             ("sget k", "1 …"),
             (
                 "sset k v",
-                "3 plugin \"keeper\" may not call storage.set: add \"storage\": {} to \"services\"…",
+                "3 plugin \"keeper\": it may not call storage.set: add \"storage\": {} to \"services\"…",
             ),
             ("sremove k", "3 …"),
             ("sexists k", "3 …"),

@@ -24,7 +24,7 @@ fn everywhere_10_more_calls_per_second_than_the_settings_allow_is_quota() {
     assert!((15..1_000).contains(&through), "{through}");
     assert_eq!(
         refused.expect("2,000 are too many"),
-        "10 plugin \"keeper\" calls the host more than 20 times a second: call less often, or raise plugin.keeper.quota.calls_per_second in the host's settings 7"
+        "10 plugin \"keeper\": it calls the host more than 20 times a second: call less often, or raise plugin.keeper.quota.calls_per_second in the host's settings 7"
     );
 }
 

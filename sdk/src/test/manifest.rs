@@ -126,7 +126,7 @@ impl Manifest {
     }
 
     fn denied(&self, what: std::fmt::Arguments<'_>) -> Error {
-        Error::new(Status::Denied, format!("plugin \"{}\" may not {what}", self.id))
+        Error::new(Status::Denied, format!("plugin \"{}\": it may not {what}", self.id))
     }
 
     /// The settings that a plugin sees: with the defaults of its schema where nothing is said.

@@ -218,7 +218,7 @@ fn each_grant_is_asked_for() -> Result<()> {
             for (outcome, what) in refused {
                 let error = outcome.expect_err(what);
                 assert_eq!(error.status(), Status::Denied, "{error}");
-                let front = format!("plugin \"nosy\" may not {what}");
+                let front = format!("plugin \"nosy\": it may not {what}");
                 assert!(error.message().starts_with(&front), "{error} is not {front}");
             }
             cx.cache("mine").set("k", b"")?;
