@@ -48,7 +48,7 @@ fn record() -> &'static PluginRecord {
     let options =
         LaneOptions { name: "probe".into(), concurrency: 1, capacity: 16, deadline: Duration::from_secs(30) };
     let lane = Lane::new(&core.pool, options);
-    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane, None)
+    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane, Meter::new(&"probe".into(), Some(3), None))
 }
 
 fn open(slot: &mut Slot, seat: u16) -> PintleCtx {
@@ -81,6 +81,29 @@ fn calls_and_failures_are_counted_whatever_became_of_them() {
     assert_eq!(enter(ctx, Method::EventsEmit, |_| panic!("it is not granted")), PINTLE_DENIED);
     let after = counted(seat);
     assert_eq!((after.0 - before.0, after.1 - before.1), (3, 2));
+}
+
+/// The record has a quota of three calls a second; only contexts with metered grants are held to it.
+#[test]
+fn everywhere_10_what_is_not_granted_takes_nothing_of_a_quota_and_what_gives_back_needs_none() {
+    let mut slot = Slot::take().expect("a slot is free");
+    let permits = Permits { methods: vec![Method::CacheGet], metered: true, ..Permits::default() };
+    let (grants, seat) = (Grants::intern("probe", "1.0.0", permits), 4005);
+    let ctx = slot.open(&Scope::own(record().key(), grants, 7, seat));
+    let before = counted(seat);
+    let tried = |method| enter(ctx, method, |_| Ok(()));
+    for _ in 0..100 {
+        assert_eq!(tried(Method::CacheSet), PINTLE_DENIED);
+    }
+    let through = (0..100).filter(|_| tried(Method::CacheGet) == PINTLE_OK).count();
+    assert!((3..50).contains(&through), "{through}");
+    while tried(Method::CacheGet) != PINTLE_QUOTA {}
+    for method in [Method::Reply, Method::SetError, Method::Release, Method::Scope, Method::Remaining] {
+        assert_eq!(tried(method), PINTLE_OK, "{method:?}");
+    }
+    assert_eq!(tried(Method::CacheSet), PINTLE_DENIED, "above the quota, too");
+    let (calls, failures) = counted(seat);
+    assert!(calls - before.0 >= 206 && failures - before.1 >= 151, "all are counted: {calls}, {failures}");
 }
 
 #[test]

@@ -6,7 +6,9 @@
  *
  * Every function says: what it does; each parameter (owner, how long it is borrowed); Returns (each status);
  * Thread; Blocks; Since. Output parameters are written only on OK, unless it says otherwise. A status other
- * than OK means that nothing was changed. Structs that begin with `size` only ever grow at the end.
+ * than OK means that nothing was changed. Structs that begin with `size` only ever grow at the end: whoever makes
+ * one sets it to the struct's sizeof (under 8 or over 4,096: INVALID_ARGUMENT). In options and fields, flags and
+ * bytes that the host does not know yet must be 0, else the call answers UNSUPPORTED and nothing is done.
  *
  * Beside what it names, every function of the host may answer REENTRANT (it was called from inside a sink), QUOTA
  * (the operator has set how many calls a second the plugin may make; what only gives something back, or tells of

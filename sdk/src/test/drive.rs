@@ -79,12 +79,18 @@ pub(super) fn replying(
     let handle = {
         let mut state = inside.state();
         let handle = inside.fresh(&mut state);
-        state.replies.insert(handle, Reply { bytes: Vec::new(), limit });
+        state.replies.insert(handle, Reply { bytes: Vec::new(), limit, overflowed: false });
         handle
     };
     let outcome = run(inside, ctx, || function(reply_sink(handle)));
     let reply = inside.state().replies.remove(&handle);
-    outcome.map(|()| reply.map(|reply| reply.bytes).unwrap_or_default())
+    outcome?;
+    match reply {
+        Some(reply) if reply.overflowed => {
+            Err(Error::new(Status::TooLarge, format!("the answer has more than {limit} bytes")))
+        }
+        reply => Ok(reply.map(|reply| reply.bytes).unwrap_or_default()),
+    }
 }
 
 /// Runs one function of the plugin under a context of its own, on behalf of a tenant.

@@ -139,6 +139,8 @@ pub(super) enum Kind {
 pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     pub(super) limit: usize,
+    /// Something did not fit: the function has failed, whatever it answers.
+    pub(super) overflowed: bool,
 }
 
 /// A subscription or a job.

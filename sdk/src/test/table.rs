@@ -220,7 +220,8 @@ unsafe extern "C" fn write_reply(data: *mut c_void, piece: PintleBytes) -> Pintl
     let Some(reply) = state.replies.get_mut(&handle) else { return PINTLE_STALE_HANDLE };
     // SAFETY: the contract: the plugin lends the piece for this call.
     let piece = unsafe { wire::bytes(piece) };
-    if reply.bytes.len() + piece.len() > reply.limit {
+    if reply.overflowed || reply.bytes.len() + piece.len() > reply.limit {
+        reply.overflowed = true;
         return PINTLE_TOO_LARGE;
     }
     reply.bytes.extend_from_slice(piece);

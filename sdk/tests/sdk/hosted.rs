@@ -67,6 +67,12 @@ impl Plugin for Clerk {
         cx.events().subscribe("do.*", |cx, event| match event.topic() {
             "do.say" => cx.events().emit("said", event.data()),
             "do.reply" => event.reply_json(&cx.tenant()?),
+            "do.flood" => {
+                let refused = event.reply(&[0; (1 << 20) + 1]).expect_err("more than 1 MiB");
+                let behind = event.reply(b"x").expect_err("nothing goes behind it");
+                assert_eq!((refused.status(), behind.status()), (Status::TooLarge, Status::TooLarge));
+                Ok(())
+            }
             "do.fail" => Err(Error::new(Status::Quota, "no more")),
             "do.panic" => panic!("told to"),
             "do.circle" => cx.events().emit("again", b""),
@@ -243,6 +249,8 @@ fn handlers_run_for_the_tenant_of_the_event() -> Result<()> {
     assert_eq!((event.topic.as_str(), event.source.as_str()), ("plugin.clerk.said", "/plugins/clerk"));
     assert_eq!((event.tenant.as_deref(), event.depth, event.sync), (Some("acme"), 1, false));
     assert_eq!((event.json::<Value>()?, event.time()), (json!({ "n": 1 }), host.now()));
+    let flooded = host.emit("do.flood", b"").expect_err("a part of a reply is not taken for the whole");
+    assert_eq!(flooded.status(), Status::TooLarge);
     assert_eq!(host.emit("no topic", b"").expect_err("a space").status(), Status::InvalidArgument);
     Ok(())
 }

@@ -108,6 +108,13 @@ fn a_lifetime_of_nothing_is_refused_and_not_endless() -> Result<()> {
     );
     assert_eq!(status(cache.set_for("k", b"new", Duration::MAX)), Status::OutOfRange);
     assert_eq!(status(cache.incr_for("n", 1, Duration::ZERO)), Status::OutOfRange);
+    let hundred_years = SECOND * 60 * 60 * 24 * 365 * 100;
+    for longer in [hundred_years + SECOND, hundred_years * 2] {
+        assert_eq!(status(cache.set_for("k", b"new", longer)), Status::OutOfRange);
+        assert_eq!(status(cache.incr_for("n", 1, longer)), Status::OutOfRange);
+        assert_eq!(status(cache.expire("k", longer)), Status::OutOfRange);
+    }
+    cache.set_for("most", b"", hundred_years)?;
     assert_eq!((cache.get("k")?, cache.exists("n")?), (Some(b"old".to_vec()), false));
     Ok(())
 }
@@ -138,14 +145,16 @@ fn expire_holds_to_its_condition() -> Result<()> {
         (span(9), span(5), ExpireIf::Endless, Kept),
         (endless, span(5), Expires, Kept),
         (span(9), endless, Expires, Changed),
-        (span(9), span(5), Later, Kept),
         (span(5), span(9), Later, Changed),
-        (span(5), endless, Later, Changed),
-        (endless, span(5), Later, Kept),
-        (span(5), span(9), Earlier, Kept),
+        (span(9), span(5), Later, Kept),
+        (span(5), span(5), Later, Kept),
+        (span(9), endless, Later, Changed),
+        (endless, span(9), Later, Kept),
         (span(9), span(5), Earlier, Changed),
-        (span(9), endless, Earlier, Kept),
-        (endless, span(9), Earlier, Changed),
+        (span(5), span(9), Earlier, Kept),
+        (span(5), span(5), Earlier, Kept),
+        (endless, span(5), Earlier, Changed),
+        (span(5), endless, Earlier, Kept),
     ];
     let host = Host::new();
     let cache = host.context().cache("ns");
@@ -268,10 +277,15 @@ fn keys_come_in_byte_order_over_all_pages() -> Result<()> {
     let first = storage.page("page/", "", 2)?;
     assert_eq!(first.keys, ["page/000", "page/001"]);
     storage.remove("page/001")?;
+    let cursor = first.next.as_deref().expect("there are more");
+    assert!(!cursor.contains('\0'), "a cursor is text like any other, also for plugins in C");
+    assert_eq!(status(storage.page("page_", cursor, 2)), Status::InvalidArgument, "it is of another listing");
     let next = storage.page("page/", first.next.as_deref().expect("there are more"), 1_000)?;
     assert_eq!((next.keys.len(), next.next), (599, None), "a page survives that its last key goes");
     assert_eq!(status(storage.page("", "made up", 1)), Status::InvalidArgument);
     assert_eq!(status(storage.page("", "", 1_001)), Status::InvalidArgument);
+    assert_eq!(status(storage.page(&"p".repeat(513), "", 1)), Status::InvalidArgument);
+    assert!(storage.page(&"p".repeat(512), "", 1)?.keys.is_empty());
     Ok(())
 }
 
