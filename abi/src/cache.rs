@@ -45,9 +45,9 @@ pub const PINTLE_EXPIRE_ALWAYS: u32 = 0;
 pub const PINTLE_EXPIRE_IF_NONE: u32 = 1;
 /// `expire`: only if the item expires already.
 pub const PINTLE_EXPIRE_IF_SET: u32 = 2;
-/// `expire`: only if it would expire later than now set. An item that does not expire is later than all.
+/// `expire`: only if the item lives longer by it than it would without. What does not expire is later than all.
 pub const PINTLE_EXPIRE_IF_LATER: u32 = 3;
-/// `expire`: only if it would expire earlier than now set. An item that does not expire is later than all.
+/// `expire`: only if the item lives shorter by it than it would without. What does not expire is later than all.
 pub const PINTLE_EXPIRE_IF_EARLIER: u32 = 4;
 
 /// Volatile key-value items, at the speed of a local map; gone when the host stops, or when room is needed.

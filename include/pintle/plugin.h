@@ -65,10 +65,10 @@
 /* `expire`: only if the item expires already. */
 #define PINTLE_EXPIRE_IF_SET 2
 
-/* `expire`: only if it would expire later than now set. An item that does not expire is later than all. */
+/* `expire`: only if the item lives longer by it than it would without. What does not expire is later than all. */
 #define PINTLE_EXPIRE_IF_LATER 3
 
-/* `expire`: only if it would expire earlier than now set. An item that does not expire is later than all. */
+/* `expire`: only if the item lives shorter by it than it would without. What does not expire is later than all. */
 #define PINTLE_EXPIRE_IF_EARLIER 4
 
 /* A full queue loses its oldest event. The default. */

@@ -624,7 +624,8 @@ class Config : private detail::Part {
   explicit Config(const Part &part) noexcept : Part(part) {}
 };
 
-/* When Cache::expire changes a lifetime. An item that does not expire counts as later than all. */
+/* When Cache::expire changes a lifetime: `if_later` only ever prolongs it, `if_earlier` only ever cuts it. What does not
+ * expire is later than all. */
 enum class Expire : std::uint32_t {
   always = PINTLE_EXPIRE_ALWAYS,
   if_none = PINTLE_EXPIRE_IF_NONE,

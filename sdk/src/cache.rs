@@ -462,9 +462,11 @@ pub enum ExpireIf {
     Endless,
     /// If it expires already.
     Expires,
-    /// If it would expire later than now set. What does not expire is later than all.
+    /// If it lives longer by the change than it would without: a lifetime is only ever prolonged. What does not expire is
+    /// later than all.
     Later,
-    /// If it would expire earlier than now set. What does not expire is later than all.
+    /// If it lives shorter by the change than it would without: a lifetime is only ever cut. What does not expire is later
+    /// than all.
     Earlier,
 }
 

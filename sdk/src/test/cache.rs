@@ -11,6 +11,9 @@ use crate::{Error, Result, Status, cache::canonical};
 /// What the real host gives where nobody says how long: one hour.
 const DEFAULT_TTL_MS: i64 = 3_600_000;
 
+/// 100 years.
+const LONGEST_TTL_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
 /// An item.
 pub(super) struct CacheEntry {
     value: Value,
@@ -43,8 +46,10 @@ type Place = (Tenant, String, String);
 /// Both texts are readable for this call.
 unsafe fn place(call: &Call, ns: PintleStr, key: PintleStr) -> Result<Place> {
     // SAFETY: the caller's promise.
-    let (ns, key) = unsafe { (input::key("ns", ns, 128)?, input::key("key", key, 512)?) };
+    let ns = unsafe { input::key("ns", ns, 128) }?;
     call.must_grant(|manifest| manifest.must_grant_namespace(ns))?;
+    // SAFETY: the caller's promise.
+    let key = unsafe { input::key("key", key, 512) }?;
     Ok((call.entry.tenant.clone(), ns.to_owned(), key.to_owned()))
 }
 
@@ -65,28 +70,32 @@ impl CacheEntry {
     }
 }
 
-/// When an item expires that is written now.
+/// How long an item is to live that is written now.
 ///
 /// # Safety
 /// `options` is null or readable for this call.
-unsafe fn expiry(now_ms: i64, options: *const PintleCacheOptions) -> Result<Option<i64>> {
+unsafe fn ttl_of(options: *const PintleCacheOptions) -> Result<i64> {
     // SAFETY: the caller's promise.
-    let ttl_ms = match unsafe { input::options(options) }? {
-        None | Some(PintleCacheOptions { flags: 0, .. }) => DEFAULT_TTL_MS,
-        Some(PintleCacheOptions { flags: PINTLE_CACHE_TTL, ttl_ms, .. }) => ttl_ms,
+    match unsafe { input::options(options) }? {
+        None | Some(PintleCacheOptions { flags: 0, .. }) => Ok(DEFAULT_TTL_MS),
+        Some(PintleCacheOptions { flags: PINTLE_CACHE_TTL, ttl_ms, .. }) => Ok(ttl_ms),
         Some(PintleCacheOptions { flags, .. }) => {
-            return Err(Error::new(Status::Unsupported, format!("argument `options.flags`: {flags:#x}")));
+            Err(Error::new(Status::Unsupported, format!("argument `options.flags`: {flags:#x}")))
         }
-    };
-    match ttl_ms {
-        0 => Ok(None),
-        ..0 => Err(out_of_range(ttl_ms)),
-        ttl_ms => now_ms.checked_add(ttl_ms).map(Some).ok_or_else(|| out_of_range(ttl_ms)),
     }
 }
 
-fn out_of_range(ttl_ms: i64) -> Error {
-    Error::new(Status::OutOfRange, format!("argument `ttl_ms`: {ttl_ms} is no lifetime"))
+/// When an item expires that is to live so long; `None`: never.
+fn expiry(now_ms: i64, ttl_ms: i64) -> Result<Option<i64>> {
+    match ttl_ms {
+        0 => Ok(None),
+        1..=LONGEST_TTL_MS => Ok(Some(now_ms + ttl_ms)),
+        _ => {
+            let text =
+                format!("argument `ttl_ms`: {ttl_ms}, 1 to {LONGEST_TTL_MS} are taken, and 0 for no expiry");
+            Err(Error::new(Status::OutOfRange, text))
+        }
+    }
 }
 
 fn missing((_, ns, key): &Place) -> Error {
@@ -177,9 +186,10 @@ unsafe extern "C" fn set(
     // SAFETY: as in `get`.
     enter(ctx, "cache.set", |call| unsafe {
         let place = place(call, ns, key)?;
+        let ttl_ms = ttl_of(options)?;
         let value = input::bytes("value", value, input::MEBIBYTE)?.to_vec();
         let mut state = call.state();
-        let expires_ms = expiry(state.now_ms, options)?;
+        let expires_ms = expiry(state.now_ms, ttl_ms)?;
         state.cache.insert(place, CacheEntry { value: Value::Bytes(value), expires_ms });
         Ok(())
     })
@@ -224,8 +234,9 @@ unsafe extern "C" fn incr(
     // SAFETY: as in `get`.
     enter(ctx, "cache.incr", |call| unsafe {
         let place = place(call, ns, key)?;
+        let ttl_ms = ttl_of(options)?;
         let mut state = call.state();
-        let fresh = expiry(state.now_ms, options)?;
+        let fresh = expiry(state.now_ms, ttl_ms)?;
         let (before, expires_ms) = match state.cached(&place) {
             None => (0, fresh),
             Some(entry) => {
@@ -258,17 +269,13 @@ unsafe extern "C" fn expire(
 ) -> PintleStatus {
     // SAFETY: as in `get`.
     enter(ctx, "cache.expire", |call| unsafe {
-        let place = place(call, ns, key)?;
         if condition > PINTLE_EXPIRE_IF_EARLIER {
             return Err(Error::new(Status::Unsupported, format!("argument `condition`: {condition}")));
         }
+        let place = place(call, ns, key)?;
         let mut state = call.state();
         let now = state.now_ms;
-        let new = match ttl_ms {
-            0 => None,
-            ..0 => Some(now),
-            ttl_ms => Some(now.checked_add(ttl_ms).ok_or_else(|| out_of_range(ttl_ms))?),
-        };
+        let new = if ttl_ms < 0 { Some(now) } else { expiry(now, ttl_ms)? };
         let entry = state.cached(&place);
         if let Some(existed) = existed.as_mut() {
             *existed = entry.is_some().into();
@@ -278,8 +285,8 @@ unsafe extern "C" fn expire(
         let holds = match condition {
             PINTLE_EXPIRE_IF_NONE => entry.expires_ms.is_none(),
             PINTLE_EXPIRE_IF_SET => entry.expires_ms.is_some(),
-            PINTLE_EXPIRE_IF_LATER => later(entry.expires_ms) > later(new),
-            PINTLE_EXPIRE_IF_EARLIER => later(entry.expires_ms) < later(new),
+            PINTLE_EXPIRE_IF_LATER => later(new) > later(entry.expires_ms),
+            PINTLE_EXPIRE_IF_EARLIER => later(new) < later(entry.expires_ms),
             _ => true,
         };
         if !holds {

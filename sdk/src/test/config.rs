@@ -30,16 +30,19 @@ unsafe fn find<T>(
     convert: impl FnOnce(&Value) -> Option<T>,
 ) -> Result<T> {
     // SAFETY: the caller's promise.
-    let pointer = unsafe { input::text("pointer", pointer) }?;
+    let pointer = unsafe { input::text("pointer", pointer, 1_024) }?;
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Err(input::wrong("pointer", format!("{pointer:?} does not begin with `/`")));
+    }
+    if pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+        let text = format!("{pointer:?}: `~` is written `~0`, and `/` inside of a name `~1`");
+        return Err(input::wrong("pointer", text));
     }
     let state = call.state();
     let value = state.config.pointer(pointer);
     let value = value.ok_or_else(|| Error::new(Status::NotFound, format!("config has no \"{pointer}\"")))?;
-    convert(value).ok_or_else(|| {
-        Error::new(Status::WrongType, format!("config \"{pointer}\" is not {wanted}: {value}"))
-    })
+    convert(value)
+        .ok_or_else(|| Error::new(Status::WrongType, format!("config \"{pointer}\" is not {wanted}")))
 }
 
 unsafe extern "C" fn get(ctx: PintleCtx, pointer: PintleStr, out: PintleSink) -> PintleStatus {
@@ -62,12 +65,14 @@ unsafe extern "C" fn integer(ctx: PintleCtx, pointer: PintleStr, value: *mut i64
     // SAFETY: as in `get`.
     enter(ctx, "config.integer", |call| unsafe {
         let out = input::output("value", value)?;
-        let whole =
-            |number: f64| (number.fract() == 0.0 && number.abs() < 2_f64.powi(63)).then_some(number as i64);
-        let number = find(call, pointer, "an integer", |value| {
-            let integer =
-                value.as_i64().or_else(|| value.as_f64().filter(|_| value.is_f64()).and_then(whole));
-            integer.map(Some).or_else(|| value.is_u64().then_some(None))
+        // Of a number that is whole but does not fit: `Some(None)`.
+        let number = find(call, pointer, "an integer", |value| match value.as_i64() {
+            Some(integer) => Some(Some(integer)),
+            None => {
+                let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+                let fits = !value.is_u64() && (-2_f64.powi(63)..2_f64.powi(63)).contains(&number);
+                Some(fits.then_some(number as i64))
+            }
         })?;
         *out =
             number.ok_or_else(|| Error::new(Status::OutOfRange, "the number is too large for an integer"))?;

@@ -35,8 +35,8 @@ impl<'a> Turn<'a> {
 
     pub(super) fn end(self) {
         loop {
-            let Some(event) = self.inside.state().inbox.pop_front() else { break };
-            deliver(self.inside, &event);
+            let Some((event, to)) = self.inside.state().inbox.pop_front() else { break };
+            deliver(self.inside, &event, to);
         }
         let panic = self.inside.state().panic.take();
         if let Some(payload) = panic {
@@ -124,7 +124,7 @@ pub(super) fn give_back(inside: &Inside) {
 pub(super) fn emit(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Vec<u8>>> {
     loaded(inside)?;
     let turn = Turn::take(inside)?;
-    let delivered = deliver(inside, event);
+    let delivered = deliver(inside, event, subscriptions(inside, event));
     turn.end();
     delivered
         .into_iter()
@@ -138,17 +138,18 @@ pub(super) fn emit(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Vec<u8>>
 
 /// From inside of the plugin: its own subscriptions could only run after it.
 pub(super) fn emit_sync(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Delivered>> {
-    let turn = if subscriptions(inside, event).is_empty() { None } else { Some(Turn::take(inside)?) };
+    let to = subscriptions(inside, event);
+    let turn = if to.is_empty() { None } else { Some(Turn::take(inside)?) };
     inside.state().emitted.push(event.clone());
-    let delivered = deliver(inside, event);
+    let delivered = deliver(inside, event, to);
     if let Some(turn) = turn {
         turn.end();
     }
     Ok(delivered)
 }
 
-/// The plugin's own that match, in the order in which they were made.
-fn subscriptions(inside: &Inside, event: &Emitted) -> Vec<u64> {
+/// The plugin's own that match and are live, in the order in which they were made.
+pub(super) fn subscriptions(inside: &Inside, event: &Emitted) -> Vec<u64> {
     let state = inside.state();
     let enabled = state.loaded.filter(|loaded| loaded.enabled).map(|loaded| loaded.generation);
     let matching = state.registrations.iter().filter(|(_, one)| {
@@ -160,15 +161,18 @@ fn subscriptions(inside: &Inside, event: &Emitted) -> Vec<u64> {
     matching.map(|(handle, _)| *handle).collect()
 }
 
-fn deliver(inside: &Inside, event: &Emitted) -> Vec<Delivered> {
+fn deliver(inside: &Inside, event: &Emitted, to: Vec<u64>) -> Vec<Delivered> {
     let mut all = Vec::new();
-    for handle in subscriptions(inside, event) {
-        // An earlier handler may have ended it.
-        let (registration, loaded, plugin) = {
+    for handle in to {
+        // It may have ended meanwhile, or the plugin may have been disabled.
+        let (registration, loaded, plugin, deadline_ms) = {
             let state = inside.state();
             let registration = state.registrations.get(&handle).cloned();
-            let (Some(registration), Some(loaded)) = (registration, state.loaded) else { continue };
-            (registration, loaded, state.manifest.id.clone())
+            let loaded = state.loaded.filter(|loaded| loaded.enabled);
+            let (Some(registration), Some(loaded)) = (registration, loaded) else { continue };
+            // Only an event whose publisher waits has a deadline.
+            let deadline_ms = event.sync.then_some(state.now_ms + PATIENCE_MS);
+            (registration, loaded, state.manifest.id.clone(), deadline_ms)
         };
         let What::Subscription { handler: PintleEventHandler(Some(handler)), .. } = registration.what else {
             continue;
@@ -188,7 +192,7 @@ fn deliver(inside: &Inside, event: &Emitted) -> Vec<Delivered> {
             data: PintleBytes::new(&event.data),
             time_ms: event.time_ms,
         };
-        let reply = under_call(inside, &loaded, &tenant, event.depth + 1, None, |ctx, reply| {
+        let reply = under_call(inside, &loaded, &tenant, event.depth + 1, deadline_ms, |ctx, reply| {
             // SAFETY: as the contract says: the `user` of this registration, and an event that is lent for the call.
             unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
         });
@@ -359,8 +363,8 @@ pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
         // What fails is in the log, and keeps its schedule.
         let _ = run_now(inside, handle, at);
         loop {
-            let Some(event) = inside.state().inbox.pop_front() else { break };
-            deliver(inside, &event);
+            let Some((event, to)) = inside.state().inbox.pop_front() else { break };
+            deliver(inside, &event, to);
         }
     }
     turn.end();

@@ -10,6 +10,7 @@ use super::{
     drive::{self, Delivered},
     input,
     inside::{Call, Registration, What, enter, in_sink},
+    table::must_wait,
     topic,
 };
 use crate::{Error, Result, Status};
@@ -39,7 +40,11 @@ unsafe fn draft(
 ) -> Result<Emitted> {
     // SAFETY: the caller's promise, here and below.
     let (rest, data, options) = unsafe {
-        (input::text("topic", rest)?, input::bytes("data", data, input::MEBIBYTE)?, input::options(options)?)
+        (
+            input::text("topic", rest, 256)?,
+            input::bytes("data", data, input::MEBIBYTE)?,
+            input::options(options)?,
+        )
     };
     topic::check(rest)?;
     call.must_grant(|manifest| manifest.must_grant_publish(rest))?;
@@ -84,7 +89,11 @@ unsafe fn draft(
             if text.len == 0 {
                 Ok(None)
             } else {
-                input::key(argument, text, most).map(|text| Some(text.to_owned()))
+                let text = input::text(argument, text, most)?;
+                if text.contains(char::is_control) {
+                    return Err(input::wrong(argument, "it has a control character"));
+                }
+                Ok(Some(text.to_owned()))
             }
         };
         event.id = optional("options.id", options.id, 256)?.unwrap_or(event.id);
@@ -105,9 +114,11 @@ unsafe extern "C" fn emit(
     // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
     enter(ctx, "events.emit", |call| unsafe {
         let event = draft(call, topic, data, options, false)?;
+        // What is not live yet, or not made yet, does not get it.
+        let to = drive::subscriptions(&call.inside, &event);
         let mut state = call.state();
         state.emitted.push(event.clone());
-        state.inbox.push_back(event);
+        state.inbox.push_back((event, to));
         Ok(())
     })
 }
@@ -124,13 +135,9 @@ unsafe extern "C" fn emit_sync(
 ) -> PintleStatus {
     // SAFETY: as in `emit`.
     enter(ctx, "events.emit_sync", |call| unsafe {
-        if !(0..=3_600_000).contains(&timeout_ms) {
-            let text =
-                format!("argument `timeout_ms`: {timeout_ms}, 1 to 3,600,000 are taken, or 0 for 5,000");
-            return Err(Error::new(Status::OutOfRange, text));
-        }
         let event = draft(call, topic, data, options, true)?;
-        call.must_not_stop()?;
+        input::timeout(timeout_ms)?;
+        must_wait(call)?;
         let results = drive::emit_sync(&call.inside, &event)?;
         if let Some(handlers) = handlers.as_mut() {
             *handlers = results.len() as u32;
@@ -183,13 +190,15 @@ unsafe extern "C" fn subscribe(
 ) -> PintleStatus {
     // SAFETY: as in `emit`.
     enter(ctx, "events.subscribe", |call| unsafe {
-        let pattern = input::text("pattern", pattern)?;
-        topic::check_pattern(pattern)?;
         if handler.0.is_none() {
             return Err(input::wrong("handler", "null"));
         }
+        let pattern = input::text("pattern", pattern, 256)?;
+        topic::check_pattern(pattern)?;
+        let options = input::options(options)?;
+        call.must_grant(|manifest| manifest.must_grant_subscribe(pattern))?;
         let mut name = pattern.to_owned();
-        if let Some(options) = input::options(options)? {
+        if let Some(options) = options {
             if options.flags != 0 || options.policy > PINTLE_QUEUE_WAIT {
                 let text = "argument `options`: a flag or policy that this host does not know";
                 return Err(Error::new(Status::Unsupported, text));
@@ -198,10 +207,12 @@ unsafe extern "C" fn subscribe(
                 return Err(input::wrong("options.capacity", format!("{}, 1 to 65,536", options.capacity)));
             }
             if options.name.len > 0 {
-                name = input::key("options.name", options.name, 128)?.to_owned();
+                name = input::text("options.name", options.name, 128)?.to_owned();
+                if name.contains(char::is_control) {
+                    return Err(input::wrong("options.name", "it has a control character"));
+                }
             }
         }
-        call.must_grant(|manifest| manifest.must_grant_subscribe(pattern))?;
         let taken = {
             let state = call.state();
             state.registrations.values().any(|one| {
@@ -215,7 +226,7 @@ unsafe extern "C" fn subscribe(
             return Err(Error::new(Status::Conflict, text));
         }
         let what = What::Subscription { pattern: pattern.to_owned(), handler };
-        let handle = register(call, name, what, user, release)?;
+        let handle = register(call, name, what, None, (user, release))?;
         if let Some(subscription) = subscription.as_mut() {
             *subscription = handle;
         }
@@ -223,20 +234,28 @@ unsafe extern "C" fn subscribe(
     })
 }
 
-/// Takes a handler of the plugin.
+/// Whether handlers are taken now.
+pub(super) fn must_register(call: &Call) -> Result<()> {
+    if call.of_test() {
+        return Err(Error::new(Status::Unsupported, "a handler belongs to a plugin: start one"));
+    }
+    call.must_not_stop()
+}
+
+/// Takes a handler of the plugin, perhaps in the place of another.
 pub(super) fn register(
     call: &Call,
     name: String,
     what: What,
-    user: *mut c_void,
-    release: PintleRelease,
+    replaced: Option<PintleRegistration>,
+    (user, release): (*mut c_void, PintleRelease),
 ) -> Result<PintleRegistration> {
-    if call.of_test() {
-        return Err(Error::new(Status::Unsupported, "a handler belongs to a plugin: start one"));
-    }
-    call.must_not_stop()?;
+    must_register(call)?;
     let mut state = call.state();
-    state.must_have_room(call.entry.generation)?;
+    match replaced {
+        Some(replaced) => state.end_registration(replaced),
+        None => state.must_have_room(call.entry.generation, Some(&what))?,
+    }
     let handle = call.inside.fresh(&mut state);
     let since_enable = call.is_since_enable(&state);
     state.registrations.insert(

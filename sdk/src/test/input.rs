@@ -26,12 +26,28 @@ pub(super) unsafe fn bytes<'a>(argument: &str, bytes: PintleBytes, most: usize) 
     Ok(unsafe { wire::bytes(bytes) })
 }
 
+/// At most `most` bytes without NUL.
+///
 /// # Safety
 /// As for [`wire::bytes`].
-pub(super) unsafe fn text<'a>(argument: &str, text: PintleStr) -> Result<&'a str> {
+pub(super) unsafe fn text<'a>(argument: &str, text: PintleStr, most: usize) -> Result<&'a str> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { bytes(argument, PintleBytes { ptr: text.ptr.cast(), len: text.len }, usize::MAX) }?;
-    str::from_utf8(bytes).map_err(|error| wrong(argument, error))
+    if bytes.len() > most {
+        return Err(wrong(argument, format_args!("{} bytes, at most {most} are taken", bytes.len())));
+    }
+    let text = str::from_utf8(bytes).map_err(|error| wrong(argument, error))?;
+    if text.contains('\0') { Err(wrong(argument, "it has a NUL")) } else { Ok(text) }
+}
+
+/// Text of which nothing is asked, not even that it is UTF-8.
+///
+/// # Safety
+/// As for [`wire::bytes`].
+pub(super) unsafe fn any_text(argument: &str, text: PintleStr) -> Result<String> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(argument, PintleBytes { ptr: text.ptr.cast(), len: text.len }, usize::MAX) }?;
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// A key or a name: 1 to `most` bytes without NUL.
@@ -40,13 +56,20 @@ pub(super) unsafe fn text<'a>(argument: &str, text: PintleStr) -> Result<&'a str
 /// As for [`wire::bytes`].
 pub(super) unsafe fn key<'a>(argument: &str, key: PintleStr, most: usize) -> Result<&'a str> {
     // SAFETY: the caller's promise.
-    let key = unsafe { text(argument, key) }?;
-    match key.len() {
-        0 => Err(wrong(argument, format_args!("it is empty, 1 to {most} bytes are taken"))),
-        len if len > most => Err(wrong(argument, format_args!("{len} bytes, 1 to {most} are taken"))),
-        _ if key.contains('\0') => Err(wrong(argument, "it has a NUL")),
-        _ => Ok(key),
+    let key = unsafe { text(argument, key, most) }?;
+    if key.is_empty() {
+        return Err(wrong(argument, format_args!("it is empty, 1 to {most} bytes are taken")));
     }
+    Ok(key)
+}
+
+/// How long a call is to wait for others: 0 is the default.
+pub(super) fn timeout(timeout_ms: i64) -> Result<()> {
+    if (0..=3_600_000).contains(&timeout_ms) {
+        return Ok(());
+    }
+    let text = format!("argument `timeout_ms`: {timeout_ms}, 1 to 3,600,000 are taken, or 0 for 5,000");
+    Err(Error::new(Status::OutOfRange, text))
 }
 
 /// Options that begin with their size; `None` for null. This host is as old as the contract that it is built with, so it

@@ -8,6 +8,7 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap, VecDeque},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, ThreadId},
@@ -24,7 +25,7 @@ use crate::{Error, Level, Result, Status};
 /// Noon of the first day of 2026, UTC: times in tests are the same every time.
 const START_MS: i64 = 1_767_268_800_000;
 
-/// How many registrations and held contexts a plugin may have.
+/// How many subscriptions, jobs, held contexts and loggers a plugin may have, of each.
 const MOST_REGISTRATIONS: usize = 1_024;
 
 /// Hosts by number.
@@ -74,7 +75,8 @@ pub(super) struct State {
     pub(super) storage: BTreeMap<(Tenant, String), Stored>,
     pub(super) version: u64,
     pub(super) emitted: Vec<Emitted>,
-    pub(super) inbox: VecDeque<Emitted>,
+    /// What the plugin emitted, with the subscriptions of its own that get it.
+    pub(super) inbox: VecDeque<(Emitted, Vec<u64>)>,
     pub(super) logs: Vec<LogRecord>,
     pub(super) providers: HashMap<(String, u32), Provider>,
     pub(super) listeners: Vec<(String, String, Listener)>,
@@ -270,18 +272,25 @@ impl Drop for Lane<'_> {
 }
 
 impl State {
-    /// Room for one more registration or held context?
-    pub(super) fn must_have_room(&self, generation: u64) -> Result<()> {
-        let registrations = self.registrations.values().filter(|one| one.generation == generation).count();
-        let held = |entry: &&Entry| entry.kind == Kind::Held && entry.generation == generation;
-        let held = self.contexts.values().filter(held).count();
-        if registrations + held < MOST_REGISTRATIONS {
-            return Ok(());
-        }
-        Err(Error::new(
-            Status::Quota,
-            format!("a plugin has at most {MOST_REGISTRATIONS} registrations and held contexts"),
-        ))
+    /// Room for one more registration of this kind; none: for one more held context?
+    pub(super) fn must_have_room(&self, generation: u64, kind: Option<&What>) -> Result<()> {
+        let there = match kind {
+            Some(kind) => {
+                let same = |one: &What| mem::discriminant(one) == mem::discriminant(kind);
+                let all = self.registrations.values();
+                all.filter(|one| one.generation == generation && same(&one.what)).count()
+            }
+            None => {
+                let held = |entry: &&Entry| entry.kind == Kind::Held && entry.generation == generation;
+                self.contexts.values().filter(held).count()
+            }
+        };
+        must_be_few(there)
+    }
+
+    /// Room for one more logger?
+    pub(super) fn must_have_room_to_log(&self, generation: u64) -> Result<()> {
+        must_be_few(self.loggers.values().filter(|(of, _)| *of == generation).count())
     }
 
     /// Ends a registration; its `release` is called when the plugin is next left.
@@ -290,6 +299,16 @@ impl State {
             self.releases.push((registration.user, registration.release));
         }
     }
+}
+
+fn must_be_few(there: usize) -> Result<()> {
+    if there < MOST_REGISTRATIONS {
+        return Ok(());
+    }
+    let text = format!(
+        "a plugin has at most {MOST_REGISTRATIONS} subscriptions, as many jobs, held contexts and loggers"
+    );
+    Err(Error::new(Status::Quota, text))
 }
 
 /// A test that panicked while it held a lock leaves a state that is as good as any other.

@@ -41,10 +41,10 @@ unsafe fn fields(fields: *const PintleField, count: usize) -> Result<Fields> {
             return Err(input::wrong("fields", format!("the size of number {at} is another")));
         }
         // SAFETY: as above.
-        let (name, text) =
-            unsafe { (input::key("name", field.name, 128)?, input::text("text", field.text)?) };
+        let name = unsafe { input::key("fields.name", field.name, 128) }?;
         let value = match field.kind {
-            PINTLE_FIELD_TEXT => text.into(),
+            // SAFETY: as above.
+            PINTLE_FIELD_TEXT => unsafe { input::any_text("fields.text", field.text) }?.into(),
             PINTLE_FIELD_INTEGER => field.integer.into(),
             PINTLE_FIELD_UNSIGNED => (field.integer as u64).into(),
             // What JSON has no number for is written as text.
@@ -62,12 +62,27 @@ fn level(code: u32) -> Result<Level> {
     Level::from_code(code).ok_or_else(|| input::wrong("level", format!("{code} is none")))
 }
 
-fn record(call: &Call, level: Level, message: &str, fields: Fields) {
-    let mut state = call.state();
-    if level >= state.level {
-        let tenant = call.entry.tenant.as_deref().map(str::to_owned);
-        state.logs.push(LogRecord { level, message: message.to_owned(), fields, tenant });
+/// Nobody looks at a record that is not wanted.
+///
+/// # Safety
+/// The message and `count` fields are readable for this call.
+unsafe fn record(
+    call: &Call,
+    at: u32,
+    message: PintleStr,
+    (of, count): (*const PintleField, usize),
+    mut preset: Fields,
+) -> Result<()> {
+    let level = level(at)?;
+    if level < call.state().level {
+        return Ok(());
     }
+    // SAFETY: the caller's promise.
+    let (message, fields) = unsafe { (input::any_text("message", message)?, fields(of, count)?) };
+    preset.extend(fields);
+    let tenant = call.entry.tenant.as_deref().map(str::to_owned);
+    call.state().logs.push(LogRecord { level, message, fields: preset, tenant });
+    Ok(())
 }
 
 unsafe extern "C" fn write(
@@ -78,10 +93,7 @@ unsafe extern "C" fn write(
     count: usize,
 ) -> PintleStatus {
     // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
-    enter(ctx, "log.write", |call| unsafe {
-        record(call, level(at)?, input::text("message", message)?, fields(of, count)?);
-        Ok(())
-    })
+    enter(ctx, "log.write", |call| unsafe { record(call, at, message, (of, count), Fields::new()) })
 }
 
 unsafe extern "C" fn enabled(ctx: PintleCtx, at: u32, out: *mut u32) -> PintleStatus {
@@ -105,6 +117,7 @@ unsafe extern "C" fn logger_new(
         let fields = fields(of, count)?;
         call.must_not_stop()?;
         let mut state = call.state();
+        state.must_have_room_to_log(call.entry.generation)?;
         *logger = call.inside.fresh(&mut state);
         state.loggers.insert(*logger, (call.entry.generation, fields));
         Ok(())
@@ -121,10 +134,7 @@ unsafe extern "C" fn logger_write(
 ) -> PintleStatus {
     // SAFETY: as in `write`.
     enter(ctx, "log.logger_write", |call| unsafe {
-        let mut all = preset(call, logger)?;
-        all.extend(fields(of, count)?);
-        record(call, level(at)?, input::text("message", message)?, all);
-        Ok(())
+        record(call, at, message, (of, count), preset(call, logger)?)
     })
 }
 

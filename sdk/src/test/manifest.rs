@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::topic;
 use crate::{Error, Result, Status};
@@ -136,26 +136,23 @@ impl Manifest {
     }
 }
 
+/// Fills in what is missing in objects that are there, or came in by a default, and in elements of lists.
 fn fill(value: &mut Value, schema: &Value) {
-    let (Some(value), Some(properties)) = (value.as_object_mut(), schema["properties"].as_object()) else {
-        return;
-    };
-    for (name, schema) in properties {
-        match value.get_mut(name) {
-            Some(inner) => fill(inner, schema),
-            None if schema.get("default").is_some() => {
-                let mut default = schema["default"].clone();
-                fill(&mut default, schema);
-                value.insert(name.clone(), default);
-            }
-            None => {
-                // An object that is not there may have defaults inside of it all the same.
-                let mut inner = Value::Object(Map::new());
-                fill(&mut inner, schema);
-                if inner.as_object().is_some_and(|inner| !inner.is_empty()) {
-                    value.insert(name.clone(), inner);
+    for always in schema["allOf"].as_array().into_iter().flatten() {
+        fill(value, always);
+    }
+    match value {
+        Value::Array(elements) => elements.iter_mut().for_each(|element| fill(element, &schema["items"])),
+        Value::Object(members) => {
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if let Some(default) = schema.get("default") {
+                    members.entry(name).or_insert_with(|| default.clone());
+                }
+                if let Some(member) = members.get_mut(name) {
+                    fill(member, schema);
                 }
             }
         }
+        _ => {}
     }
 }

@@ -69,7 +69,7 @@
 //! - **Time stands still** until [`advance`](Host::advance). Deadlines do not pass while code runs.
 //! - **Everything runs on the thread of the test**, one thing after the other, whatever `concurrency` the manifest asks for.
 //!   What a plugin emits waits for its own subscriptions until its running function has returned.
-//! - **Cron rules are not read**, only counted: [`run_job`](Scoped::run_job) runs such a job.
+//! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job. Time zones are not looked up.
 //! - **The manifest is believed.** Defaults of the settings are filled in; nothing is checked against its schema, as
 //!   `pintle check` and a real host do.
 //! - **Nobody else is there.** The test plays other plugins: [`provide`](Host::provide), [`listen`](Host::listen).
@@ -77,6 +77,7 @@
 
 mod cache;
 mod config;
+mod cron;
 mod drive;
 mod events;
 mod input;
@@ -281,7 +282,8 @@ impl Host {
         at(self.inside.state().now_ms)
     }
 
-    /// Lets time pass: items expire, and jobs run when they are due, in order (but those with a cron rule).
+    /// Lets time pass: items expire, and jobs run when they are due, in order (but those with a rule of the calendar;
+    /// `@every 90s` is an interval).
     ///
     /// # Errors
     /// [`Reentrant`](Status::Reentrant) from code that the plugin calls. That a job fails is in the [logs](Host::logs).

@@ -1,11 +1,13 @@
-//! The table of the scheduler. Jobs run when the test moves the clock past them, or says so; cron rules only when it says so.
+//! The table of the scheduler. Jobs run when the test moves the clock past them, or says so; those with a rule of the calendar
+//! only when it says so.
 
 use std::ffi::c_void;
 
 use pintle_abi::*;
 
 use super::{
-    events::{end, register},
+    cron::{self, Rule},
+    events::{end, must_register, register},
     input,
     inside::{Beat, What, enter},
 };
@@ -33,14 +35,14 @@ unsafe extern "C" fn cron(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    let beat = |_: i64| {
-        // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
-        let rule = unsafe { input::text("rule", rule) }?;
-        let fields = rule.split_ascii_whitespace().count();
-        if rule.starts_with('@') || (5..=6).contains(&fields) {
-            return Ok(Beat::Cron);
+    // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
+    let rule = unsafe { input::text("rule", rule, 1_024) };
+    let beat = |now: i64, zone: &str| match cron::read(rule?, zone)? {
+        Rule::Calendar => Ok(Beat::Cron),
+        Rule::Every(every_ms) => {
+            in_range("rule", every_ms, 1)?;
+            Ok(Beat::Every(every_ms, now + every_ms))
         }
-        Err(input::wrong("rule", format!("{rule:?} has {fields} fields, 5 or 6 are taken")))
     };
     // SAFETY: as above.
     unsafe { schedule(ctx, "scheduler.cron", name, beat, handler, (user, release), options, job) }
@@ -56,7 +58,7 @@ unsafe extern "C" fn interval(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    let beat = |now| {
+    let beat = |now, _: &str| {
         in_range("every_ms", every_ms, 1)?;
         Ok(Beat::Every(every_ms, now + every_ms))
     };
@@ -74,7 +76,7 @@ unsafe extern "C" fn once(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    let beat = |now| {
+    let beat = |now, _: &str| {
         in_range("delay_ms", delay_ms, 0)?;
         Ok(Beat::Once(now + delay_ms))
     };
@@ -97,7 +99,7 @@ unsafe fn schedule(
     ctx: PintleCtx,
     function: &'static str,
     name: PintleStr,
-    beat: impl FnOnce(i64) -> Result<Beat>,
+    beat: impl FnOnce(i64, &str) -> Result<Beat>,
     handler: PintleJobHandler,
     (user, release): (*mut c_void, PintleRelease),
     options: *const PintleJobOptions,
@@ -105,19 +107,22 @@ unsafe fn schedule(
 ) -> PintleStatus {
     // SAFETY: the caller's promise.
     enter(ctx, function, |call| unsafe {
-        let name = input::key("name", name, 128)?.to_owned();
         if handler.0.is_none() {
             return Err(input::wrong("handler", "null"));
         }
+        input::text("name", name, 128)?;
+        let mut zone = "";
         if let Some(options) = input::options(options)? {
-            input::text("options.zone", options.zone)?;
+            zone = input::text("options.zone", options.zone, 64)?;
             if options.flags != 0 || options.overlap > PINTLE_OVERLAP_QUEUE {
                 let text = "argument `options`: a flag or overlap that this host does not know";
                 return Err(Error::new(Status::Unsupported, text));
             }
         }
+        must_register(call)?;
+        let name = input::key("name", name, 128)?.to_owned();
         let now = call.state().now_ms;
-        let beat = beat(now)?;
+        let beat = beat(now, zone)?;
         let same = |what: &What| matches!(what, What::Job { .. });
         let replaced = {
             let state = call.state();
@@ -128,10 +133,7 @@ unsafe fn schedule(
                 (here && same(&one.what)).then_some(*handle)
             })
         };
-        let handle = register(call, name, What::Job { handler, beat }, user, release)?;
-        if let Some(replaced) = replaced {
-            call.state().end_registration(replaced);
-        }
+        let handle = register(call, name, What::Job { handler, beat }, replaced, (user, release))?;
         if let Some(job) = job.as_mut() {
             *job = handle;
         }

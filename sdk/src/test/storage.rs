@@ -11,6 +11,10 @@ use crate::{Error, Result, Status};
 /// The most bytes of a value, unless an operator says otherwise.
 const LARGEST_VALUE: usize = 4 << 20;
 
+/// What a cursor begins with, and as many bytes as the longest has.
+const CURSOR: &str = "key-";
+const LONGEST_CURSOR: usize = CURSOR.len() + 2 * 512;
+
 /// An item.
 pub(super) struct Stored {
     value: Vec<u8>,
@@ -82,7 +86,6 @@ unsafe extern "C" fn set(
     // SAFETY: as in `get`.
     enter(ctx, "storage.set", |call| unsafe {
         let place = place(call, key)?;
-        let value = input::bytes("value", value, LARGEST_VALUE)?.to_vec();
         let wanted = match input::options(options)? {
             None | Some(PintleStorageOptions { flags: 0, .. }) => None,
             Some(PintleStorageOptions { flags: PINTLE_STORAGE_IF_VERSION, if_version, .. }) => {
@@ -93,6 +96,7 @@ unsafe extern "C" fn set(
             }
         };
         call.must_act()?;
+        let value = input::bytes("value", value, LARGEST_VALUE)?.to_vec();
         let mut state = call.state();
         let now = state.now_ms;
         let (has, created_ms) =
@@ -146,23 +150,20 @@ unsafe extern "C" fn keys(
 ) -> PintleStatus {
     // SAFETY: as in `get`.
     enter(ctx, "storage.keys", |call| unsafe {
-        let (prefix, cursor) = (input::text("prefix", prefix)?, input::text("cursor", cursor)?);
+        let (prefix, cursor) =
+            (input::text("prefix", prefix, 512)?, input::text("cursor", cursor, LONGEST_CURSOR)?);
         let limit = match limit {
             0 => 100,
             1..=1_000 => limit as usize,
             _ => return Err(input::wrong("limit", format!("{limit}, 1 to 1,000 are taken, or 0 for 100"))),
         };
-        // The cursor is the last key of the page before, behind a mark that no key of a plugin's own making has.
-        let after = match cursor.strip_prefix("after\0") {
-            Some(last) => last,
-            None if cursor.is_empty() => "",
-            None => return Err(input::wrong("cursor", "no page gave it")),
-        };
+        let after = behind(cursor).filter(|after| cursor.is_empty() || after.starts_with(prefix));
+        let after = after.ok_or_else(|| input::wrong("cursor", "no page of this prefix gave it"))?;
         let found: Vec<String> = {
             let state = call.state();
             let of_scope = state.storage.keys().filter(|(tenant, _)| *tenant == call.entry.tenant);
             let keys = of_scope.map(|(_, key)| key).filter(|key| key.starts_with(prefix));
-            keys.filter(|key| key.as_str() > after).take(limit + 1).cloned().collect()
+            keys.filter(|key| **key > after).take(limit + 1).cloned().collect()
         };
         let page = &found[..found.len().min(limit)];
         let text: String = page.iter().flat_map(|key| [key.as_str(), "\0"]).collect();
@@ -171,11 +172,27 @@ unsafe extern "C" fn keys(
             return Ok(());
         }
         let cursor = match page.last() {
-            Some(last) if found.len() > limit => format!("after\0{last}"),
+            Some(last) if found.len() > limit => cursor_of(last),
             _ => String::new(),
         };
         input::give("next", next, cursor.as_bytes())
     })
+}
+
+/// The cursor of the page behind this key: in digits, so that nobody takes it for a key.
+fn cursor_of(last: &str) -> String {
+    last.bytes().fold(CURSOR.to_owned(), |cursor, byte| cursor + &format!("{byte:02x}"))
+}
+
+/// The key behind which the page of this cursor begins; empty for the first. `None` if it is no cursor.
+fn behind(cursor: &str) -> Option<String> {
+    if cursor.is_empty() {
+        return Some(String::new());
+    }
+    let digits = cursor.strip_prefix(CURSOR).filter(|digits| digits.is_ascii())?;
+    let bytes =
+        digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
 }
 
 unsafe extern "C" fn clear(ctx: PintleCtx, removed: *mut u64) -> PintleStatus {

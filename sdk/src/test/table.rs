@@ -70,7 +70,7 @@ unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus 
     enter(ctx, "hold", |call| unsafe {
         let held = input::output("held", held)?;
         call.must_not_stop()?;
-        call.state().must_have_room(call.entry.generation)?;
+        call.state().must_have_room(call.entry.generation, None)?;
         let entry =
             Entry { kind: Kind::Held, deadline_ms: None, running: false, error: None, ..call.entry.clone() };
         *held = call.inside.open(entry);
@@ -118,6 +118,15 @@ unsafe extern "C" fn remaining(ctx: PintleCtx, ms: *mut i64) -> PintleStatus {
     })
 }
 
+/// STOPPING, CANCELLED: the call must not wait for others.
+pub(super) fn must_wait(call: &Call) -> Result<()> {
+    call.must_not_stop()?;
+    if left_ms(call) == 0 {
+        return Err(Error::new(Status::Cancelled, "the caller of this function has given up"));
+    }
+    Ok(())
+}
+
 fn left_ms(call: &Call) -> i64 {
     call.entry.deadline_ms.map_or(PINTLE_FOREVER, |at| (at - call.state().now_ms).max(0))
 }
@@ -133,26 +142,28 @@ unsafe extern "C" fn call(
 ) -> PintleStatus {
     // SAFETY: as in `set_error`.
     enter(ctx, "call", |call| unsafe {
-        let (service, method) = (input::text("service", service)?, input::text("method", method)?);
+        let (service, method) = (input::text("service", service, 256)?, input::text("method", method, 256)?);
         let request = input::bytes("request", request, input::MEBIBYTE)?;
-        if !(0..=3_600_000).contains(&timeout_ms) {
-            let text =
-                format!("argument `timeout_ms`: {timeout_ms}, 1 to 3,600,000 are taken, or 0 for 5,000");
-            return Err(Error::new(Status::OutOfRange, text));
-        }
+        input::timeout(timeout_ms)?;
         call.must_grant(|manifest| manifest.must_grant_call(service))?;
-        call.must_not_stop()?;
-        if left_ms(call) == 0 {
-            return Err(Error::new(Status::Cancelled, "the caller of this function has given up"));
-        }
+        must_wait(call)?;
         input::give("reply", reply, &ask(call, service, major, method, request)?)
     })
 }
 
 fn ask(call: &Call, service: &str, major: u32, method: &str, request: &[u8]) -> Result<Vec<u8>> {
-    if call.manifest.provides.contains_key(service) {
-        let text = format!("the plugin provides `{service}` itself: only its own lane could answer");
-        return Err(Error::new(Status::Reentrant, text));
+    let own = call.manifest.provides.get(service).filter(|own| own.major == major);
+    // Before it is loaded nobody knows that it provides anything.
+    if let (Some(own), Some(loaded)) = (own, call.state().loaded) {
+        let id = &call.manifest.id;
+        return Err(if !loaded.enabled {
+            Error::new(Status::Unavailable, format!("plugin \"{id}\" is not enabled"))
+        } else if !own.methods.iter().any(|known| known == method) {
+            Error::new(Status::Unsupported, format!("service `{service}` has no method `{method}`"))
+        } else {
+            let text = format!("the plugin provides `{service}` itself: only its own lane could answer");
+            Error::new(Status::Reentrant, text)
+        });
     }
     let provider = call.state().providers.get(&(service.to_owned(), major)).cloned();
     let provider = provider.ok_or_else(|| {
@@ -172,8 +183,8 @@ unsafe extern "C" fn service(
 ) -> PintleStatus {
     // SAFETY: as in `set_error`; the tables are static and begin with their size.
     enter(ctx, "service", |_| unsafe {
-        let id = input::text("id", id)?;
         let out = input::output("table", table)?;
+        let id = input::text("id", id, 256)?;
         let found: *const u32 = match id {
             "pintle.log" => TABLE.log.cast(),
             "pintle.config" => TABLE.config.cast(),

@@ -405,7 +405,7 @@ fn probe_tells_json() {
     let (status, used) = driver.call("use", b"4294967295");
     let used: Value = serde_json::from_str(&used).expect("JSON");
     let stale = json!({ "status": PINTLE_STALE_HANDLE, "text": "" });
-    assert_eq!((status, used.as_object().map(|cases| cases.len())), (PINTLE_OK, Some(22)));
+    assert_eq!((status, used.as_object().map(|cases| cases.len())), (PINTLE_OK, Some(24)));
     assert!(used.as_object().is_some_and(|cases| cases.values().all(|case| *case == stale)), "{used}");
     driver.unload();
 }

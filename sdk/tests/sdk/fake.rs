@@ -434,6 +434,26 @@ unsafe extern "C" fn emit(
     on(ctx, "emit", format!(" {topic} {data}{options}"), |_| PINTLE_OK)
 }
 
+/// Nobody is subscribed.
+unsafe extern "C" fn emit_sync(
+    ctx: PintleCtx,
+    topic: PintleStr,
+    data: PintleBytes,
+    _: *const PintleEmitOptions,
+    timeout_ms: i64,
+    _: PintleResultHandler,
+    _: *mut c_void,
+    handlers: *mut u32,
+) -> PintleStatus {
+    let (topic, data) = unsafe { (text(topic), String::from_utf8_lossy(bytes(data))) };
+    on(ctx, "emit_sync", format!(" {topic} {data} {timeout_ms}"), |_| {
+        if let Some(handlers) = unsafe { handlers.as_mut() } {
+            *handlers = 0;
+        }
+        PINTLE_OK
+    })
+}
+
 unsafe fn register(
     seen: &mut Seen,
     registration: Registration,
@@ -540,7 +560,7 @@ const CONFIG: PintleConfig = PintleConfig {
     boolean: Some(config_boolean),
 };
 pub(crate) const EVENTS: PintleEvents = PintleEvents {
-    emit_sync: None,
+    emit_sync: Some(emit_sync),
     size: size_of::<PintleEvents>() as u32,
     reserved: 0,
     emit: Some(emit),

@@ -94,6 +94,7 @@ impl Plugin for Clerk {
             let beats = cx.cache("mine").incr("beats", 1)?;
             if beats == 2 { Err(Error::new(Status::Busy, "tired")) } else { Ok(()) }
         })?;
+        cx.scheduler().cron("span", "@every 4s", |cx, _| cx.events().emit("said", b"span"))?;
         cx.scheduler().once("first", SECOND / 2, |cx, _| cx.events().emit("said", b"first"))?;
         Ok(())
     }
@@ -429,9 +430,11 @@ fn jobs_run_when_the_clock_passes_them_or_when_asked() -> Result<()> {
     assert_eq!((host.run_job("nightly")?, said(&host)), (b"1".to_vec(), vec!["nightly".to_owned()]));
     let elsewhere = host.tenant("acme").run_job("nightly").expect_err("it is the system's");
     assert_eq!(elsewhere.status(), Status::NotFound);
+    host.advance(SECOND / 2)?;
+    assert_eq!(said(&host), ["span"], "@every is an interval");
     host.disable()?;
     host.advance(SECOND * 9)?;
-    assert_eq!(host.cache("mine").get_integer("beats")?, Some(3));
+    assert_eq!(host.cache("mine").get_integer("beats")?, Some(4));
     Ok(())
 }
 

@@ -138,13 +138,14 @@ fn expire_holds_to_its_condition() -> Result<()> {
         (span(9), span(5), ExpireIf::Endless, Kept),
         (endless, span(5), Expires, Kept),
         (span(9), endless, Expires, Changed),
-        (span(9), span(5), Later, Changed),
-        (span(5), span(9), Later, Kept),
-        (endless, span(5), Later, Changed),
-        (span(5), span(9), Earlier, Changed),
-        (span(9), span(5), Earlier, Kept),
-        (span(9), endless, Earlier, Changed),
-        (endless, span(9), Earlier, Kept),
+        (span(9), span(5), Later, Kept),
+        (span(5), span(9), Later, Changed),
+        (span(5), endless, Later, Changed),
+        (endless, span(5), Later, Kept),
+        (span(5), span(9), Earlier, Kept),
+        (span(9), span(5), Earlier, Changed),
+        (span(9), endless, Earlier, Kept),
+        (endless, span(9), Earlier, Changed),
     ];
     let host = Host::new();
     let cache = host.context().cache("ns");

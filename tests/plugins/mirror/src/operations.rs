@@ -1,0 +1,382 @@
+//! What the mirror can be told to do: `["cache.set", "n", "key", "value"]`. Each is answered with a line: `ok` and what came
+//! of it, or the name of the status. Texts of errors are not told: two hosts may say it in different words.
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pintle_plugin::{
+    Context, EmitOptions, Event, ExpireIf, Expiry, Fetched, Field, Held, Job, JobOptions, Level, Lifetime,
+    Logger, Overlap, QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
+};
+
+/// So many are made by what makes as many as it may.
+const TOO_MANY: usize = 3_000;
+
+/// What outlives a call, and can be named in the next.
+#[derive(Default)]
+pub(crate) struct Kept {
+    held: Mutex<Vec<Arc<Held>>>,
+    loggers: Mutex<Vec<Logger>>,
+    subscriptions: Mutex<Vec<Subscription>>,
+    jobs: Mutex<Vec<Job>>,
+    heard: Mutex<Vec<String>>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The words of an operation.
+struct Words<'a>(&'a [Value]);
+
+impl Words<'_> {
+    /// A word; `x*513` is 513 times an x. Empty if there is none.
+    fn text(&self, at: usize) -> String {
+        let word = self.0.get(at).and_then(Value::as_str).unwrap_or_default();
+        match word.strip_prefix("x*").and_then(|times| times.parse().ok()) {
+            Some(times) => "x".repeat(times),
+            None => word.to_owned(),
+        }
+    }
+
+    fn integer(&self, at: usize) -> i64 {
+        self.0.get(at).and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    fn unsigned(&self, at: usize) -> u64 {
+        self.0.get(at).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    fn milliseconds(&self, at: usize) -> Duration {
+        Duration::from_millis(self.unsigned(at))
+    }
+
+    /// `null` is endless.
+    fn lifetime(&self, at: usize) -> Lifetime {
+        match self.0.get(at) {
+            Some(Value::Number(_)) => Lifetime::For(self.milliseconds(at)),
+            _ => Lifetime::Endless,
+        }
+    }
+}
+
+/// `ok` and what came of it, or the name of the status.
+fn told<T>(outcome: Result<T>, tell: impl FnOnce(T) -> String) -> String {
+    match outcome {
+        Ok(value) => format!("ok {}", tell(value)).trim_end().to_owned(),
+        Err(error) => format!("{:?}", error.status()),
+    }
+}
+
+fn shown<T: Debug>(outcome: Result<T>) -> String {
+    told(outcome, |value| format!("{value:?}"))
+}
+
+/// Time passes in one of the hosts: lifetimes are told in steps of 100 seconds, rounded up.
+fn life(lifetime: Lifetime) -> String {
+    match lifetime.duration() {
+        None => "endless".into(),
+        Some(left) => format!("{}00s", left.as_millis().div_ceil(100_000)),
+    }
+}
+
+/// Bytes as they are if they are few, or how many.
+fn bytes(bytes: &[u8]) -> String {
+    if bytes.len() > 64 {
+        format!("{} bytes", bytes.len())
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+/// How many can be made of something, and how making it then fails.
+fn until_refused<T>(mut make: impl FnMut(usize) -> Result<T>) -> String {
+    let mut made = Vec::new();
+    loop {
+        match make(made.len()) {
+            Ok(one) if made.len() < TOO_MANY => made.push(one),
+            Ok(_) => return "never refused".into(),
+            Err(error) => return format!("{:?} after {}", error.status(), made.len()),
+        }
+    }
+}
+
+impl Kept {
+    /// Does them all and tells of each.
+    pub(crate) fn all(&self, cx: &Context, operations: &[Value]) -> Vec<String> {
+        operations.iter().map(|one| self.one(cx, one)).collect()
+    }
+
+    /// Notes an event as its handler sees it.
+    pub(crate) fn hear(&self, by: &str, event: &Event<'_>) {
+        let attributes = (event.subject(), event.content_type(), event.key(), event.tenant());
+        // What the host makes up is another in each.
+        let id = if event.id().starts_with("my-") { event.id() } else { "some" };
+        let (topic, source, depth) = (event.topic(), event.source(), event.depth());
+        let data = bytes(event.data());
+        lock(&self.heard).push(format!("{by} {topic} {source} {id} {depth} {attributes:?} {data}"));
+    }
+
+    fn one(&self, cx: &Context, operation: &Value) -> String {
+        let Some([Value::String(name), words @ ..]) = operation.as_array().map(Vec::as_slice) else {
+            return "no operation".into();
+        };
+        let words = Words(words);
+        match name.split_once('.') {
+            Some(("cache", name)) => cache(cx, name, &words),
+            Some(("storage", name)) => storage(cx, name, &words),
+            Some(("events", name)) => self.events(cx, name, &words),
+            Some(("scheduler", name)) => self.scheduler(cx, name, &words),
+            Some(("config", name)) => config(cx, name, &words),
+            Some(("log", name)) => self.log(cx, name, &words),
+            _ => self.context(cx, name, &words),
+        }
+    }
+
+    fn events(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
+        let (events, topic, data) = (cx.events(), words.text(0), words.text(1));
+        let [id, subject, content_type, key] = [2, 3, 4, 5].map(|at| words.text(at));
+        let options = EmitOptions::new().id(&id).subject(&subject).content_type(&content_type).key(&key);
+        let options = options.wait(words.milliseconds(6));
+        let policy = [QueuePolicy::DropOldest, QueuePolicy::DropNew, QueuePolicy::Wait];
+        match name {
+            "emit" => shown(events.emit_with(&topic, data.as_bytes(), &options)),
+            "sync" => {
+                // The timeout in milliseconds is behind the options; none if it is not there.
+                let timeout = words.0.get(7).map(|_| words.milliseconds(7));
+                told(events.emit_sync_with(&topic, data.as_bytes(), timeout, &options), |results| {
+                    let results = results.iter().map(|one| {
+                        let reply = one.reply.as_ref().map(|reply| bytes(reply));
+                        let reply = reply.unwrap_or_else(|error| format!("{:?}", error.status()));
+                        format!("{} {} {:?} {reply}", one.subscriber, one.subscription, one.outcome)
+                    });
+                    results.collect::<Vec<_>>().join(" | ")
+                })
+            }
+            "subscribe" => {
+                let options = SubscribeOptions::new().name(&data);
+                let options = options.capacity(words.unsigned(2) as u32);
+                let options = options.policy(policy[words.unsigned(3) as usize]);
+                let made = events.subscribe_with(&topic, &options, |_, _| Ok(()));
+                told(made, |made| {
+                    lock(&self.subscriptions).push(made);
+                    String::new()
+                })
+            }
+            "subscribe_all" => {
+                let made = |at: usize| {
+                    let name = format!("one of many {at}");
+                    let made =
+                        events.subscribe_with("mirror.many", &SubscribeOptions::new().name(&name), |_, _| {
+                            Ok(())
+                        });
+                    made.inspect(|made| lock(&self.subscriptions).push(*made))
+                };
+                until_refused(made)
+            }
+            "unsubscribe" => {
+                let found = lock(&self.subscriptions).get(words.unsigned(0) as usize).copied();
+                found.map_or("no such subscription".into(), |one| shown(one.unsubscribe(cx)))
+            }
+            "unsubscribe_all" => {
+                let ended =
+                    lock(&self.subscriptions).drain(..).filter(|one| one.unsubscribe(cx).is_ok()).count();
+                format!("ok {ended}")
+            }
+            "heard" => format!("ok {}", std::mem::take(&mut *lock(&self.heard)).join(" | ")),
+            _ => "no operation".into(),
+        }
+    }
+
+    fn scheduler(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
+        let (scheduler, job, zone) = (cx.scheduler(), words.text(0), words.text(2));
+        let options = JobOptions::new().zone(&zone).overlap(Overlap::Queue);
+        let made = match name {
+            "cron" => scheduler.cron_with(&job, &words.text(1), &options, |_, _| Ok(())),
+            "interval" => scheduler.interval_with(&job, words.milliseconds(1), &options, |_, _| Ok(())),
+            "once" => scheduler.once(&job, words.milliseconds(1), |_, _| Ok(())),
+            "remove" => {
+                let found = lock(&self.jobs).get(words.unsigned(0) as usize).copied();
+                return found.map_or("no such job".into(), |job| shown(job.remove(cx)));
+            }
+            "interval_all" => {
+                let beat = Duration::from_secs(1_000_000);
+                let mut jobs = Vec::new();
+                let made = until_refused(|at| {
+                    let job = scheduler.interval(&format!("one of many {at}"), beat, |_, _| Ok(()));
+                    job.inspect(|job| jobs.push(*job))
+                });
+                let ended = jobs.into_iter().filter(|job| job.remove(cx).is_ok()).count();
+                return format!("{made}, {ended} ended");
+            }
+            _ => return "no operation".into(),
+        };
+        told(made, |made| {
+            lock(&self.jobs).push(made);
+            String::new()
+        })
+    }
+
+    fn log(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
+        let levels = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Fatal];
+        let level = levels[words.unsigned(0) as usize];
+        // The name of the fields, and how many there are.
+        let field = words.text(2);
+        let fields = vec![(field.as_str(), Field::Text("value")); words.unsigned(3) as usize];
+        match name {
+            "write" => shown(cx.log().write(level, &words.text(1), &fields)),
+            "enabled" => format!("ok {}", cx.log().enabled(level)),
+            "logger" => told(cx.log().logger(&fields), |logger| {
+                let written = shown(logger.on(cx).write(level, "a record", &fields));
+                lock(&self.loggers).push(logger);
+                written
+            }),
+            "loggers_all" => until_refused(|_| cx.log().logger(&fields)),
+            _ => "no operation".into(),
+        }
+    }
+
+    fn context(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
+        match name {
+            "hold" => told(cx.hold(), |held| {
+                lock(&self.held).push(Arc::new(held));
+                String::new()
+            }),
+            // An operation with a held context.
+            "held" => {
+                let held = lock(&self.held).get(words.unsigned(0) as usize).cloned();
+                let one = |held: Arc<Held>| self.one(&held, &Value::Array(words.0[1..].to_vec()));
+                held.map_or("no such context".into(), one)
+            }
+            "release" => {
+                let released = lock(&self.held).drain(..).count();
+                format!("ok {released}")
+            }
+            "holds_all" => until_refused(|_| cx.hold()),
+            "scope" => told(cx.scope(), |scope| {
+                format!("{:?} {} {:?}", scope.tenant, scope.ends_with_call, cx.is_system().ok())
+            }),
+            "remaining" => told(cx.remaining(), |left| match left {
+                None => "forever".into(),
+                // A little time passes in one of the hosts.
+                Some(left) => format!("{}s", (left.as_millis() + 500) / 1_000),
+            }),
+            "call" => {
+                let timeout = words.0.get(4).map(|_| words.milliseconds(4));
+                let (service, method, request) = (words.text(0), words.text(2), words.text(3));
+                let reply = cx.call(&service, words.unsigned(1) as u32, &method, request.as_bytes(), timeout);
+                told(reply, |reply| bytes(&reply))
+            }
+            _ => "no operation".into(),
+        }
+    }
+}
+
+fn cache(cx: &Context, name: &str, words: &Words<'_>) -> String {
+    let (namespace, key, value) = (words.text(0), words.text(1), words.text(2));
+    let cache = cx.cache(&namespace);
+    let life = |at| words.lifetime(at);
+    match name {
+        "get" => told(cache.get_item(&key), |item| match item {
+            None => "nothing".into(),
+            Some(item) => match item.value {
+                pintle_plugin::CacheValue::Bytes(value) => {
+                    format!("bytes {} {}", bytes(&value), self::life(item.lifetime))
+                }
+                pintle_plugin::CacheValue::Integer(value) => {
+                    format!("integer {value} {}", self::life(item.lifetime))
+                }
+            },
+        }),
+        "raw" => told(cache.get(&key), |value| value.map_or("nothing".into(), |value| bytes(&value))),
+        "into" => {
+            let mut buffer = vec![b'_'; words.unsigned(2) as usize];
+            let read = cache.get_into(&key, &mut buffer);
+            told(read, |read| match read {
+                Fetched::Found(value) => bytes(value),
+                other => format!("{other:?}"),
+            })
+        }
+        "integer" => shown(cache.get_integer(&key)),
+        "json" => shown(cache.get_json::<u32>(&key)),
+        "set" => shown(cache.set(&key, value.as_bytes())),
+        "set_for" => shown(cache.set_for(&key, value.as_bytes(), life(3))),
+        "incr" => shown(cache.incr(&key, words.integer(2))),
+        "incr_for" => shown(cache.incr_for(&key, words.integer(2), life(3))),
+        "remove" => shown(cache.remove(&key)),
+        "exists" => shown(cache.exists(&key)),
+        "expire" => shown(cache.expire(&key, life(2))),
+        "expire_if" => {
+            let conditions = [ExpireIf::Endless, ExpireIf::Expires, ExpireIf::Later, ExpireIf::Earlier];
+            let outcome: Result<Expiry> =
+                cache.expire_if(&key, life(2), conditions[words.unsigned(3) as usize]);
+            shown(outcome)
+        }
+        "ttl" => told(cache.ttl(&key), |left| left.map_or("nothing".into(), self::life)),
+        _ => "no operation".into(),
+    }
+}
+
+fn storage(cx: &Context, name: &str, words: &Words<'_>) -> String {
+    let (storage, key, value) = (cx.storage(), words.text(0), words.text(1));
+    match name {
+        "get" => told(storage.get_item(&key), |item| match item {
+            None => "nothing".into(),
+            Some(item) => {
+                let order = item.created <= item.updated;
+                format!("{} {} version {} in order {order}", item.key, bytes(&item.value), item.version)
+            }
+        }),
+        "json" => shown(storage.get_json::<u32>(&key)),
+        "set" => shown(storage.set(&key, value.as_bytes())),
+        "set_if" => shown(storage.set_if_version(&key, value.as_bytes(), words.unsigned(2))),
+        "create" => shown(storage.create(&key, value.as_bytes())),
+        "remove" => shown(storage.remove(&key)),
+        "exists" => shown(storage.exists(&key)),
+        "keys" => shown(storage.keys(&key).collect::<Result<Vec<_>>>()),
+        // A page at a cursor that nobody gave.
+        "page" => told(storage.page(&key, &value, words.unsigned(2) as u32), |page| {
+            format!("{:?} more {}", page.keys, page.next.is_some())
+        }),
+        // All pages; between them a key goes.
+        "pages" => {
+            let (mut pages, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = match storage.page(&key, &cursor, words.unsigned(1) as u32) {
+                    Ok(page) => page,
+                    Err(error) => return format!("{:?} after {pages:?}", error.status()),
+                };
+                if let Some(last) = page.keys.last() {
+                    let _ = storage.remove(last);
+                }
+                pages.push(page.keys);
+                match page.next {
+                    Some(next) => cursor = next,
+                    None => return format!("ok {pages:?}"),
+                }
+            }
+        }
+        // The cursor of one listing in another.
+        "astray" => match storage.page(&key, "", 1).map(|page| page.next) {
+            Ok(Some(next)) => told(storage.page(&value, &next, 1), |page| format!("{:?}", page.keys)),
+            other => format!("{other:?}"),
+        },
+        "clear" => shown(storage.clear()),
+        _ => "no operation".into(),
+    }
+}
+
+fn config(cx: &Context, name: &str, words: &Words<'_>) -> String {
+    let (config, pointer) = (cx.config(), words.text(0));
+    match name {
+        "get" => told(config.get::<Value>(&pointer), |value| value.to_string()),
+        "text" => shown(config.text(&pointer)),
+        "integer" => shown(config.integer(&pointer)),
+        "number" => shown(config.number(&pointer)),
+        "boolean" => shown(config.boolean(&pointer)),
+        _ => "no operation".into(),
+    }
+}
