@@ -129,7 +129,10 @@ class Bytes {
   Bytes(const void *ptr, std::size_t len) noexcept : ptr_(static_cast<const std::uint8_t *>(ptr)), len_(len) {}
   Bytes(std::string_view text) noexcept : Bytes(text.data(), text.size()) {}
   Bytes(const std::string &text) noexcept : Bytes(text.data(), text.size()) {}
-  Bytes(const char *text) noexcept : Bytes(std::string_view(text)) {}
+  /* Null shows nothing, as what getenv answers may be. */
+  Bytes(const char *text) noexcept : Bytes(text == nullptr ? std::string_view() : std::string_view(text)) {}
+  /* So that `set("count", 0)`, which means a number, is refused: write std::to_string, or cache.incr. */
+  Bytes(std::nullptr_t) = delete;
   Bytes(const std::vector<std::uint8_t> &bytes) noexcept : Bytes(bytes.data(), bytes.size()) {}
   Bytes(pintle_bytes raw) noexcept : ptr_(raw.ptr), len_(raw.len) {}
 
@@ -193,7 +196,9 @@ class Field : public pintle_field {
   Field(std::string_view label, std::string_view value) noexcept : Field(PINTLE_FIELD_TEXT, label) {
     text = pintle_strn(value.data(), value.size());
   }
-  Field(std::string_view label, const char *value) noexcept : Field(label, std::string_view(value)) {}
+  /* Null is an empty text. */
+  Field(std::string_view label, const char *value) noexcept
+      : Field(label, value == nullptr ? std::string_view() : std::string_view(value)) {}
   Field(std::string_view label, const std::string &value) noexcept : Field(label, std::string_view(value)) {}
   template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
   Field(std::string_view label, Number value) noexcept : Field(kind_of<Number>(), label) {
@@ -866,8 +871,11 @@ class Storage : private detail::Part {
     Page page;
     std::string joined;
     Sink next([&page](Bytes piece) { page.next.append(piece.text()); });
-    const bool found = collect(joined, [&](pintle_sink out) { return try_keys(prefix, cursor, limit, out, next); });
-    next.rethrow();
+    const bool found = collect(joined, [&](pintle_sink out) {
+      const pintle_status status = try_keys(prefix, cursor, limit, out, next);
+      next.rethrow();
+      return status;
+    });
     if (!found) check(PINTLE_NOT_FOUND);
     for (std::size_t at = 0, end; at < joined.size(); at = end + 1) {
       end = joined.find('\0', at);
@@ -1615,13 +1623,31 @@ pintle_status Registered<Handler>::on_run(void *user, pintle_ctx ctx, const pint
   });
 }
 
-/* Has a class a function of this name that can be called so? A function of the name that cannot is a mistake that would
- * otherwise show as one that is never called. */
-#define PINTLE_OPTIONAL_(name, ...)                                                                             \
-  template <class T, class = void>                                                                              \
-  struct named_##name : std::false_type {};                                                                     \
+/* Has a class a function of this name that can be called so? A function of the name that cannot (other parameters,
+ * private, one of several) is a mistake that would otherwise show as one that is never called. Whether there is one of
+ * the name, whoever may call it, shows where a class that has it too is derived from both: there it is ambiguous. Of a
+ * final class nothing can be derived, so it is asked what it shows. */
+#define PINTLE_NAMED_(name)                                                                                     \
+  struct with_##name {                                                                                          \
+    int name;                                                                                                   \
+  };                                                                                                            \
+  template <class T, bool final>                                                                                \
+  struct both_##name : T, with_##name {};                                                                       \
   template <class T>                                                                                            \
-  struct named_##name<T, std::void_t<decltype(&T::name)>> : std::true_type {};                                  \
+  struct both_##name<T, true> : with_##name {};                                                                 \
+  template <class T, class = void>                                                                              \
+  struct shows_##name : std::false_type {};                                                                     \
+  template <class T>                                                                                            \
+  struct shows_##name<T, std::void_t<decltype(&T::name)>> : std::true_type {};                                  \
+  template <class T, class = void>                                                                              \
+  struct alone_##name : std::false_type {};                                                                     \
+  template <class T>                                                                                            \
+  struct alone_##name<T, std::void_t<decltype(&both_##name<T, std::is_final_v<T>>::name)>> : std::true_type {}; \
+  template <class T>                                                                                            \
+  struct named_##name : std::bool_constant<shows_##name<T>::value || !alone_##name<T>::value> {};
+
+#define PINTLE_OPTIONAL_(name, ...)                                                                             \
+  PINTLE_NAMED_(name)                                                                                           \
   template <class T, class = void>                                                                              \
   struct has_##name##_ : std::false_type {};                                                                    \
   template <class T>                                                                                            \
@@ -1644,10 +1670,8 @@ PINTLE_OPTIONAL_(provide, std::declval<std::string_view>(), std::declval<std::ui
 #undef PINTLE_OPTIONAL_
 
 /* `call` has two forms. */
-template <class T, class = void>
-struct named_call : std::false_type {};
-template <class T>
-struct named_call<T, std::void_t<decltype(&T::call)>> : std::true_type {};
+PINTLE_NAMED_(call)
+#undef PINTLE_NAMED_
 template <class T, class = void>
 struct calls_short : std::false_type {};
 template <class T>
@@ -1859,7 +1883,7 @@ struct Entry {
 #undef PINTLE_ASK_
 
 /* Makes a class the plugin of this library: once, at file level, outside of namespaces, after PINTLE_MANIFEST, whose id
- * and version are repeated. What the class may have, all of it optional and public:
+ * and version are repeated. What the class may have, all of it optional and public (one that is private is refused):
  *
  *   Plugin(const pintle::Context &cx)      load: prepares. What it throws refuses the load. Or a default constructor,
  *   load(cx)                               and this after it, which may answer a status: for -fno-exceptions

@@ -111,6 +111,27 @@ int main() {
   expect(plugin->enable(nullptr, 1) == PINTLE_INVALID_ARGUMENT, "no state");
   plugin->unload(state, 1);
   plugin->unload(nullptr, 1);
+  const char *nothing = nullptr;
+  expect(pintle::Bytes(nothing).empty() && pintle::Field("text", nothing).text.len == 0, "a null text");
+  static_assert(!std::is_convertible_v<std::nullptr_t, pintle::Bytes>, "null is a mistake");
+  pintle::Buffer one, other;
+  one.append("one");
+  pintle::Buffer &same = one;
+  one = std::move(same);
+  expect(one.text() == "one", "a buffer moved to itself");
+  other = std::move(one);
+  expect(other.text() == "one" && one.empty(), "a buffer moved away");
+  one.append("again");
+  expect(one.text() == "again", "a buffer used after it was moved away");
+  pintle::Logger logger;
+  pintle::Subscription subscription;
+  pintle::HeldContext held;
+  logger = pintle::Logger(std::move(logger));
+  subscription = pintle::Subscription(std::move(subscription));
+  held = pintle::HeldContext(std::move(held));
+  expect(logger.try_write(pintle::Level::info, "x") == PINTLE_STALE_HANDLE && !subscription && !held &&
+             subscription.try_unsubscribe() == PINTLE_STALE_HANDLE && held.try_release() == PINTLE_STALE_HANDLE,
+         "what owns nothing is stale");
   if (wrong == 0) std::printf("alone works\n");
   return wrong;
 }

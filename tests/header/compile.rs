@@ -170,6 +170,23 @@ fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {
     let mistakes = [
         ("void enable() {}", "c++17", "the plugin's `enable` cannot be called as pintle/plugin.hpp says"),
         ("void call(const Context &) {}", "c++17", "the plugin's `call` cannot be called"),
+        (
+            "private: void enable(const Context &) {}",
+            "c++17",
+            "the plugin's `enable` cannot be called as pintle/plugin.hpp says",
+        ),
+        (
+            "void disable() {} void disable(int) {}",
+            "c++17",
+            "the plugin's `disable` cannot be called as pintle/plugin.hpp says",
+        ),
+        (
+            "template <int N> void save() {}",
+            "c++17",
+            "the plugin's `save` cannot be called as pintle/plugin.hpp says",
+        ),
+        ("private: void call(const Context &, const pintle::Request &) {}", "c++17", "the plugin's `call`"),
+        ("void enable(const Context &cx) { cx.cache(\"n\").set(\"count\", 0); }", "c++17", "ambiguous"),
         ("explicit Plugin(int) {}", "c++17", "a plugin is constructed from a const pintle::Context &"),
         (
             "bool enable(const Context &) { return true; }",
@@ -196,7 +213,7 @@ fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {
         for (body, standard, words) in mistakes {
             fs::write(&file, plugin(body)).expect("the folder can be written");
             let said = try_object(compiler, standard, &file, &[], folder.path())
-                .expect_err("the compiler should refuse it");
+                .expect_err(body);
             assert!(said.contains(words), "{}: {body}: {words:?} is not in\n{said}", compiler.program);
         }
     }
