@@ -83,7 +83,8 @@ macro_rules! plugin {
 
             $crate::export_layout!();
 
-            impl $crate::macro_support::Described for $plugin {
+            // SAFETY: the description is static, and made by `describe`.
+            unsafe impl $crate::macro_support::Described for $plugin {
                 extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
                     PLUGIN.as_ptr()
                 }
@@ -102,7 +103,8 @@ macro_rules! plugin {
             PLUGIN.as_ptr()
         }
 
-        impl $crate::macro_support::Described for $plugin {
+        // SAFETY: the description is static, and made by `describe`.
+        unsafe impl $crate::macro_support::Described for $plugin {
             extern "C" fn entry() -> *const $crate::macro_support::PintlePlugin {
                 $name()
             }
@@ -141,7 +143,10 @@ macro_rules! export_layout {
 
 /// A plugin that [`plugin!`](crate::plugin!) has made known: its description can be found by its type. Not for
 /// implementing by hand.
-pub trait Described {
+///
+/// # Safety
+/// `entry` returns null or a pointer to a description that stays, and whose functions keep the contract.
+pub unsafe trait Described {
     /// What the entry function does.
     extern "C" fn entry() -> *const PintlePlugin;
 }

@@ -212,8 +212,7 @@ fn mistakes_with_the_header_for_cxx_are_told_by_the_compiler() {
         object(compiler, "c++17", &file, &[], folder.path());
         for (body, standard, words) in mistakes {
             fs::write(&file, plugin(body)).expect("the folder can be written");
-            let said = try_object(compiler, standard, &file, &[], folder.path())
-                .expect_err(body);
+            let said = try_object(compiler, standard, &file, &[], folder.path()).expect_err(body);
             assert!(said.contains(words), "{}: {body}: {words:?} is not in\n{said}", compiler.program);
         }
     }

@@ -60,6 +60,8 @@
 //!
 //! # What is as in a real host
 //!
+//! Pintle's own tests ask one plugin the same in both hosts, and compare statuses and values (`tests/parity`):
+//!
 //! The life of a plugin and what each phase allows; grants of the manifest ([`Denied`](crate::Status::Denied)); scopes;
 //! contexts that end ([`StaleHandle`](crate::Status::StaleHandle)); limits of keys, names and sizes; lifetimes, versions and
 //! conditions; depth of events; replies; that a plugin does one thing at a time.
@@ -102,8 +104,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Cache, Context, EmitOptions, Error, Level, Plugin, Result, Status, Storage, context::milliseconds,
-    entry::Described, events::at, table::Host as Table,
+    Cache, Context, EmitOptions, Error, Level, Plugin, Result, Status, Storage,
+    context::milliseconds,
+    entry::Described,
+    events::at,
+    table::{Host as Table, reaches},
 };
 use inside::{Entry, Inside, Kind, Tenant};
 
@@ -189,18 +194,29 @@ impl Host {
     /// # Errors
     /// What the plugin's `load` answered; [`Conflict`](Status::Conflict) if one is loaded already.
     pub fn load<P: Plugin + Described>(&self) -> Result<()> {
-        self.load_entry(P::entry)
+        // SAFETY: what the trait promises.
+        unsafe { self.load_entry(P::entry) }
     }
 
     /// [`load`](Host::load) for a plugin in any language that is compiled into the test, by its entry function.
     ///
     /// # Errors
-    /// As `load`; [`InvalidArgument`](Status::InvalidArgument) if no manifest is embedded in it.
-    pub fn load_entry(&self, entry: extern "C" fn() -> *const PintlePlugin) -> Result<()> {
-        // SAFETY: the contract says that entries return null or static data.
-        let plugin = unsafe { entry().as_ref() };
-        let plugin = plugin.ok_or_else(|| Error::new(Status::InvalidArgument, "the entry returned null"))?;
-        life::load(&self.inside, plugin, self.config.clone())
+    /// As `load`; [`InvalidArgument`](Status::InvalidArgument) if no manifest is embedded in it, or what it describes is
+    /// shorter than this SDK knows it.
+    ///
+    /// # Safety
+    /// The function is the entry of a plugin, as the contract says (`pintle_plugin_entry_v1`): what it returns is null or
+    /// leads to a description that stays, and whose functions do what they are to do.
+    pub unsafe fn load_entry(&self, entry: unsafe extern "C" fn() -> *const PintlePlugin) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let plugin = unsafe { entry() };
+        // SAFETY: the caller's promise: null, or a description, which begins with its size.
+        if !unsafe { reaches(plugin.cast(), size_of::<PintlePlugin>()) } {
+            let text = "the entry returned null, or a description that is shorter than this SDK knows it";
+            return Err(Error::new(Status::InvalidArgument, text));
+        }
+        // SAFETY: not null, as large as this, and the caller promises that it stays.
+        life::load(&self.inside, unsafe { &*plugin }, self.config.clone())
     }
 
     /// Enables the plugin; nothing happens if it is.

@@ -583,7 +583,8 @@ fn a_plugin_in_c_runs_in_it_by_its_entry() -> Result<()> {
     // SAFETY: the contract's type of the entry function.
     let entry = unsafe { library.get::<Entry>(b"pintle_plugin_entry_v1\0") }.expect("it has an entry");
     let host = Host::new();
-    host.load_entry(*entry)?;
+    // SAFETY: it is the entry of a plugin, and the library is open.
+    unsafe { host.load_entry(*entry) }?;
     host.enable()?;
     host.tenant("acme").emit("greet.anna", b"{}")?;
     let emitted = host.emitted();

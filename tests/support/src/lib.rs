@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "no Rust plugin is called \"sysmom\"; there are [\"cached\", \"echo\", \"hello\", \"mirror\", \"panicky\", \"sysmon\"]"
+        expected = "no Rust plugin is called \"sysmom\"; there are [\"cached\", \"chronicle\", \"echo\", \"hello\", \"mirror\", \"panicky\", \"sysmon\"]"
     )]
     fn a_misspelt_name_is_answered_with_the_right_ones() {
         let _ = samples().rust("sysmom");
