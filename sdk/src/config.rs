@@ -10,6 +10,20 @@ use crate::{Context, Error, Result, Status, table::function, wire};
 /// Values are named by JSON pointers: `/window`, `/limits/cpu`, `/hosts/0`, and the empty pointer for the whole. What is
 /// not there is [`Status::NotFound`]; [`Optional`](crate::Optional) makes that a `None`.
 ///
+/// ```
+/// # use pintle_plugin::{Context, Optional, Result};
+/// # use serde::Deserialize;
+/// #[derive(Deserialize)]
+/// struct Limits {
+///     cpu: f64,
+/// }
+///
+/// fn read(cx: &Context) -> Result<(Limits, i64, Option<String>)> {
+///     let config = cx.config();
+///     Ok((config.get("/limits")?, config.integer("/window")?, config.text("/proxy").optional()?))
+/// }
+/// ```
+///
 /// A changed config is offered to [`Plugin::configure`](crate::Plugin::configure) before these functions show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a> {
@@ -38,7 +52,8 @@ impl<'a> Config<'a> {
     /// [`NotFound`](Status::NotFound), [`WrongType`](Status::WrongType), [`InvalidArgument`](Status::InvalidArgument).
     pub fn text(&self, pointer: &str) -> Result<String> {
         let text = self.read(function!(self.cx.host(), config: PintleConfig, text)?, pointer)?;
-        Ok(String::from_utf8(text)?)
+        String::from_utf8(text)
+            .map_err(|error| Error::from(error).context(format_args!("config \"{pointer}\"")))
     }
 
     /// An integer; `2.0` is one.

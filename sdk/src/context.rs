@@ -18,6 +18,14 @@ use crate::{
 ///
 /// It is only ever lent, to a function of the plugin or a handler, and ends with it; that is why it cannot be cloned
 /// or kept. May be used from any thread meanwhile, for example in [`std::thread::scope`].
+///
+/// ```compile_fail,E0521
+/// # use pintle_plugin::{Context, Result};
+/// fn enable(cx: &Context) -> Result<()> {
+///     std::thread::spawn(|| cx.log().info("later", &[])); // the context may be over by then: hold one
+///     Ok(())
+/// }
+/// ```
 pub struct Context {
     ctx: PintleCtx,
     /// The plugin's own, which lives as long as the generation: for what is given back in destructors.
@@ -125,6 +133,32 @@ impl Context {
     }
 
     /// A context of the same scope that lives on, for work that outlives this function.
+    ///
+    /// ```
+    /// # use std::{sync::Mutex, thread::{self, JoinHandle}};
+    /// # use pintle_plugin::{Context, Plugin, Result};
+    /// struct Digger {
+    ///     shift: Mutex<Option<JoinHandle<()>>>,
+    /// }
+    ///
+    /// impl Plugin for Digger {
+    ///     # fn load(_: &Context) -> Result<Self> { Ok(Digger { shift: Mutex::default() }) }
+    ///     fn enable(&self, cx: &Context) -> Result<()> {
+    ///         let held = cx.hold()?;
+    ///         let shift = thread::spawn(move || held.log().info("dug a hole", &[]));
+    ///         *self.shift.lock().expect("nothing panics with it") = Some(shift);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn disable(&self, _: &Context) -> Result<()> {
+    ///         // No thread of the plugin may be left when it is unloaded.
+    ///         if let Some(shift) = self.shift.lock().expect("nothing panics with it").take() {
+    ///             let _ = shift.join();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`Quota`](Status::Quota), [`Stopping`](Status::Stopping).

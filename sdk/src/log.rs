@@ -106,6 +106,17 @@ impl<'a> From<&'a String> for Field<'a> {
 /// Writes log records on behalf of a context. The host adds time, plugin, version, tenant and the running event or
 /// job. Nothing here ever waits: where the host's buffer is full, the record is dropped and counted.
 ///
+/// ```
+/// # use pintle_plugin::{Context, Level};
+/// fn report(cx: &Context, disk: &str, used: f64) {
+///     cx.log().warn("the disk is nearly full", &[("disk", disk.into()), ("used", used.into())]);
+///     if cx.log().enabled(Level::Debug) {
+///         let all = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+///         cx.log().debug("what is mounted", &[("mounts", all.as_str().into())]);
+///     }
+/// }
+/// ```
+///
 /// The short forms (`info` and so on) give no result, for a plugin cannot do anything about a log that is not there;
 /// [`write`](Log::write) tells.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +214,24 @@ impl<'a> Log<'a> {
 
 /// A logger with preset fields: `self.logger.on(cx).info("ready", &[])`. It belongs to the plugin, not to a tenant, and
 /// may be kept in the plugin's state. Dropping it ends it.
+///
+/// ```
+/// # use pintle_plugin::{Context, Logger, Plugin, Result};
+/// struct Importer {
+///     log: Logger,
+/// }
+///
+/// impl Plugin for Importer {
+///     fn load(cx: &Context) -> Result<Self> {
+///         Ok(Importer { log: cx.log().logger(&[("part", "importer".into())])? })
+///     }
+///
+///     fn enable(&self, cx: &Context) -> Result<()> {
+///         self.log.on(cx).info("ready", &[]);
+///         Ok(())
+///     }
+/// }
+/// ```
 pub struct Logger {
     logger: PintleLogger,
     own: PintleCtx,

@@ -20,6 +20,25 @@ use crate::{
 
 /// Jobs by time. Each has a name, 1 to 128 bytes, unique in its scope; scheduling a name again replaces the job. A job
 /// never runs early, and one that fails or panics keeps its schedule.
+///
+/// A job belongs to the scope in which it was made: one of [`enable`](crate::Plugin::enable) runs in the system scope, one
+/// that a handler made runs for the tenant of that handler.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use pintle_plugin::{Context, JobOptions, Result};
+/// fn plan(cx: &Context) -> Result<()> {
+///     let vienna = JobOptions::new().zone("Europe/Vienna");
+///     cx.scheduler().cron_with("report", "0 6 * * Mon-Fri", &vienna, |cx, run| {
+///         cx.log().info("time to report", &[("job", run.job().into())]);
+///         Ok(())
+///     })?;
+///     let beat = cx.scheduler().interval("beat", Duration::from_secs(10), |cx, _| {
+///         cx.cache("beats").incr("all", 1).map(drop)
+///     })?;
+///     beat.remove(cx) // or let it run: a handle that is dropped ends nothing
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scheduler<'a> {
     cx: &'a Context,
