@@ -1166,7 +1166,7 @@ class Events : private detail::Part {
 #endif
     return status;
   }
-  /* events.subscribe: where it fails, the handler is destroyed here. */
+  /* events.subscribe: where it fails, the handler is destroyed here; what its captures throw then goes to the log. */
   template <class Handler>
   [[nodiscard]] pintle_status try_subscribe(std::string_view pattern, Handler handler, Subscription &subscription,
                                             const SubscribeOptions &options = {}) const {
@@ -1184,7 +1184,7 @@ class Events : private detail::Part {
     if (status == PINTLE_OK) {
       subscription = Subscription(host_, own_, handle);
     } else {
-      delete kept;
+      Kept::release(kept);
     }
     return status;
   }
@@ -1332,7 +1332,7 @@ class Scheduler : private detail::Part {
     if (status == PINTLE_OK) {
       job = Job(host_, own_, handle);
     } else {
-      delete kept;
+      Kept::release(kept);
     }
     return status;
   }

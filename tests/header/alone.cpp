@@ -59,6 +59,18 @@ struct Alone {
   }
 };
 
+/* A handler whose capture throws when it is destroyed. */
+struct Bomb {
+  bool armed = true;
+  Bomb() = default;
+  Bomb(Bomb &&from) noexcept : armed(std::exchange(from.armed, false)) {}
+  ~Bomb() noexcept(false) {
+    if (armed) throw std::runtime_error("burst");
+  }
+  void operator()(const pintle::Context &, const pintle::Event &) const {}
+  void operator()(const pintle::Context &, const pintle::Run &) const {}
+};
+
 int wrong = 0;
 
 void expect(bool holds, const char *what) {
@@ -111,6 +123,20 @@ int main() {
   expect(plugin->enable(nullptr, 1) == PINTLE_INVALID_ARGUMENT, "no state");
   plugin->unload(state, 1);
   plugin->unload(nullptr, 1);
+  const pintle::Context cx(&host, 1, 1);
+  pintle::Subscription refused;
+  logged.clear();
+  expect(cx.events().try_subscribe("a", Bomb(), refused) == PINTLE_UNSUPPORTED && !refused &&
+             logged == "what a handler had captured threw when it was destroyed: threw: burst",
+         "a handler that is not taken");
+  pintle_scheduler scheduler = {};
+  scheduler.size = static_cast<std::uint32_t>(sizeof scheduler);
+  host.scheduler = &scheduler;
+  pintle::Job job;
+  logged.clear();
+  expect(cx.scheduler().try_once("a", std::chrono::milliseconds(1), Bomb(), job) == PINTLE_UNSUPPORTED && !job &&
+             logged == "what a handler had captured threw when it was destroyed: threw: burst",
+         "a job that is not taken");
   const char *nothing = nullptr;
   expect(pintle::Bytes(nothing).empty() && pintle::Field("text", nothing).text.len == 0, "a null text");
   static_assert(!std::is_convertible_v<std::nullptr_t, pintle::Bytes>, "null is a mistake");

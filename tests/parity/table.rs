@@ -391,7 +391,7 @@ fn emits() -> Value {
     all.extend([
         json!(["events.sync", "plain", "nobody but the plugin itself listens"]),
         json!(["events.sync", "deep.a", "d", "", "", "", "", 0, 0]),
-        json!(["events.sync", "deep.a", "d", "", "", "", "", 0, 1_000]),
+        json!(["events.sync", "deep.a", "d", "", "", "", "", 0, 60_000]),
         json!(["events.sync", "deep.a", "d", "", "", "", "", 0, 3_600_000]),
         json!(["events.sync", "deep.a", "d", "", "", "", "", 0, 3_600_001]),
         json!(["events.sync", "deep.a", "d", "", "", "", "", 0, u64::MAX]),
@@ -615,7 +615,7 @@ fn contexts() -> Value {
 fn calls() -> Value {
     json!([
         ["call", "panicky.run", 1, "run", ""],
-        ["call", "panicky.run", 1, "run", "", 1_000],
+        ["call", "panicky.run", 1, "run", "", 60_000],
         ["call", "panicky.run", 1, "run", "", 0],
         ["call", "panicky.run", 1, "run", "", 3_600_000],
         ["call", "panicky.run", 1, "run", "", 3_600_001],

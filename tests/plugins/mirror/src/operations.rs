@@ -261,8 +261,8 @@ impl Kept {
             }),
             "remaining" => told(cx.remaining(), |left| match left {
                 None => "forever".into(),
-                // A little time passes in one of the hosts.
-                Some(left) => format!("{}s", (left.as_millis() + 500) / 1_000),
+                // Time passes in one of the hosts.
+                Some(left) => if left.is_zero() { "nothing" } else { "some time" }.into(),
             }),
             "call" => {
                 let timeout = words.0.get(4).map(|_| words.milliseconds(4));
