@@ -75,16 +75,21 @@ impl Log {
 
     /// The leader's part, between two groups.
     pub(super) fn shorten(&self, writer: &Writer) {
+        if writer.is_tight(self.pages()) {
+            writer.with(|connection| {
+                if writer.keep_room(connection) {
+                    self.begun_anew();
+                }
+            });
+            return;
+        }
         if self.pages() < self.too_long.load(Relaxed) {
             return;
         }
         // A reader that does not end must not cost every group its patience.
         self.too_long.store(self.pages() + LONGEST, Relaxed);
         writer.with(|connection| {
-            // For another writer this connection waits longer.
-            let restarted = be_patient(connection).and_then(|()| restart(connection));
-            let _ = open::be_patient(connection);
-            if restarted.unwrap_or(false) {
+            if begins_anew(connection) {
                 self.begun_anew();
             }
         });
@@ -194,6 +199,15 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// Has the log of the writer's connection begin anew with the next commit, if all of it can be moved. Nobody may write
+/// meanwhile.
+pub(super) fn begins_anew(writer: &Connection) -> bool {
+    // For another writer this connection waits longer.
+    let restarted = be_patient(writer).and_then(|()| restart(writer));
+    let _ = open::be_patient(writer);
+    restarted.unwrap_or(false)
 }
 
 /// Moves all and waits for readers, so that the next commit begins the log anew. Nobody may write meanwhile.

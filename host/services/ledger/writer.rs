@@ -3,22 +3,35 @@
 //! Each write has a savepoint of its own, so that one that fails takes no other with it. A full disk and some other
 //! failures undo the whole transaction though, savepoints that were released included. Then, and after a panic, the
 //! group is run again one by one: each write is on disk or has failed for a reason of its own.
+//!
+//! On a full disk the log holds room that it gives back only when all of it is in the file, which may have to grow for
+//! that. So what was undone is run again once the log was moved, and as soon as there is room the log is moved first,
+//! and kept short for a while, before it takes that room too.
 
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection};
 
 use super::{
-    Counters, closed,
+    Counters,
+    checkpoint::{STEP, begins_anew},
+    closed,
     fault::{Fault, failed},
     group::{Member, Ran},
     open::LedgerOptions,
 };
 use crate::{error::Result, services::clock::Clock};
+
+/// How long a disk counts as full on which nothing could be written.
+const STAYS_FULL: Duration = Duration::from_secs(1);
+
+/// How long a disk that was full counts as one that may soon be so again.
+const STAYS_TIGHT: Duration = Duration::from_secs(60);
 
 pub(super) struct Writer {
     path: Arc<Path>,
@@ -26,6 +39,18 @@ pub(super) struct Writer {
     connection: Mutex<Option<Connection>>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    /// The disk was full, not long ago.
+    full: Mutex<Option<Full>>,
+}
+
+/// A disk that was full, seen when the log was to be moved.
+#[derive(Clone, Copy)]
+struct Full {
+    /// When a transaction last came to nothing.
+    at: Duration,
+    /// How many commits there had been when the log was last to be moved, and whether it was.
+    commits: u64,
+    moved: bool,
 }
 
 /// What a write sees of the ledger: everything that was written before it, in its own group too.
@@ -64,6 +89,7 @@ impl Writer {
             connection: Mutex::new(Some(connection)),
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(counters),
+            full: Mutex::default(),
         }
     }
 
@@ -81,6 +107,9 @@ impl Writer {
                 Ok(()) => return,
                 Err(gone) => {
                     self.counters.run_again.fetch_add(1, Relaxed);
+                    if gone.panicked.is_none() {
+                        self.make_room(connection);
+                    }
                     gone.panicked
                 }
             },
@@ -123,19 +152,69 @@ impl Writer {
 
     /// One write in a transaction of its own.
     fn alone(&self, transaction: &Transaction<'_>, member: &dyn Member) {
+        if !self.once(transaction, member) && self.make_room(transaction.connection) {
+            self.once(transaction, member);
+        }
+    }
+
+    /// False if the database undid the write, and not the write itself. It has its answer in any case.
+    fn once(&self, transaction: &Transaction<'_>, member: &dyn Member) -> bool {
         let connection = transaction.connection;
         if let Err(error) = self.begin(connection) {
-            return member.refuse(error);
+            member.refuse(error);
+            return true;
         }
         let _undo = Undo(connection);
-        if member.apply(transaction, &self.path) != Ran::Kept {
-            return;
+        match member.apply(transaction, &self.path) {
+            Ran::Kept => {}
+            Ran::Refused => return !connection.is_autocommit(),
+            Ran::Panicked => return true,
         }
         // A write that has overlooked the failure that undid it finds no transaction to commit.
         match control(connection, "COMMIT") {
-            Ok(()) => self.committed(1),
-            Err(error) => member.refuse(failed(&self.path, &error)),
+            Ok(()) => {
+                self.committed(1);
+                true
+            }
+            Err(error) => {
+                member.refuse(failed(&self.path, &error));
+                false
+            }
         }
+    }
+
+    /// Moves the log into the file, after a transaction that came to nothing, for lack of room most likely; tells
+    /// whether it begins anew. On a disk that stays full this would be work without end, so it is not done again before
+    /// something could be written or some time has passed.
+    fn make_room(&self, connection: &Connection) -> bool {
+        let (commits, at) = (self.counters.commits.load(Relaxed), self.clock.monotonic());
+        let mut full = self.full.lock();
+        if full.is_some_and(|full| !full.moved && full.commits == commits && at < full.at + STAYS_FULL) {
+            return false;
+        }
+        let moved = begins_anew(connection);
+        *full = Some(Full { at, commits, moved });
+        moved
+    }
+
+    /// Whether the log, which has so many pages, should be moved for the sake of room, by [`Self::keep_room`].
+    pub(super) fn is_tight(&self, pages: u64) -> bool {
+        let mut held = self.full.lock();
+        let Some(full) = *held else { return false };
+        if full.moved && self.clock.monotonic() >= full.at + STAYS_TIGHT {
+            *held = None;
+            return false;
+        }
+        if full.moved { pages >= STEP } else { self.counters.commits.load(Relaxed) > full.commits }
+    }
+
+    /// Moves the log while there is room for that; tells whether it begins anew.
+    pub(super) fn keep_room(&self, connection: &Connection) -> bool {
+        let moved = begins_anew(connection);
+        if let Some(full) = &mut *self.full.lock() {
+            (full.commits, full.moved) = (self.counters.commits.load(Relaxed), moved);
+        }
+        moved
     }
 
     fn begin(&self, connection: &Connection) -> Result<()> {
