@@ -26,15 +26,14 @@ pub(crate) struct Options {
 
 /// Writes the page.
 pub(crate) fn man(options: &Options) -> Result<Exit, Failure> {
-    let mut command = Arguments::command();
+    let mut command = Arguments::command().disable_help_subcommand(true);
     // From here on commands know how they are called as a whole.
     command.build();
     if let Some(name) = &options.command {
         command = match command.find_subcommand(name) {
             Some(found) => found.clone(),
             None => {
-                let names = command.get_subcommands().map(Command::get_name).filter(|name| *name != "help");
-                let names: Vec<_> = names.collect();
+                let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
                 let names = names.join(", ");
                 return Err(Failure::misused(format!("there is no command {name}: there are {names}")));
             }

@@ -10,13 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use self::json::Failed;
 use clap::Args;
 use pintle::{
     Error, ErrorKind, Result,
     inspect::{Endian, Inspection, Manifest, TrustPolicy, examine, inspect_and_hash},
 };
 
+pub(crate) use self::json::Failed;
 use crate::{
     exit::{Exit, Failure},
     print::{self, Style},

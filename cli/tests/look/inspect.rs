@@ -213,7 +213,7 @@ fn a_resource_that_strangers_may_change_is_a_note_too() {
 }
 
 #[test]
-fn nothing_of_a_library_is_executed() {
+fn contract_81_inspect_and_list_execute_nothing_of_a_library() {
     let place = Place::new();
     let mark = place.path("mark");
     let planted = "#include <stdio.h>\n\

@@ -35,6 +35,7 @@ fn every_command_has_a_page_of_the_manual() {
         assert!(page.stdout.contains(&format!(".TH pintle-{command} 1")), "{}", page.stdout);
         assert!(page.stdout.contains(".SH \"EXIT STATUS\"\n.nf\n0  all went well\n"), "{}", page.stdout);
     }
+    assert!(!whole.stdout.contains("pintle\\-help(1)"), "it has no page");
     let none = place.ask(&["man", "women"]);
     assert_eq!((none.code, &*none.stdout), (Some(2), ""));
     let said = "pintle: there is no command women: there are run, inspect, list, completions, man\n";
