@@ -64,9 +64,9 @@ pub mod scheduler {
 /// Looking at plugins without running anything of them.
 pub mod inspect {
     pub use crate::plugin::{
-        discover::{Candidate, Discovery, Skipped, examine},
-        inspect::{Endian, Format, Inspection, inspect},
-        manifest::{Manifest, Problem},
+        discover::{Candidate, Discovery, Skipped, discover, examine},
+        inspect::{ENTRY, Endian, Format, Inspection, ManifestText, inspect, inspect_and_hash},
+        manifest::{Abi, Manifest, Problem},
         ownership::TrustPolicy,
     };
 }

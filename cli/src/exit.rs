@@ -8,8 +8,9 @@ Exit status:
   0  all went well
   1  it could not run, or not to its end: the data folder is in use, a file fails, a plugin hangs
   2  the command line or the settings are wrong; nothing was run
-  3  no plugin could be started
-  4  it ran, but not whole: a plugin did not start, a line was no event, or events were dropped
+  3  no plugin: run could start none, a file for inspect is none, a folder for list cannot be read
+  4  not whole: a plugin did not start, a line was no event, or events were dropped; for inspect:
+     a plugin is one that this host cannot load
   130, 143  ended at once by the second SIGINT or SIGTERM";
 
 /// How the command ends when nobody ends it.
@@ -21,9 +22,9 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line or the settings are wrong.
     Misused = 2,
-    /// No plugin could be started.
+    /// No plugin could be started, or what was named is none.
     NoPlugin = 3,
-    /// It ran, but not whole.
+    /// It ran, but not whole, or a plugin could not.
     Partly = 4,
 }
 

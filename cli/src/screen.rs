@@ -29,8 +29,7 @@ pub(crate) enum Look {
 impl Screen {
     /// A table on stdout, if that is a terminal which understands it.
     pub(crate) fn on_terminal() -> Option<Arc<Self>> {
-        let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        (io::stdout().is_terminal() && !dumb).then(Arc::default)
+        is_terminal().then(Arc::default)
     }
 
     /// How many lines and columns there are; the smallest of usual terminals if that cannot be told.
@@ -96,6 +95,12 @@ impl Look {
     pub(crate) fn wanted() -> bool {
         env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
     }
+}
+
+/// Whether stdout is a terminal that understands more than text.
+pub(crate) fn is_terminal() -> bool {
+    let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdout().is_terminal() && !dumb
 }
 
 struct Above(Arc<Screen>);

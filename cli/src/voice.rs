@@ -49,15 +49,20 @@ impl Voice {
 /// terminal.
 pub(crate) fn push_printable(to: &mut String, text: &str) {
     for character in text.chars() {
-        let steers =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || steers {
+        if steers(character) {
             // Writing to a String cannot fail.
             let _ = write!(to, "{}", character.escape_default());
         } else {
             to.push(character);
         }
     }
+}
+
+/// Whether a terminal might do something else with it than show it: control characters, and those that turn the
+/// direction of writing.
+pub(crate) fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

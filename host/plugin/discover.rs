@@ -14,6 +14,7 @@ use super::{
     inspect::{Inspection, inspect_open, io, open_regular},
     manifest::Manifest,
     ownership::TrustPolicy,
+    stage,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,9 +49,23 @@ pub struct Skipped {
     pub error: Error,
 }
 
-/// Looks for plugins in `folders`; where two have the same id, the one in the earlier folder wins.
+impl Candidate {
+    /// Would what lies beside it keep it from being loaded? Discovery does not ask that; loading does. Answers what a
+    /// host would warn of.
+    ///
+    /// # Errors
+    ///
+    /// A library of its own that it needs; a resource of its manifest that is not there, is reached by a link, is too
+    /// large, or that strangers may change.
+    pub fn check_beside(&self, policy: &TrustPolicy) -> Result<Vec<Error>> {
+        stage::check_beside(self, policy)
+    }
+}
+
+/// Looks for plugins in `folders`, as a host does at its start; where two have the same id, the one in the earlier
+/// folder wins.
 #[must_use]
-pub(crate) fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
+pub fn discover(folders: &[PathBuf], policy: &TrustPolicy) -> Discovery {
     let mut search = Search { policy: *policy, ..Search::default() };
     for folder in folders {
         search.folder(folder, Level::Top);

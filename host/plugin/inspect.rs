@@ -22,7 +22,7 @@ use super::manifest::{MAX_TEXT, Manifest, refusal};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The one function that a plugin exports.
-pub(crate) const ENTRY: &str = "pintle_plugin_entry_v1";
+pub const ENTRY: &str = "pintle_plugin_entry_v1";
 
 /// A library larger than this is refused.
 pub(crate) const MAX_FILE: u64 = 512 << 20;
@@ -104,7 +104,20 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     inspect_open(&open_regular(path)?, path)
 }
 
-/// The same for a file that is open already, so that what was checked can also be what is copied. `path` is for
+/// The same, with the SHA-256 of the file, in one opening of it: what loading the file would log.
+///
+/// # Errors
+///
+/// As [`inspect`], and that the file cannot be read to its end.
+pub fn inspect_and_hash(path: &Path) -> Result<(Inspection, [u8; 32])> {
+    let file = open_regular(path)?;
+    let inspection = inspect_open(&file, path)?;
+    let source = Source::new(&file, 0, inspection.size).map_err(|flaw| flaw.of(path))?;
+    let sha256 = source.sha256().map_err(|error| io(path, &error))?;
+    Ok((inspection, sha256))
+}
+
+/// [`inspect`] for a file that is open already, so that what was checked can also be what is copied. `path` is for
 /// the messages and for finding a manifest beside it.
 ///
 /// # Errors
@@ -134,7 +147,8 @@ pub(super) fn inspect_source(source: &Source<'_>, path: &Path) -> Result<Inspect
     } else if head.is_empty() {
         Err(Flaw::invalid("is empty").mend("build or copy it again"))
     } else {
-        Err(Flaw::invalid("is not a library: not an ELF, PE or Mach-O file"))
+        Err(Flaw::invalid("is not a library: not an ELF, PE or Mach-O file")
+            .mend("name the file that the linker made"))
     };
     read.map_err(|flaw| flaw.of(path))?;
     if let Some(bytes) = inspection.embedded.take() {
@@ -349,6 +363,15 @@ fn host_format() -> (Format, &'static str) {
         Format::Elf
     };
     (format, std::env::consts::OS)
+}
+
+impl fmt::Display for Endian {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Little => "little",
+            Self::Big => "big",
+        })
+    }
 }
 
 impl fmt::Display for Format {

@@ -9,13 +9,11 @@ mod original;
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File},
-    io::{ErrorKind as Io, Read, Seek, SeekFrom},
+    fs::{self, DirBuilder},
+    io::ErrorKind as Io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-use sha2::{Digest, Sha256};
 
 use self::original::Original;
 use super::{
@@ -92,7 +90,7 @@ pub(crate) fn stage(
     let copy = original.copy_to(&library, MAX_FILE)?;
     copies.made.push(library.clone());
     let source = Source::new(&copy, 0, original.size()).map_err(|flaw| flaw.of(path))?;
-    let sha256 = hash(&copy, &source).map_err(|error| io(&library, &error))?;
+    let sha256 = source.sha256().map_err(|error| io(&library, &error))?;
     let mut inspection = inspect_source(&source, path)?;
     inspection.add_beside(stage_beside(path, &mut copies, policy, &mut warnings)?)?;
     inspection.check_loadable()?;
@@ -111,6 +109,31 @@ pub(crate) fn stage(
         .map_err(|error| error.of(manifest.id.as_str()))?;
     let warnings = warnings.into_iter().map(|warning| warning.of(manifest.id.as_str())).collect();
     Ok(Staged { library, sha256, inspection, manifest, warnings, copies })
+}
+
+/// What staging would say of what lies beside the plugin, where discovery does not look: libraries of its own, and
+/// resources. Copies nothing; answers the warnings.
+///
+/// # Errors
+///
+/// Why it would be refused, in the words of [`stage`].
+pub(super) fn check_beside(candidate: &Candidate, policy: &TrustPolicy) -> Result<Vec<Error>> {
+    let (home, manifest) = (folder_of(&candidate.path), &candidate.manifest);
+    neighbours::check(&candidate.inspection, home)?;
+    let (mut warnings, mut left) = (Vec::new(), MAX_RESOURCES);
+    let mut resource = |name: &String| {
+        let from = home.join(name);
+        let original = open_resource(name, &from, home, policy, &mut warnings)?;
+        original.check_size(left)?;
+        left -= original.size();
+        Ok(())
+    };
+    manifest
+        .files
+        .iter()
+        .try_for_each(&mut resource)
+        .map_err(|error: Error| error.of(manifest.id.as_str()))?;
+    Ok(warnings.into_iter().map(|warning| warning.of(manifest.id.as_str())).collect())
 }
 
 /// Makes the folder that staged copies are put in, for this user only; one that is there already must be just that.
@@ -248,23 +271,6 @@ fn same_text(one: &Inspection, two: &Inspection) -> bool {
     }
 }
 
-/// The hash of the whole copy; a small one was read whole already.
-fn hash(copy: &File, source: &Source<'_>) -> std::io::Result<[u8; 32]> {
-    if source.head().len() as u64 == source.len() {
-        return Ok(Sha256::digest(source.head()).into());
-    }
-    let mut file = copy;
-    file.seek(SeekFrom::Start(0))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-}
-
 /// Copies the manifest's file beside the library, if there is one, and reads the copy.
 fn stage_beside(
     library: &Path,
@@ -293,32 +299,39 @@ fn stage_resources(
     for name in &manifest.files {
         let folder = copies.make_resources()?;
         let (from, to) = (home.join(name), folder.join(name));
-        let parents = Path::new(name).ancestors().skip(1).filter(|parent| *parent != Path::new(""));
-        for parent in parents.collect::<Vec<_>>().into_iter().rev() {
-            let parent_path = home.join(parent);
-            let metadata =
-                fs::symlink_metadata(&parent_path).map_err(|error| missing(name, &parent_path, &error))?;
-            if !metadata.is_dir() {
-                return Err(linked(name, &parent_path));
-            }
-            warnings.extend(policy.check(&parent_path, &metadata)?);
-            match private_builder().create(folder.join(parent)) {
-                Err(error) if error.kind() != Io::AlreadyExists => return Err(cannot_make(&to, &error)),
-                _ => {}
-            }
-        }
-        let metadata = fs::symlink_metadata(&from).map_err(|error| missing(name, &from, &error))?;
-        if metadata.is_symlink() {
-            return Err(linked(name, &from));
-        }
-        let original = Original::open(open_regular(&from)?, &from, policy, warnings)?;
-        if !original.is(&metadata) {
-            return Err(original::changed(&from));
+        let original = open_resource(name, &from, home, policy, warnings)?;
+        if let Some(parent) = to.parent() {
+            private_builder().recursive(true).create(parent).map_err(|error| cannot_make(parent, &error))?;
         }
         original.copy_to(&to, left)?;
         left -= original.size();
     }
     Ok(())
+}
+
+/// Opens the resource called `name`, which lies at `from`, if no link leads there and nobody else may change it.
+fn open_resource<'p>(
+    name: &str,
+    from: &'p Path,
+    home: &Path,
+    policy: &TrustPolicy,
+    warnings: &mut Vec<Error>,
+) -> Result<Original<'p>> {
+    let parents = Path::new(name).ancestors().skip(1).filter(|parent| *parent != Path::new(""));
+    for parent in parents.collect::<Vec<_>>().into_iter().rev() {
+        let path = home.join(parent);
+        let metadata = fs::symlink_metadata(&path).map_err(|error| missing(name, &path, &error))?;
+        if !metadata.is_dir() {
+            return Err(linked(name, &path));
+        }
+        warnings.extend(policy.check(&path, &metadata)?);
+    }
+    let metadata = fs::symlink_metadata(from).map_err(|error| missing(name, from, &error))?;
+    if metadata.is_symlink() {
+        return Err(linked(name, from));
+    }
+    let original = Original::open(open_regular(from)?, from, policy, warnings)?;
+    if original.is(&metadata) { Ok(original) } else { Err(original::changed(from)) }
 }
 
 fn missing(name: &str, path: &Path, error: &std::io::Error) -> Error {

@@ -1,7 +1,14 @@
 //! Bounded reading of a file that nobody trusts yet: only what is asked for, never past its end, never more than
 //! a stated size. Nothing is mapped, because a mapped file that shrinks is a SIGBUS.
 
-use std::{borrow::Cow, fs::File, path::Path};
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind};
 
@@ -73,6 +80,26 @@ impl<'f> Source<'f> {
     /// The first bytes: all of a small file.
     pub(in crate::plugin) fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// The SHA-256 of all of it; what is small was read whole already.
+    pub(in crate::plugin) fn sha256(&self) -> io::Result<[u8; 32]> {
+        if self.head.len() as u64 == self.len {
+            return Ok(Sha256::digest(&self.head).into());
+        }
+        let mut file = self.file;
+        file.seek(SeekFrom::Start(self.start))?;
+        let mut rest = file.take(self.len);
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match rest.read(&mut buffer)? {
+                // It has become shorter since its size was asked.
+                0 if rest.limit() > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                0 => return Ok(hasher.finalize().into()),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
     }
 
     /// Another part of the same file, in this one's offsets.

@@ -39,13 +39,19 @@ impl<'p> Original<'p> {
         same_file(&self.before, other)
     }
 
-    /// Copies it to a new file, which is readable by this user only, and answers that.
-    pub(super) fn copy_to(&self, to: &Path, most: u64) -> Result<File> {
+    /// It may not be copied if it has more bytes than this.
+    pub(super) fn check_size(&self, most: u64) -> Result<()> {
         if self.size() > most {
             let what =
                 format!("{} has {} bytes, at most {most} are allowed here", self.path.display(), self.size());
             return Err(Error::new(ErrorKind::TooLarge, what));
         }
+        Ok(())
+    }
+
+    /// Copies it to a new file, which is readable by this user only, and answers that.
+    pub(super) fn copy_to(&self, to: &Path, most: u64) -> Result<File> {
+        self.check_size(most)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 use crate::plugin::{
     discover::{discover, examine},
@@ -37,6 +39,11 @@ impl Place {
     fn with_files(&self, files: &str) -> PathBuf {
         let text = format!(r#"{{"id":"a","version":"1.0.0","abi":"1.0","files":[{files}]}}"#);
         compile(self.at(), "a.so", &(record("r", &text) + fixtures::ENTRY), &[])
+    }
+
+    /// What is said of it, and of what lies beside it, without staging it.
+    fn foreseen(&self, path: &Path) -> Result<Vec<Error>> {
+        examine(path, &TrustPolicy::default())?.0.check_beside(&TrustPolicy::default())
     }
 
     fn left_behind(&self) -> usize {
@@ -178,7 +185,9 @@ fn resources_that_are_not_what_they_seem_are_refused_and_nothing_is_left() {
         (r#""real""#, ErrorKind::InvalidArgument, "is a folder, not a file"),
         (r#""large""#, ErrorKind::TooLarge, "at most 268435456 are allowed here"),
     ] {
-        let error = place.stage(&place.with_files(files)).expect_err(expected);
+        let path = place.with_files(files);
+        let error = place.stage(&path).expect_err(expected);
+        assert_eq!(place.foreseen(&path).expect_err(expected).to_string(), error.to_string());
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.plugin(), Some("a"));
@@ -231,12 +240,15 @@ fn contract_87_libraries_beside_a_plugin_are_refused() {
             "looks for libraries in \"lib\"",
         ),
     ] {
-        let error = place.stage(&compile(at, "a.so", code, flags)).expect_err(expected).to_string();
+        let path = compile(at, "a.so", code, flags);
+        let error = place.stage(&path).expect_err(expected).to_string();
+        assert_eq!(place.foreseen(&path).expect_err(expected).to_string(), error);
         assert!(error.contains(expected) && error.ends_with(": link it statically"), "{error}");
     }
     let fine =
         compile(at, "a.so", &(record("r", &manifest("a")) + fixtures::ENTRY), &["-Wl,-rpath,/opt/lib"]);
     place.stage(&fine).expect("looks where only root may write");
+    place.foreseen(&fine).expect("it is the same without staging");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::voice::push_printable;
+use crate::{print::size, voice::push_printable};
 
 /// The most characters that are shown of an event's data.
 const MOST: usize = 240;
@@ -78,18 +78,6 @@ pub(super) fn clock(time_ms: i64) -> String {
     let day = time_ms.rem_euclid(86_400_000);
     let (hour, minute, second) = (day / 3_600_000, day / 60_000 % 60, day / 1_000 % 60);
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
-}
-
-pub(super) fn size(bytes: f64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let fits = |power: usize| bytes.abs() < 1024_f64.powi(power as i32 + 2);
-    match (bytes.abs() < 1024.0, (0..units.len()).find(|power| fits(*power))) {
-        (true, _) => format!("{bytes} B"),
-        (false, power) => {
-            let power = power.unwrap_or(units.len() - 1);
-            format!("{:.1} {}", bytes / 1024_f64.powi(power as i32 + 1), units[power])
-        }
-    }
 }
 
 /// `text` without control characters, and not too long.

@@ -10,9 +10,9 @@ use pintle::{
 use self::Column::{Number, Rest, Word};
 use super::{
     Board,
-    flat::{clock, printable, size},
+    flat::{clock, printable},
 };
-use crate::screen::Look;
+use crate::{print::size, screen::Look};
 
 /// Everything that a report is about, of one moment.
 pub(in crate::run) struct Report<'a> {

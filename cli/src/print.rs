@@ -1,0 +1,158 @@
+//! What commands that answer at once write to stdout: texts, tables and JSON lines. A reader that has seen enough and
+//! closes the pipe is no error.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufWriter, Write},
+};
+
+use serde::Serialize;
+
+use crate::{
+    exit::{Exit, Failure},
+    screen::{Look, is_terminal},
+    voice::{push_printable, steers},
+};
+
+/// Writes an answer, and ends as `write` says, or where its reader is gone, quietly.
+pub(crate) fn answer(write: impl FnOnce(&mut dyn Write) -> io::Result<Exit>) -> Result<Exit, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|exit| out.flush().map(|()| exit)) {
+        Ok(exit) => Ok(exit),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
+        Err(error) => {
+            let text = format!("stdout cannot be written: {error}: make room there, or send it elsewhere");
+            Err(Failure::failed(text))
+        }
+    }
+}
+
+/// `value` as one line of JSON that no terminal takes for anything but text.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
+    let plain = serde_json::to_string(value)?;
+    let mut line = String::with_capacity(plain.len() + 1);
+    for character in plain.chars() {
+        if steers(character) {
+            // Only in strings are there such characters, and all of them are of 16 bits. Writing to a String cannot
+            // fail.
+            let _ = write!(line, "\\u{:04x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    Ok(line)
+}
+
+/// `text` without anything that steers a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    push_printable(&mut clean, text);
+    clean
+}
+
+/// How an answer looks: for people on a terminal, else for programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    /// Stdout is a terminal.
+    pub(crate) terminal: bool,
+    /// Colours are wanted on it.
+    pub(crate) colours: bool,
+}
+
+impl Style {
+    /// For what stdout is.
+    pub(crate) fn of_stdout() -> Self {
+        let terminal = is_terminal();
+        Self { terminal, colours: terminal && Look::wanted() }
+    }
+}
+
+/// Rows under `heads`. On a terminal columns are aligned, with their heads above; else they are parted by tabs, without
+/// heads, so that `cut` and `awk` get them. An empty cell is `-`. No cell is cut off.
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>], style: Style) -> String {
+    let cell = |text: &String| if text.is_empty() { "-".to_owned() } else { printable(text) };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let mut out = String::new();
+    if !style.terminal {
+        for row in rows {
+            out.push_str(&row.join("\t"));
+            out.push('\n');
+        }
+        return out;
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([heads[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    out.push_str(&Look::Bold.paint(&line(&mut heads.iter().copied()), style.colours));
+    out.push('\n');
+    for row in &rows {
+        out.push_str(&line(&mut row.iter().map(String::as_str)));
+        out.push('\n');
+    }
+    out
+}
+
+/// A size for people: `1.5 MiB`.
+pub(crate) fn size(bytes: f64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let fits = |power: usize| bytes.abs() < 1024_f64.powi(power as i32 + 2);
+    match (bytes.abs() < 1024.0, (0..units.len()).find(|power| fits(*power))) {
+        (true, _) => format!("{bytes} B"),
+        (false, power) => {
+            let power = power.unwrap_or(units.len() - 1);
+            format!("{:.1} {}", bytes / 1024_f64.powi(power as i32 + 1), units[power])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: [[&str; 3]; 2] = [["a", "", "x\ty\u{1b}[2J"], ["longer", "2", "ü"]];
+
+    fn shown(terminal: bool, colours: bool) -> String {
+        let rows: Vec<Vec<String>> = ROWS.iter().map(|row| row.map(str::to_owned).to_vec()).collect();
+        table(&["ID", "NUMBER", "TEXT"], &rows, Style { terminal, colours })
+    }
+
+    #[test]
+    fn a_table_is_aligned_for_people_and_parted_by_tabs_for_programs() {
+        assert_eq!(shown(false, false), "a\t-\tx\\ty\\u{1b}[2J\nlonger\t2\tü\n");
+        let plain = "ID      NUMBER  TEXT\na       -       x\\ty\\u{1b}[2J\nlonger  2       ü\n";
+        assert_eq!(shown(true, false), plain);
+        assert_eq!(
+            shown(true, true),
+            plain.replacen("ID      NUMBER  TEXT", "\x1b[1mID      NUMBER  TEXT\x1b[0m", 1)
+        );
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json() {
+        let text = "a\u{9b}31m\u{7f}\u{202e}\u{1b}\n\"ü";
+        let line = json_line(&[text]).expect("it is a text");
+        assert_eq!(line, "[\"a\\u009b31m\\u007f\\u202e\\u001b\\n\\\"ü\"]\n");
+        let back: Vec<String> = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(back, [text]);
+    }
+
+    #[test]
+    fn sizes_are_told_in_units_of_1024() {
+        for (bytes, expected) in [
+            (0.0, "0 B"),
+            (1_023.0, "1023 B"),
+            (1_024.0, "1.0 KiB"),
+            (1_572_864.0, "1.5 MiB"),
+            (1024_f64.powi(5), "1024.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}
