@@ -62,8 +62,16 @@ impl Newcomer {
         shell.env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
         // All that a reader's own crate needs is here already, for the workspace needs it too.
         shell.env("CARGO_NET_OFFLINE", "true");
-        // Of the cargo that runs this test: that of the reader would take them for its own.
-        for of_the_outer in ["CARGO_MAKEFLAGS", "MAKEFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
+        // Of the cargo that runs this test: that of the reader would take them for its own. And a reader has asked for no
+        // backtraces; a plugin that shows one maps its own file to read its symbols, and that stays.
+        for of_the_outer in [
+            "CARGO_MAKEFLAGS",
+            "MAKEFLAGS",
+            "CARGO_TARGET_DIR",
+            "CARGO_BUILD_TARGET_DIR",
+            "RUST_BACKTRACE",
+            "RUST_LIB_BACKTRACE",
+        ] {
             shell.env_remove(of_the_outer);
         }
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(screen);

@@ -58,7 +58,7 @@ fn what_is_wrong_is_said_and_the_status_tells_which_kind_it_is() {
             3,
             &["plugin \\\"hello\\\"", "no plugin could be started: 1 failed"],
         ),
-        (&["--plugins", "plugins", "--data", "a-file"], "", 1, &["pintle: a-file cannot be used"]),
+        (&["--plugins", "plugins", "--data", "a-file"], "", 1, &["pintle: /", "/a-file cannot be used"]),
         (HELLO, "log.file = \"gone/log\"", 1, &["pintle: the log file"]),
     ];
     for (arguments, settings, code, said) in cases {
@@ -118,7 +118,7 @@ fn a_second_host_on_one_data_folder_is_refused_and_told_who_has_it() {
     first.line();
     let second = place.run(&["--plugins", "plugins", "--data", "data", "--until-idle"]);
     assert_eq!(second.code, Some(1));
-    let who = format!("the data folder data is in use by the host of process {}", first.child.id());
+    let who = format!("data is in use by the host of process {}", first.child.id());
     assert!(second.said().iter().any(|line| line.contains(&who)), "{}", second.stderr);
     first.signal("TERM");
     assert_eq!(first.ended().code, Some(0));
