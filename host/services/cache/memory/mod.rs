@@ -20,7 +20,7 @@ use std::{
 };
 
 use foldhash::{SharedSeed, quality::FoldHasher};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use pool::Pool;
 use shard::{Draft, Hash, Shard, Short};
 use slots::{Body, CHUNK_BYTES, ENDLESS, Slot};
@@ -46,6 +46,8 @@ const SWEPT_BY_A_WRITE: usize = 8;
 /// Items in memory. Made with its capacity and the clock that lifetimes go by.
 pub(crate) struct MemoryCache {
     shards: Box<[Padded]>,
+    /// What each of them has for its own.
+    share: usize,
     pool: Pool,
     /// Held by whoever takes from other shards: one at a time, so that no two wait for what the other one has in hand.
     /// Never waited for by one who holds a shard.
@@ -57,9 +59,9 @@ pub(crate) struct MemoryCache {
     capacity: usize,
 }
 
-/// Shards do not share cache lines.
-#[repr(align(128))]
-struct Padded(Mutex<Shard>);
+/// A shard, if it was ever needed. Their locks do not share cache lines.
+#[repr(align(64))]
+struct Padded(Mutex<Option<Box<Shard>>>);
 
 impl MemoryCache {
     /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
@@ -71,12 +73,12 @@ impl MemoryCache {
     }
 
     fn with_shards(capacity: usize, shards: usize, clock: Arc<dyn Clock>) -> Self {
-        let capacity =
-            capacity.saturating_sub(shards * (Shard::BYTES + size_of::<Padded>() - size_of::<Shard>()));
+        let capacity = capacity.saturating_sub(shards * (Shard::BYTES + size_of::<Padded>()));
         let share = capacity / shards;
         let random = RandomState::new();
         Self {
-            shards: (0..shards).map(|_| Padded(Mutex::new(Shard::new(share)))).collect(),
+            shards: (0..shards).map(|_| Padded(Mutex::new(None))).collect(),
+            share,
             pool: Pool::new(capacity),
             balance: Mutex::new(()),
             clock,
@@ -108,8 +110,18 @@ impl MemoryCache {
     }
 
     #[inline]
-    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
-        self.shards[index].0.lock()
+    fn shard(&self, index: usize) -> MappedMutexGuard<'_, Shard> {
+        let share = self.share;
+        MutexGuard::map(self.shards[index].0.lock(), |shard| {
+            &mut **shard.get_or_insert_with(|| Box::new(Shard::new(share)))
+        })
+    }
+
+    /// Those that were needed so far, one at a time.
+    fn made(&self) -> impl Iterator<Item = MappedMutexGuard<'_, Shard>> {
+        self.shards
+            .iter()
+            .filter_map(|Padded(shard)| MutexGuard::try_map(shard.lock(), Option::as_deref_mut).ok())
     }
 
     fn now(&self) -> u64 {
@@ -279,8 +291,7 @@ impl CacheBackend for MemoryCache {
 
     fn usage(&self) -> Vec<Usage> {
         let mut plugins: HashMap<Arc<str>, (u64, u64)> = HashMap::new();
-        for Padded(shard) in &self.shards {
-            let mut shard = shard.lock();
+        for mut shard in self.made() {
             shard.reclaim(self.now(), usize::MAX, usize::MAX);
             for room in shard.rooms() {
                 let (items, bytes) = plugins.entry(Arc::clone(room.id())).or_default();
@@ -292,15 +303,21 @@ impl CacheBackend for MemoryCache {
         plugins.into_iter().map(|(plugin, (items, bytes))| Usage { plugin, items, bytes }).collect()
     }
 
+    #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64> {
         let mut gone = 0;
-        for Padded(shard) in &self.shards {
-            let mut shard = shard.lock();
+        for mut shard in self.made() {
             shard.reclaim(self.now(), usize::MAX, usize::MAX);
             gone += shard.remove_plugin(id);
             shard.give_back(&self.pool);
         }
         Ok(gone)
+    }
+
+    fn close(&self) {
+        for Padded(shard) in &self.shards {
+            drop(shard.lock().take());
+        }
     }
 }
 

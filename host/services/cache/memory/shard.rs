@@ -285,6 +285,7 @@ impl Shard {
     }
 
     /// Takes out all items of a plugin; tells how many.
+    #[cfg(test)]
     pub(super) fn remove_plugin(&mut self, id: &str) -> u64 {
         let mut gone = 0;
         // From the end on: what moves into a slot that was looked at, was looked at before.

@@ -24,8 +24,7 @@ impl MemoryCache {
     fn check(&self) -> usize {
         let mut used = 0;
         let mut granted = self.pool.free();
-        for shard in &self.shards {
-            let shard = shard.0.lock();
+        for shard in self.made() {
             shard.check();
             assert!(shard.used() <= shard.granted(), "{} of {}", shard.used(), shard.granted());
             used += shard.used();
@@ -36,7 +35,7 @@ impl MemoryCache {
     }
 
     fn items(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
+        self.made().map(|shard| shard.len()).sum()
     }
 }
 
@@ -73,6 +72,10 @@ impl CacheBackend for Window {
     }
     fn remove_plugin(&self, id: &str) -> crate::error::Result<u64> {
         self.0.remove_plugin(id)
+    }
+
+    fn close(&self) {
+        self.0.close();
     }
 }
 
@@ -254,7 +257,7 @@ fn cache_35_the_bound_holds_while_threads_write_small_and_large_items() {
             })
             .collect();
         while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            let used: usize = engine.shards.iter().map(|shard| shard.0.lock().granted()).sum();
+            let used: usize = engine.made().map(|shard| shard.granted()).sum();
             // Read one after the other: what moved between two looks may be counted in both, but no more than that.
             assert!(used <= engine.capacity + 4 * (MIB + (64 << 10)), "{used}");
             std::thread::yield_now();
