@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::*},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -40,6 +41,9 @@ const STOPPERS: usize = 256;
 
 /// The name of the ledger in the data folder.
 const LEDGER_FILE: &str = "pintle.db";
+
+/// How long a stop looks at least at what plugins keep.
+const LEAST_LOOK: Duration = Duration::from_millis(50);
 
 /// More than this cannot be added to every clock.
 const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -490,7 +494,7 @@ impl Host {
                 [Field::text("left", left)],
             );
         }
-        self.plugins.keep_use();
+        self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
         self.core.cache.close();
         let unclosed = self.ledger.close_by(until(98)).err();
@@ -510,6 +514,20 @@ impl Host {
             None => drop(folder),
         }
         Stopped { left, failed }
+    }
+
+    /// Notes what plugins had in cache and storage, unless the disk that tells it hangs: then the numbers are missing.
+    fn keep_use(&self, deadline: Instant) {
+        let (tell, told) = mpsc::channel::<()>();
+        let plugins = self.plugins.clone();
+        let look = move || {
+            plugins.keep_use();
+            drop(tell);
+        };
+        if thread::Builder::new().name("pintle-usage".into()).spawn(look).is_ok() {
+            let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LOOK);
+            let _ = told.recv_timeout(left);
+        }
     }
 
     /// Newest first, many at once.
