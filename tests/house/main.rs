@@ -15,7 +15,7 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
@@ -24,11 +24,15 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("plugin", &["error", "identity", "lanes", "services", "settings", "boundary"]),
     ("application", &["error", "lanes", "services", "boundary"]),
     ("folder", &["error", "plugin::stage"]),
+    (
+        "control",
+        &["host", "events", "error", "boundary::status_of", "lanes::panic_text", "services::config::nearest"],
+    ),
     ("embed", &["host", "error"]),
     ("settings", &["error", "services::log", "services::config"]),
 ];
 
-/// The composition root and the front page: they may know every part, and only `embed` may know them.
+/// The composition root and the front page: they may know every part, and only `control` and `embed` may know them.
 const MAY_KNOW_ALL: [&str; 2] = ["host", "lib"];
 
 /// The parts of `host/` that may name the contract.
