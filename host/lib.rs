@@ -37,10 +37,10 @@ mod lanes;
 mod plugin;
 mod services;
 pub mod settings;
+pub mod stats;
 
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostBuilder, Started, Stopped};
-pub use lanes::PoolStats as WorkerStats;
 pub use plugin::{PluginCounters, PluginInfo, PluginState};
 pub use settings::Settings;
 
