@@ -15,7 +15,7 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
