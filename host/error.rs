@@ -53,6 +53,35 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, in the order of the contract.
+    const ALL: [Self; 19] = [
+        Self::NotFound,
+        Self::InvalidArgument,
+        Self::Denied,
+        Self::StaleHandle,
+        Self::BufferTooSmall,
+        Self::Conflict,
+        Self::WrongType,
+        Self::OutOfRange,
+        Self::TooLarge,
+        Self::Quota,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Busy,
+        Self::Unavailable,
+        Self::Unsupported,
+        Self::Stopping,
+        Self::Reentrant,
+        Self::Internal,
+        Self::Panic,
+    ];
+
+    /// The kind of this name, if there is one: the other way round than [`ErrorKind::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name in the contract, without the front that all statuses have: `NOT_FOUND`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -26,6 +26,7 @@
 mod application;
 #[allow(unsafe_code, reason = "raw pointers become values here")]
 mod boundary;
+pub mod control;
 #[cfg(feature = "bench-entry")]
 #[allow(unsafe_code, reason = "C calls in")]
 mod embed;

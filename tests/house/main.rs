@@ -25,11 +25,15 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("plugin", &["error", "identity", "lanes", "services", "settings", "boundary", "stats"]),
     ("application", &["error", "lanes", "services", "boundary"]),
     ("folder", &["error", "plugin::stage"]),
+    (
+        "control",
+        &["host", "events", "error", "boundary::status_of", "lanes::panic_text", "services::config::nearest"],
+    ),
     ("embed", &["host", "error"]),
     ("settings", &["error", "services::log", "services::config"]),
 ];
 
-/// The composition root and the front page: they may know every part, and only `embed` may know them.
+/// The composition root and the front page: they may know every part, and only `control` and `embed` may know them.
 const MAY_KNOW_ALL: [&str; 2] = ["host", "lib"];
 
 /// The parts of `host/` that may name the contract.

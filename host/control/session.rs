@@ -1,0 +1,326 @@
+//! One connection, as the host sees it: what waits to be written, what ends with it, and who may end it.
+//!
+//! Two threads work for it: one reads and carries out requests, one writes, so that a client that does not read keeps up
+//! nobody but itself. Everything that waits here is bounded: answers by not reading the next request, notifications
+//! by dropping and counting them.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    io::{self, Write},
+    mem,
+    net::Shutdown,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use serde::Serialize;
+
+use super::{PATIENCE, socket::Stream, wire};
+
+/// How many notifications may wait to be written, and how many bytes of them.
+const NOTIFICATIONS: Load = Load { lines: 1024, bytes: 4 << 20 };
+
+/// No request is begun while so much of answers waits.
+const ANSWERS: Load = Load { lines: 64, bytes: 1 << 20 };
+
+/// As much is written at once. The system tells that a client has read something only when it has read all of such a
+/// piece, so small ones tell a slow client from one that does not read.
+const PIECE: usize = 4096;
+
+/// One connection.
+pub(crate) struct Session {
+    stream: Stream,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Load {
+    lines: usize,
+    bytes: usize,
+}
+
+struct State {
+    waiting: VecDeque<(Kind, Vec<u8>)>,
+    answers: Load,
+    notifications: Load,
+    /// Notifications that found no room. While there are some, no other is taken: the count has to stand in their place.
+    dropped: u64,
+    kept: Vec<Box<dyn Any + Send>>,
+    request: Option<(String, Instant)>,
+    /// When the client last sent something.
+    heard: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Answer,
+    Notification,
+    /// About the connection itself; always taken.
+    Own,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Open,
+    /// No further request is begun; what waits is still written.
+    Leaving,
+    /// Nothing more will be put in the queue.
+    Over,
+    /// The writer has ended.
+    Done,
+}
+
+impl Session {
+    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let state = State {
+            waiting: VecDeque::from([(Kind::Own, wire::hello())]),
+            answers: Load::default(),
+            notifications: Load::default(),
+            dropped: 0,
+            kept: Vec::new(),
+            request: None,
+            heard: Instant::now(),
+            stage: Stage::Open,
+        };
+        Ok(Self { stream, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// Tells the client something without being asked. Never waits: if too much waits already, this is dropped, and the
+    /// client is told how many were.
+    pub(crate) fn notify(&self, method: &str, params: &impl Serialize) {
+        {
+            let mut state = self.state.lock();
+            if state.stage != Stage::Open || state.refuses() {
+                return;
+            }
+        }
+        // Outside of the lock: the writer need not wait for it.
+        let line = wire::notification(method, params);
+        let mut state = self.state.lock();
+        if state.stage != Stage::Open || state.refuses() {
+            return;
+        }
+        let Ok(line) = line else {
+            state.dropped += 1;
+            return;
+        };
+        state.put(Kind::Notification, line);
+        self.changed.notify_all();
+    }
+
+    /// Keeps what is to be dropped when the connection ends. A connection that keeps something is not idle.
+    pub(crate) fn keep(&self, what: Box<dyn Any + Send>) {
+        let mut state = self.state.lock();
+        if state.stage < Stage::Over {
+            state.kept.push(what);
+            return;
+        }
+        drop(state);
+        drop(what);
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Something has come; a whole line counts as a request under way until it is answered.
+    pub(super) fn heard(&self, whole: bool) {
+        let mut state = self.state.lock();
+        state.heard = Instant::now();
+        if whole {
+            state.request = Some((String::new(), state.heard));
+        }
+    }
+
+    /// The request that is under way is one for this method.
+    pub(super) fn begin(&self, method: &str) {
+        self.state.lock().request = Some((method.chars().take(100).collect(), Instant::now()));
+    }
+
+    /// The request is done; there may be a line to send. Waits until there is room for the next. False if there is to be
+    /// no next.
+    pub(super) fn done(&self, answer: Option<Vec<u8>>) -> bool {
+        let mut state = self.state.lock();
+        state.request = None;
+        if let Some(line) = answer
+            && state.stage < Stage::Over
+        {
+            state.put(Kind::Answer, line);
+            self.changed.notify_all();
+        }
+        while state.stage == Stage::Open && state.answers.reaches(ANSWERS) {
+            self.changed.wait(&mut state);
+        }
+        state.stage == Stage::Open
+    }
+
+    /// The method that is being carried out, and since when.
+    pub(super) fn request(&self) -> Option<(String, Instant)> {
+        self.state.lock().request.clone()
+    }
+
+    /// Since when it is idle; None if it is not, or ends already.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        let idle = state.stage == Stage::Open
+            && state.request.is_none()
+            && state.kept.is_empty()
+            && state.answers.lines == 0;
+        idle.then_some(state.heard)
+    }
+
+    /// Ends the connection, and says why: what waits is still written, no further request is begun.
+    pub(super) fn end(&self, why: &str) {
+        let mut state = self.state.lock();
+        if state.stage != Stage::Open {
+            return;
+        }
+        state.stage = Stage::Leaving;
+        state.put(Kind::Own, wire::bye(why));
+        self.changed.notify_all();
+        // The thread that reads finds the end.
+        let _ = self.stream.shutdown(Shutdown::Read);
+    }
+
+    /// Ends it at once.
+    pub(super) fn cut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let mut state = self.state.lock();
+        state.stage = state.stage.max_of(Stage::Over);
+        state.waiting.clear();
+        self.changed.notify_all();
+    }
+
+    /// Writes until the connection is over and nothing waits any more. Answers with why it could not.
+    pub(super) fn write(&self) -> io::Result<()> {
+        let outcome = loop {
+            let Some((kind, line)) = self.next() else { break Ok(()) };
+            let written = self.write_line(&line);
+            let mut state = self.state.lock();
+            state.take(kind, line.len());
+            self.changed.notify_all();
+            if let Err(error) = written {
+                break Err(error);
+            }
+        };
+        if outcome.is_err() {
+            self.cut();
+        }
+        self.state.lock().stage = Stage::Done;
+        self.changed.notify_all();
+        outcome
+    }
+
+    /// Nothing will be asked any more: lets go of what was kept, and waits until what waits is written.
+    pub(super) fn finish(&self) {
+        let kept = {
+            let mut state = self.state.lock();
+            state.stage = state.stage.max_of(Stage::Over);
+            self.changed.notify_all();
+            mem::take(&mut state.kept)
+        };
+        // Whatever it does when it is dropped, it does without our lock.
+        drop(kept);
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state.lock();
+        while state.stage != Stage::Done {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        drop(state);
+        // Somebody may still hold the session; the client is not to wait for that.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn next(&self) -> Option<(Kind, Vec<u8>)> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(line) = state.waiting.pop_front() {
+                return Some(line);
+            }
+            if state.stage >= Stage::Over {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn write_line(&self, line: &[u8]) -> io::Result<()> {
+        for mut piece in line.chunks(PIECE) {
+            while !piece.is_empty() {
+                match (&self.stream).write(piece) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => piece = &piece[written..],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For tests: what waits, in lines.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+}
+
+impl State {
+    /// Is there no room for a notification? Then it is counted.
+    fn refuses(&mut self) -> bool {
+        let refused = self.dropped > 0 || self.notifications.reaches(NOTIFICATIONS);
+        self.dropped += u64::from(refused);
+        refused
+    }
+
+    fn put(&mut self, kind: Kind, line: Vec<u8>) {
+        if let Some(load) = self.load(kind) {
+            load.lines += 1;
+            load.bytes += line.len();
+        }
+        self.waiting.push_back((kind, line));
+    }
+
+    /// A line of so many bytes has been written.
+    fn take(&mut self, kind: Kind, bytes: usize) {
+        if let Some(load) = self.load(kind) {
+            load.lines -= 1;
+            load.bytes -= bytes;
+        }
+        // Not before half of the queue is free, or every second line would be a count.
+        let half = Load { lines: NOTIFICATIONS.lines / 2, bytes: NOTIFICATIONS.bytes / 2 };
+        if self.dropped > 0 && self.stage < Stage::Over && !self.notifications.reaches(half) {
+            let line = wire::dropped(mem::take(&mut self.dropped));
+            self.put(Kind::Own, line);
+        }
+    }
+
+    fn load(&mut self, kind: Kind) -> Option<&mut Load> {
+        match kind {
+            Kind::Answer => Some(&mut self.answers),
+            Kind::Notification => Some(&mut self.notifications),
+            Kind::Own => None,
+        }
+    }
+}
+
+impl Load {
+    fn reaches(self, limit: Self) -> bool {
+        self.lines >= limit.lines || self.bytes >= limit.bytes
+    }
+}
+
+impl Stage {
+    fn max_of(self, other: Self) -> Self {
+        if self < other { other } else { self }
+    }
+}
+
+/// How long a connection that was asked to end may take for it, before it is cut off.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
