@@ -58,6 +58,11 @@ impl DataFolder {
         Ok(path)
     }
 
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where plugins are staged: for this user only.
     pub(crate) fn staging(&self) -> &Path {
         &self.staging

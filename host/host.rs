@@ -17,8 +17,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    application::{Application, SubscribeOptions},
+    application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
+    control::{self, Control, HostMethods, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
@@ -29,7 +30,7 @@ use crate::{
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
         ledger::{Durability, Ledger, LedgerOptions},
-        log::{Field, Level, Log, Options as LogOptions, Target},
+        log::{Field, Level, LevelList, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
         storage::{self, LedgerStorage, Storage},
     },
@@ -70,6 +71,8 @@ struct Inner {
     call: Duration,
     data: Option<PathBuf>,
     started_ms: i64,
+    /// Until the stop.
+    control: Mutex<Option<Control>>,
     stopped: AtomicBool,
     /// Given back last of all.
     folder: Mutex<Option<DataFolder>>,
@@ -207,12 +210,17 @@ impl HostBuilder {
             listeners: Application::new(core, "control", settings.deadlines.handler),
             stop: settings.deadlines.stop,
             call: settings.deadlines.call,
-            data: settings.data.clone(),
+            data: settings.data.is_some().then(|| folder.path().to_owned()),
             started_ms,
+            control: Mutex::default(),
             stopped: AtomicBool::new(false),
             folder: Mutex::new(Some(folder)),
         };
-        Ok(Host { inner: Arc::new(inner), owner: true })
+        let host = Host { inner: Arc::new(inner), owner: true };
+        if settings.control.enabled {
+            host.serve_control();
+        }
+        Ok(host)
     }
 }
 
@@ -331,6 +339,41 @@ impl Host {
         self.inner.application.subscribe(pattern, options, Box::new(handler))
     }
 
+    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped. For those who listen in from
+    /// outside: neither do they hold up the application's handlers, nor those them.
+    pub(crate) fn tap(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<Tap> {
+        let handler = move |event: &Event| {
+            handler(event);
+            Ok(Vec::new())
+        };
+        self.inner.listeners.tap(pattern, options, Box::new(handler))
+    }
+
+    /// Carries out what can be asked for at the control socket, without a socket: `docs/control.md` has the methods.
+    /// Not `tail`, which tells events on a connection.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED: there is no such method. INVALID_ARGUMENT: the params are no object, or not those of the method.
+    /// Otherwise what the method answers.
+    pub fn ask(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
+        let serde_json::Value::Object(params) = params else {
+            return Err(Error::argument("params", "is no object"));
+        };
+        control::answer(self, method, params, None).map_err(|refusal| match refusal {
+            Refusal::UnknownMethod => {
+                Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+            }
+            Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
+            Refusal::Failed(error) => error,
+        })
+    }
+
     /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
     /// `timeout`; none: as long as the settings say.
     ///
@@ -445,14 +488,34 @@ impl Host {
     ///
     /// NOT_FOUND; INVALID_ARGUMENT with all that is wrong; or what its `configure` answered.
     pub fn configure(&self, id: &str, config: &serde_json::Value) -> Result<()> {
+        self.configure_with(id, |current| current.clone_from(config))
+    }
+
+    /// Like `configure`, with a config that is made of the current one, which has its secrets.
+    ///
+    /// # Errors
+    ///
+    /// As `configure`.
+    pub fn configure_with(&self, id: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
         self.running()?;
-        self.inner.plugins.configure(id, config)
+        self.inner.plugins.configure(id, change)
     }
 
     /// Changes from which level on records of a plugin are wanted; none: of the host and of all plugins that have no
     /// level of their own.
     pub fn set_log_level(&self, plugin: Option<&str>, level: Level) {
         self.inner.core.log.set_level(plugin, level);
+    }
+
+    /// Takes a plugin's own log level away, so that it follows that of the host again.
+    pub fn clear_log_level(&self, plugin: &str) {
+        self.inner.core.log.clear_level(plugin);
+    }
+
+    /// The log levels as they are now.
+    #[must_use]
+    pub fn log_levels(&self) -> LevelList {
+        self.inner.core.log.levels()
     }
 
     /// Opens the log file again by its path, as a rotation of logs wants it; nothing for logs that are no file.
@@ -474,6 +537,12 @@ impl Host {
     #[must_use]
     pub fn wait_closed(&self, timeout: Duration) -> bool {
         self.inner.core.pool.settle(later(timeout))
+    }
+
+    /// What the numbers of owners in [`subscriptions`](Self::subscriptions) and [`jobs`](Self::jobs) stand for.
+    #[must_use]
+    pub fn owners(&self) -> BTreeMap<u64, Arc<str>> {
+        self.inner.plugins.numbers().chain([(OWNER, "application".into())]).collect()
     }
 
     /// What the workers are doing.
@@ -523,6 +592,8 @@ impl Host {
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
         self.inner.plugins.close();
+        let control = self.inner.control.lock().take();
+        let asked = control.map(|control| control.close(until(10))).unwrap_or_default();
         self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -532,6 +603,7 @@ impl Host {
         self.inner.listeners.close();
         self.inner.plugins.close_lanes();
         let mut left = self.inner.core.pool.shut_down(until(90));
+        left.extend(asked);
         for left in &left {
             self.inner.core.log.host(
                 Level::Error,
@@ -560,6 +632,26 @@ impl Host {
             None => drop(folder),
         }
         Stopped { left, failed }
+    }
+
+    /// Lets the operator in. A host that cannot be asked runs all the same.
+    fn serve_control(&self) {
+        let folder = self.inner.folder.lock();
+        let Some(folder) = folder.as_ref().filter(|_| self.inner.data.is_some()) else { return };
+        let log = self.inner.core.log.clone();
+        let report = move |error: &Error| {
+            log.host(Level::Warn, &error.to_string(), [Field::text("about", "control socket")]);
+        };
+        let methods = Arc::new(HostMethods(self.part()));
+        match Control::start(folder.path(), folder.staging(), methods, report.clone()) {
+            Ok(control) => *self.inner.control.lock() = Some(control),
+            Err(error) => report(&error),
+        }
+    }
+
+    /// The same host, for a part of it: it does not end with that.
+    fn part(&self) -> Self {
+        Self { inner: self.inner.clone(), owner: false }
     }
 
     /// Notes what plugins had in cache and storage, unless the disk that tells it hangs: then the numbers are missing.

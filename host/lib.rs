@@ -74,7 +74,7 @@ pub mod inspect {
 
 /// The log: levels, and where records go.
 pub mod log {
-    pub use crate::services::log::{Format, Level, Options, Target};
+    pub use crate::services::log::{Format, Level, LevelList, Options, Target};
 }
 
 /// Parts that the benches measure on their own. No promise is made about them.

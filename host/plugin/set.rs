@@ -385,20 +385,29 @@ impl Plugins {
             .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
     }
 
-    /// Offers a plugin a new config; it counts from its OK on.
-    pub(crate) fn configure(&self, id: &str, config: &Value) -> Result<()> {
+    /// The ids of all plugins that were loaded or were to be, by the number that the engines know them by.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        let entries: Vec<_> =
+            self.entries.read().values().map(|entry| (entry.number, entry.id.clone())).collect();
+        entries.into_iter()
+    }
+
+    /// Offers a plugin a new config, made of the current one; it counts from its OK on.
+    pub(crate) fn configure(&self, id: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let generation = entry.loaded()?;
         let record = generation.record();
         let current = record.config(generation.number()).ok_or_else(|| not_loaded(id))?;
+        let old = current.snapshot().json("")?;
+        let mut config = serde_json::from_str(&old).unwrap_or_default();
+        change(&mut config);
         let proposal =
-            current.propose(config).map_err(|problems| config_error(id, "the new config", &problems))?;
+            current.propose(&config).map_err(|problems| config_error(id, "the new config", &problems))?;
         if proposal.changes().is_empty() {
             return Ok(());
         }
-        let old = current.snapshot().json("")?.into_bytes();
-        generation.configure(proposal.json().into_bytes(), old, self.options.load)?;
+        generation.configure(proposal.json().into_bytes(), old.into_bytes(), self.options.load)?;
         current.commit(proposal)
     }
 

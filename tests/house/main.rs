@@ -15,7 +15,7 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
@@ -27,7 +27,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("folder", &["error", "plugin::stage"]),
     (
         "control",
-        &["host", "events", "error", "boundary::status_of", "lanes::panic_text", "services::config::nearest"],
+        &["host", "events", "error", "plugin", "services", "boundary::status_of", "lanes::panic_text"],
     ),
     ("embed", &["host", "error"]),
     ("settings", &["error", "services::log", "services::config"]),
