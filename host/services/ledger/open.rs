@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbCo
 
 use super::{checkpoint, fault::failed};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, mend_of},
     services::clock::Clock,
 };
 
@@ -127,8 +127,8 @@ fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
 fn check(path: &Path) -> Result<()> {
     let unreadable = |error: io::Error| {
         let what = format!("{} cannot be read: {error}", path.display());
-        Error::new(ErrorKind::Unavailable, what)
-            .mend("give the user that the host runs as the right to read and write it and its folder")
+        let mend = "give the user that the host runs as the right to read and write it and its folder";
+        Error::new(ErrorKind::Unavailable, what).mend(mend_of(&error).unwrap_or(mend))
     };
     let mut start = Vec::new();
     let there = match fs::metadata(path) {
@@ -169,8 +169,8 @@ fn make(path: &Path) -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop).map_err(|error| {
         let what = format!("{} cannot be made: {error}", path.display());
-        Error::new(ErrorKind::Unavailable, what)
-            .mend("give the user that the host runs as the right to write its folder, on a disk with room")
+        let mend = "give the user that the host runs as the right to write its folder, on a disk with room";
+        Error::new(ErrorKind::Unavailable, what).mend(mend_of(&error).unwrap_or(mend))
     })
 }
 
