@@ -66,7 +66,7 @@ pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
                 .mend("look at the disk, at the system's log, and at the limits of this process (ulimit -a)")
         }
         ErrorCode::CannotOpen => unavailable(format!("{path} or a file beside it cannot be opened ({words})"))
-            .mend("give the user that the host runs as the right to write there, and this process enough files (ulimit -n)"),
+            .mend("see that the user that the host runs as may write there, that the disk has room, and that this process may open more files (ulimit -n)"),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             unavailable(format!("{path} cannot be opened for writing ({words})"))
                 .mend("give the user that the host runs as the right to write it and its folder")

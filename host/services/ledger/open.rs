@@ -190,10 +190,14 @@ fn form(connection: &Connection) -> rusqlite::Result<i32> {
 fn set_up(path: &Path, connection: &Connection, durability: Durability) -> Result<()> {
     let set = || -> rusqlite::Result<String> {
         if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
+            // Both at once: a start that ends between them, for want of room say, would leave a file that looks like
+            // another program's.
+            let first_page = connection.unchecked_transaction()?;
             // Counts only before the first table: room that is given back can leave the file later.
-            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            first_page.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             // Before there is a log, so that it is in the file itself from the first page on.
-            connection.pragma_update(None, "application_id", APPLICATION)?;
+            first_page.pragma_update(None, "application_id", APPLICATION)?;
+            first_page.commit()?;
         }
         let mode =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
