@@ -3,7 +3,10 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,10 +20,7 @@ use crate::{
 };
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
-const OWNER: u64 = 0;
-
-/// The name of its subscriptions' owner, where plugins have their id.
-const NAME: &str = "application";
+pub(crate) const OWNER: u64 = 0;
 
 /// The largest reply of a handler.
 const LARGEST_REPLY: usize = 1 << 20;
@@ -28,6 +28,8 @@ const LARGEST_REPLY: usize = 1 << 20;
 /// The application's side of a host.
 pub(crate) struct Application {
     core: &'static Core,
+    /// Whose subscriptions they are, where plugins have their id.
+    name: Arc<str>,
     lane: Arc<Lane>,
     /// The engine knows them weakly.
     listeners: Mutex<Vec<Arc<Listener>>>,
@@ -54,26 +56,54 @@ struct Listener {
 }
 
 /// What the engine is given in place of the listener, which does not exist yet when the engine is asked.
-struct Gateway(Weak<Listener>);
+struct Gateway {
+    listener: Weak<Listener>,
+    name: Arc<str>,
+}
+
+/// A subscription that ends when this is dropped.
+pub(crate) struct Tap(Arc<Listener>);
 
 impl Application {
-    pub(crate) fn new(core: &'static Core, deadline: Duration) -> Self {
+    pub(crate) fn new(core: &'static Core, name: &str, deadline: Duration) -> Self {
         // Each subscription has a bound of its own, and a second one here would only drop what the first has taken.
-        let options = LaneOptions { name: NAME.into(), concurrency: 1, capacity: usize::MAX, deadline };
-        Self { core, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
+        let name: Arc<str> = name.into();
+        let options = LaneOptions { name: name.clone(), concurrency: 1, capacity: usize::MAX, deadline };
+        Self { core, name, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
     }
 
     /// Calls `handler` with every event whose topic matches, of every tenant, until the host stops.
     pub(crate) fn subscribe(&self, pattern: &str, options: SubscribeOptions, handler: Handler) -> Result<()> {
+        let listener = self.listen(String::new(), pattern, options, handler)?;
+        self.listeners.lock().push(listener);
+        Ok(())
+    }
+
+    /// Like `subscribe`, until the answer is dropped; there may be many of one pattern.
+    pub(crate) fn tap(&self, pattern: &str, options: SubscribeOptions, handler: Handler) -> Result<Tap> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{}-{}", self.name, LAST.fetch_add(1, Relaxed) + 1);
+        self.listen(name, pattern, options, handler).map(Tap)
+    }
+
+    fn listen(
+        &self,
+        name: String,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: Handler,
+    ) -> Result<Arc<Listener>> {
         let SubscribeOptions { capacity, policy } = options;
         let request = SubscribeRequest {
+            name,
             capacity,
             policy,
             ..SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?)
         };
         let mut made = Ok(());
         let listener = Arc::new_cyclic(|me: &Weak<Listener>| {
-            let subscription = self.core.events.subscribe(request, Arc::new(Gateway(me.clone())));
+            let gateway = Gateway { listener: me.clone(), name: self.name.clone() };
+            let subscription = self.core.events.subscribe(request, Arc::new(gateway));
             let subscription = subscription.map_err(|error| made = Err(error));
             Listener {
                 core: self.core,
@@ -82,9 +112,7 @@ impl Application {
                 subscription: subscription.map(|made| Arc::downgrade(&made)).unwrap_or_default(),
             }
         });
-        made?;
-        self.listeners.lock().push(listener);
-        Ok(())
+        made.map(|()| listener)
     }
 
     pub(crate) fn close(&self) {
@@ -92,25 +120,33 @@ impl Application {
     }
 }
 
+impl Drop for Tap {
+    fn drop(&mut self) {
+        if let Some(subscription) = self.0.subscription.upgrade() {
+            self.0.core.events.unsubscribe(&subscription);
+        }
+    }
+}
+
 impl Deliver for Gateway {
     fn ready(&self, _: &Arc<Subscription>) -> Result<()> {
-        let listener = self.0.upgrade().ok_or_else(over)?;
+        let listener = self.listener.upgrade().ok_or_else(over)?;
         let lane = listener.lane.clone();
         lane.push_event(listener)
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {
-        let listener = self.0.upgrade().ok_or_else(over)?;
+        let listener = self.listener.upgrade().ok_or_else(over)?;
         Ok(Box::new(listener.core.pool.begin_wait(&listener.lane)?))
     }
 
     fn expect(&self, _: &Arc<Subscription>, publisher: u64, deadline: Instant) -> Result<Asked> {
-        let listener = self.0.upgrade().ok_or_else(over)?;
+        let listener = self.listener.upgrade().ok_or_else(over)?;
         expect(&listener.core.pool, &listener.lane, publisher, deadline)
     }
 
     fn subscriber(&self) -> Arc<str> {
-        NAME.into()
+        self.name.clone()
     }
 }
 

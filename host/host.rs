@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     path::PathBuf,
+    process,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::*},
@@ -16,23 +17,25 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    application::{Application, SubscribeOptions},
+    application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
+    control::{self, Control, HostMethods, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
-    lanes::{Lane, Pool, PoolOptions, Report},
+    lanes::{Lane, Pool, PoolOptions, PoolStats, Report},
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
         cache::{Cache, Lifetime, MemoryCache},
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
         ledger::{Durability, Ledger, LedgerOptions},
-        log::{Field, Level, Log, Options as LogOptions, Target},
+        log::{Field, Level, LevelList, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
         storage::{self, LedgerStorage, Storage},
     },
     settings::{CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
+    stats::{HostStats, Stats, WorkerStats},
 };
 
 /// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
@@ -52,12 +55,24 @@ const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
 ///
 /// Dropping it stops it.
 pub struct Host {
+    inner: Arc<Inner>,
+    /// Whether this is the application's, with which the host ends; not that of a part of the host.
+    owner: bool,
+}
+
+struct Inner {
     core: &'static Core,
     ledger: Arc<Ledger>,
     plugins: Arc<Plugins>,
     application: Application,
+    /// Who listens in from outside: on a lane of its own, so that the application's handlers hold up none of it.
+    listeners: Application,
     stop: Duration,
     call: Duration,
+    data: Option<PathBuf>,
+    started_ms: i64,
+    /// Until the stop.
+    control: Mutex<Option<Control>>,
     stopped: AtomicBool,
     /// Given back last of all.
     folder: Mutex<Option<DataFolder>>,
@@ -152,6 +167,7 @@ impl HostBuilder {
             PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
         let clock = Arc::new(SystemClock::new());
         let wall = clock.clone();
+        let started_ms = clock.now_ms();
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
         let storage = LedgerStorage::new(ledger.clone());
         let core: &'static Core = (Core {
@@ -179,22 +195,32 @@ impl HostBuilder {
             handler: settings.deadlines.handler,
             stop: settings.deadlines.stop,
             lane_capacity: settings.queues.lane,
+            tenants: settings.metrics.tenants,
             lasting: settings.data.is_some(),
             plugins: settings.plugin.clone(),
         };
         let plugins = Plugins::new(core, options);
         let _ = core.router.set(plugins.clone());
-        let application = Application::new(core, settings.deadlines.handler);
-        Ok(Host {
+        let application = Application::new(core, "application", settings.deadlines.handler);
+        let inner = Inner {
             core,
             ledger,
             plugins,
             application,
+            listeners: Application::new(core, "control", settings.deadlines.handler),
             stop: settings.deadlines.stop,
             call: settings.deadlines.call,
+            data: settings.data.is_some().then(|| folder.path().to_owned()),
+            started_ms,
+            control: Mutex::default(),
             stopped: AtomicBool::new(false),
             folder: Mutex::new(Some(folder)),
-        })
+        };
+        let host = Host { inner: Arc::new(inner), owner: true };
+        if settings.control.enabled {
+            host.serve_control();
+        }
+        Ok(host)
     }
 }
 
@@ -208,22 +234,22 @@ impl Host {
     /// Loads and enables every plugin in the folders that the settings do not disable. One that fails is reported,
     /// and the others go on.
     pub fn start(&self) -> Started {
-        let Discovery { found, skipped, warnings } = self.plugins.available();
+        let Discovery { found, skipped, warnings } = self.inner.plugins.available();
         let skipped: Vec<_> = skipped.into_iter().map(|skipped| (skipped.path, skipped.error)).collect();
         let mut started = Started { skipped, warnings, ..Started::default() };
         for (path, error) in &started.skipped {
             let path = path.to_string_lossy();
-            self.core.log.host(Level::Warn, &error.to_string(), [Field::text("skipped", &path)]);
+            self.inner.core.log.host(Level::Warn, &error.to_string(), [Field::text("skipped", &path)]);
         }
         for warning in &started.warnings {
-            self.core.log.host(Level::Warn, &warning.to_string(), []);
+            self.inner.core.log.host(Level::Warn, &warning.to_string(), []);
         }
         let wanted: Vec<_> =
-            found.iter().filter(|candidate| self.plugins.is_wanted(&candidate.manifest.id)).collect();
-        self.plugins.start(&wanted, |candidate, outcome| match outcome {
+            found.iter().filter(|candidate| self.inner.plugins.is_wanted(&candidate.manifest.id)).collect();
+        self.inner.plugins.start(&wanted, |candidate, outcome| match outcome {
             Ok(()) => started.enabled.push(candidate.manifest.id.clone()),
             Err(error) => {
-                self.core.log.host(Level::Error, &error.to_string(), []);
+                self.inner.core.log.host(Level::Error, &error.to_string(), []);
                 started.failed.push(error);
             }
         });
@@ -248,7 +274,7 @@ impl Host {
     /// As `emit`.
     pub fn emit_and_wait(&self, tenant: &str, event: Draft, wait: Duration) -> Result<Emitted> {
         event.topic.check_application_topic()?;
-        self.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
+        self.inner.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
     }
 
     /// Publishes an event like `emit`, and waits for its handlers, which run at the same time as far as their plugins
@@ -266,8 +292,8 @@ impl Host {
         timeout: Option<Duration>,
     ) -> Result<Vec<HandlerResult>> {
         event.topic.check_application_topic()?;
-        let deadline = later(timeout.unwrap_or(self.call));
-        self.core.events.emit_sync(None, Draft { tenant: tenant.into(), ..event }, deadline)
+        let deadline = later(timeout.unwrap_or(self.inner.call));
+        self.inner.core.events.emit_sync(None, Draft { tenant: tenant.into(), ..event }, deadline)
     }
 
     /// Calls `handler` with every event whose topic matches `pattern`, of every tenant, one at a time and in order, on a
@@ -310,7 +336,42 @@ impl Host {
         options: SubscribeOptions,
         handler: impl Fn(&Event) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
-        self.application.subscribe(pattern, options, Box::new(handler))
+        self.inner.application.subscribe(pattern, options, Box::new(handler))
+    }
+
+    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped. For those who listen in from
+    /// outside: neither do they hold up the application's handlers, nor those them.
+    pub(crate) fn tap(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<Tap> {
+        let handler = move |event: &Event| {
+            handler(event);
+            Ok(Vec::new())
+        };
+        self.inner.listeners.tap(pattern, options, Box::new(handler))
+    }
+
+    /// Carries out what can be asked for at the control socket, without a socket: `docs/control.md` has the methods.
+    /// Not `tail`, which tells events on a connection.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED: there is no such method. INVALID_ARGUMENT: the params are no object, or not those of the method.
+    /// Otherwise what the method answers.
+    pub fn ask(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
+        let serde_json::Value::Object(params) = params else {
+            return Err(Error::argument("params", "is no object"));
+        };
+        control::answer(self, method, params, None).map_err(|refusal| match refusal {
+            Refusal::UnknownMethod => {
+                Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+            }
+            Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
+            Refusal::Failed(error) => error,
+        })
     }
 
     /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
@@ -334,53 +395,53 @@ impl Host {
             let text = format!("the request has {} bytes, at most 1 MiB is taken", request.len());
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        self.plugins.call(Message {
+        self.inner.plugins.call(Message {
             caller: "application",
             from: None,
-            tenant: self.core.tenants.named_by_application(tenant)?,
+            tenant: self.inner.core.tenants.named_by_application(tenant)?,
             depth: 0,
             service,
             major,
             method,
             data: request.to_vec(),
-            deadline: later(timeout.unwrap_or(self.call)),
+            deadline: later(timeout.unwrap_or(self.inner.call)),
         })
     }
 
     /// Looks through the plugin folders. Runs nothing of what it finds.
     #[must_use]
     pub fn available(&self) -> Discovery {
-        self.plugins.available()
+        self.inner.plugins.available()
     }
 
     /// What is known of each plugin that was loaded, or that was to be.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        self.plugins.infos()
+        self.inner.plugins.infos()
     }
 
     /// All subscriptions, of plugins and of the application, with their counts.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
-        self.core.events.subscriptions()
+        self.inner.core.events.subscriptions()
     }
 
     /// What became of all events so far.
     #[must_use]
     pub fn event_totals(&self) -> Totals {
-        self.core.events.totals()
+        self.inner.core.events.totals()
     }
 
     /// All jobs, with their next and last runs.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobInfo> {
-        self.core.scheduler.list()
+        self.inner.core.scheduler.list()
     }
 
     /// The configs of the loaded plugins, by id, with `"***"` in place of secrets.
     #[must_use]
     pub fn configs(&self) -> BTreeMap<Arc<str>, serde_json::Value> {
-        self.plugins.configs()
+        self.inner.plugins.configs()
     }
 
     /// Loads a plugin from the folders, without enabling it.
@@ -390,7 +451,7 @@ impl Host {
     /// NOT_FOUND, CONFLICT (it is loaded already), or why it cannot be loaded.
     pub fn load(&self, id: &str) -> Result<()> {
         self.running()?;
-        self.plugins.load(id)
+        self.inner.plugins.load(id)
     }
 
     /// Enables a plugin; loads it first if it is not loaded.
@@ -400,7 +461,7 @@ impl Host {
     /// Why it cannot be loaded, or what its `enable` answered.
     pub fn enable(&self, id: &str) -> Result<()> {
         self.running()?;
-        self.plugins.enable(id)
+        self.inner.plugins.enable(id)
     }
 
     /// Disables a plugin. It stays loaded.
@@ -409,7 +470,7 @@ impl Host {
     ///
     /// NOT_FOUND, TIMEOUT, or what its `disable` answered; it is disabled all the same.
     pub fn disable(&self, id: &str) -> Result<()> {
-        self.plugins.disable(id)
+        self.inner.plugins.disable(id)
     }
 
     /// Disables a plugin and unloads it. Its library is closed when no thread is left that ran it, which may be later.
@@ -418,7 +479,7 @@ impl Host {
     ///
     /// NOT_FOUND; TIMEOUT if a call of it does not return, and then it stays.
     pub fn unload(&self, id: &str) -> Result<()> {
-        self.plugins.unload(id)
+        self.inner.plugins.unload(id)
     }
 
     /// Offers a loaded plugin a new config, checked against its schema. It counts if the plugin takes it.
@@ -427,14 +488,34 @@ impl Host {
     ///
     /// NOT_FOUND; INVALID_ARGUMENT with all that is wrong; or what its `configure` answered.
     pub fn configure(&self, id: &str, config: &serde_json::Value) -> Result<()> {
+        self.configure_with(id, |current| current.clone_from(config))
+    }
+
+    /// Like `configure`, with a config that is made of the current one, which has its secrets.
+    ///
+    /// # Errors
+    ///
+    /// As `configure`.
+    pub fn configure_with(&self, id: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
         self.running()?;
-        self.plugins.configure(id, config)
+        self.inner.plugins.configure(id, change)
     }
 
     /// Changes from which level on records of a plugin are wanted; none: of the host and of all plugins that have no
     /// level of their own.
     pub fn set_log_level(&self, plugin: Option<&str>, level: Level) {
-        self.core.log.set_level(plugin, level);
+        self.inner.core.log.set_level(plugin, level);
+    }
+
+    /// Takes a plugin's own log level away, so that it follows that of the host again.
+    pub fn clear_log_level(&self, plugin: &str) {
+        self.inner.core.log.clear_level(plugin);
+    }
+
+    /// The log levels as they are now.
+    #[must_use]
+    pub fn log_levels(&self) -> LevelList {
+        self.inner.core.log.levels()
     }
 
     /// Opens the log file again by its path, as a rotation of logs wants it; nothing for logs that are no file.
@@ -443,52 +524,88 @@ impl Host {
     ///
     /// UNAVAILABLE: it cannot be opened; the old one stays in use.
     pub fn reopen_log(&self) -> Result<()> {
-        self.core.log.reopen()
+        self.inner.core.log.reopen()
     }
 
     /// Waits until nothing is queued, runs or waits, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.core.pool.wait_idle(later(timeout))
+        self.inner.core.pool.wait_idle(later(timeout))
     }
 
     /// Waits until the libraries of all unloaded plugins are closed, or until the deadline; tells which it was.
     #[must_use]
     pub fn wait_closed(&self, timeout: Duration) -> bool {
-        self.core.pool.settle(later(timeout))
+        self.inner.core.pool.settle(later(timeout))
+    }
+
+    /// What the numbers of owners in [`subscriptions`](Self::subscriptions) and [`jobs`](Self::jobs) stand for.
+    #[must_use]
+    pub fn owners(&self) -> BTreeMap<u64, Arc<str>> {
+        self.inner.plugins.numbers().chain([(OWNER, "application".into())]).collect()
     }
 
     /// What the workers are doing.
     #[must_use]
-    pub fn workers(&self) -> crate::lanes::PoolStats {
-        self.core.pool.stats()
+    pub fn workers(&self) -> WorkerStats {
+        let PoolStats { workers, idle, waiting, stuck, retired } = self.inner.core.pool.stats();
+        WorkerStats { workers, idle, waiting, stuck, retired }
+    }
+
+    /// Everything that the host counts, of this moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let Inner { core, ledger, plugins, .. } = &*self.inner;
+        Stats {
+            host: HostStats {
+                version: env!("CARGO_PKG_VERSION"),
+                abi: format!("{}.{}", pintle_abi::PINTLE_ABI_MAJOR, pintle_abi::PINTLE_ABI_MINOR),
+                pid: process::id(),
+                started_ms: self.inner.started_ms,
+                uptime_ms: core.epoch.elapsed().as_millis() as u64,
+                data: self.inner.data.clone(),
+                tenants: core.tenants.count() as u64,
+                jobs: core.scheduler.list().len() as u64,
+                subscriptions: core.events.subscriptions().len() as u64,
+                libraries_kept: core.kept.load(Relaxed),
+            },
+            workers: self.workers(),
+            events: core.events.totals().into(),
+            log: core.log.counts().into(),
+            ledger: ledger.counts().into(),
+            plugins: plugins.stats(),
+        }
     }
 
     /// Disables and unloads all plugins and ends all threads, within the stop deadline of the settings. What hangs is
     /// left behind and named. The second call does nothing.
     pub fn stop(&self) -> Stopped {
-        self.stop_within(self.stop)
+        self.stop_within(self.inner.stop)
     }
 
     /// Like `stop`, within another deadline.
     pub fn stop_within(&self, timeout: Duration) -> Stopped {
-        if self.stopped.swap(true, AcqRel) {
+        if self.inner.stopped.swap(true, AcqRel) {
             return Stopped::default();
         }
         let started = Instant::now();
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
-        self.plugins.close();
-        self.core.scheduler.shutdown();
+        self.inner.plugins.close();
+        let control = self.inner.control.lock().take();
+        let asked = control.map(|control| control.close(until(10))).unwrap_or_default();
+        self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
-        self.core.pool.wait_idle(until(80));
-        self.core.events.shutdown();
-        self.application.close();
-        self.plugins.close_lanes();
-        let mut left = self.core.pool.shut_down(until(90));
+        self.inner.core.pool.wait_idle(until(80));
+        self.inner.core.events.shutdown();
+        self.inner.application.close();
+        self.inner.listeners.close();
+        self.inner.plugins.close_lanes();
+        let mut left = self.inner.core.pool.shut_down(until(90));
+        left.extend(asked);
         for left in &left {
-            self.core.log.host(
+            self.inner.core.log.host(
                 Level::Error,
                 "a call did not end in time and is left behind",
                 [Field::text("left", left)],
@@ -496,18 +613,19 @@ impl Host {
         }
         self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
-        self.core.cache.close();
-        let unclosed = self.ledger.close_by(until(98)).err();
+        self.inner.core.cache.close();
+        let unclosed = self.inner.ledger.close_by(until(98)).err();
         if unclosed.is_some() {
             let text = "the ledger: its disk, or another process that has its file locked, kept it from being closed in time";
-            self.core.log.host(Level::Error, "the ledger could not be closed in time and is left behind: what was stored is in its log, beside its file", []);
+            self.inner.core.log.host(Level::Error, "the ledger could not be closed in time and is left behind: what was stored is in its log, beside its file", []);
             left.push(text.into());
         }
         let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
-        if !self.core.log.shutdown(rest) {
+        if !self.inner.core.log.shutdown(rest) {
             left.push("the log: its target did not take all records in time".into());
         }
-        let folder = self.folder.lock().take();
+        self.inner.plugins.close_metrics();
+        let folder = self.inner.folder.lock().take();
         match unclosed {
             // No other host may have it before the file is closed.
             Some(unclosed) => unclosed.keep(folder),
@@ -516,10 +634,30 @@ impl Host {
         Stopped { left, failed }
     }
 
+    /// Lets the operator in. A host that cannot be asked runs all the same.
+    fn serve_control(&self) {
+        let folder = self.inner.folder.lock();
+        let Some(folder) = folder.as_ref().filter(|_| self.inner.data.is_some()) else { return };
+        let log = self.inner.core.log.clone();
+        let report = move |error: &Error| {
+            log.host(Level::Warn, &error.to_string(), [Field::text("about", "control socket")]);
+        };
+        let methods = Arc::new(HostMethods(self.part()));
+        match Control::start(folder.path(), folder.staging(), methods, report.clone()) {
+            Ok(control) => *self.inner.control.lock() = Some(control),
+            Err(error) => report(&error),
+        }
+    }
+
+    /// The same host, for a part of it: it does not end with that.
+    fn part(&self) -> Self {
+        Self { inner: self.inner.clone(), owner: false }
+    }
+
     /// Notes what plugins had in cache and storage, unless the disk that tells it hangs: then the numbers are missing.
     fn keep_use(&self, deadline: Instant) {
         let (tell, told) = mpsc::channel::<()>();
-        let plugins = self.plugins.clone();
+        let plugins = self.inner.plugins.clone();
         let look = move || {
             plugins.keep_use();
             drop(tell);
@@ -532,16 +670,16 @@ impl Host {
 
     /// Newest first, many at once.
     fn unload_all(&self, deadline: Instant) -> Vec<Error> {
-        let ids: Mutex<VecDeque<String>> = Mutex::new(self.plugins.to_unload());
+        let ids: Mutex<VecDeque<String>> = Mutex::new(self.inner.plugins.to_unload());
         let failed = Mutex::new(Vec::new());
         let work = || {
             while let Some(id) = { ids.lock().pop_front() } {
                 // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
-                let outcome = self.plugins.unload_within(&id, deadline);
+                let outcome = self.inner.plugins.unload_within(&id, deadline);
                 if let Some(error) = outcome.unwrap_or_else(Some)
                     && error.kind() != ErrorKind::NotFound
                 {
-                    self.core.log.host(Level::Error, &error.to_string(), []);
+                    self.inner.core.log.host(Level::Error, &error.to_string(), []);
                     failed.lock().push(error);
                 }
             }
@@ -560,7 +698,7 @@ impl Host {
     }
 
     fn running(&self) -> Result<()> {
-        if self.stopped.load(Acquire) {
+        if self.inner.stopped.load(Acquire) {
             return Err(Error::new(ErrorKind::Stopping, "the host is stopping or has stopped"));
         }
         Ok(())
@@ -569,13 +707,15 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.stop();
+        if self.owner {
+            self.stop();
+        }
     }
 }
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("plugins", &self.plugins.loaded()).finish_non_exhaustive()
+        f.debug_struct("Host").field("plugins", &self.inner.plugins.loaded()).finish_non_exhaustive()
     }
 }
 

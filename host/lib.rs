@@ -38,10 +38,10 @@ mod lanes;
 mod plugin;
 mod services;
 pub mod settings;
+pub mod stats;
 
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostBuilder, Started, Stopped};
-pub use lanes::PoolStats as WorkerStats;
 pub use plugin::{PluginCounters, PluginInfo, PluginState};
 pub use settings::Settings;
 
@@ -74,7 +74,7 @@ pub mod inspect {
 
 /// The log: levels, and where records go.
 pub mod log {
-    pub use crate::services::log::{Format, Level, Options, Target};
+    pub use crate::services::log::{Format, Level, LevelList, Options, Target};
 }
 
 /// Parts that the benches measure on their own. No promise is made about them.

@@ -8,6 +8,7 @@ mod read;
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -41,6 +42,10 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// The storage.
     pub storage: StorageSettings,
+    /// The control socket.
+    pub control: ControlSettings,
+    /// What is counted, and who may ask for it.
+    pub metrics: MetricsSettings,
     /// What is set for single plugins, by id, loaded or not.
     pub plugin: BTreeMap<String, PluginSettings>,
 }
@@ -103,6 +108,22 @@ pub struct StorageSettings {
     pub max_value: usize,
     /// What OK to a write is to survive.
     pub synchronous: Synchronous,
+}
+
+/// The control socket: `[control]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// Whether a host that has a data folder can be asked and told things through a socket in it.
+    pub enabled: bool,
+}
+
+/// Metrics: `[metrics]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// A loopback address at which OpenMetrics text is served over HTTP; None: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// For how many tenants a plugin's calls are counted on their own; those of others are counted together.
+    pub tenants: usize,
 }
 
 /// What a write is to survive that was answered with OK.
@@ -235,6 +256,18 @@ impl Default for StorageSettings {
     }
 }
 
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { listen: None, tenants: 100 }
+    }
+}
+
 impl Default for PluginSettings {
     fn default() -> Self {
         Self {
@@ -322,7 +355,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 30] = [
+pub const KEYS: [Key; 33] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -344,6 +377,9 @@ pub const KEYS: [Key; 30] = [
     },
     Key { name: "storage.max_value", takes: "a number of bytes from 1024 to 67108864" },
     Key { name: "storage.synchronous", takes: r#""full" or "normal""# },
+    Key { name: "control.enabled", takes: "true or false" },
+    Key { name: "metrics.listen", takes: r#"a loopback address with a port, as in "127.0.0.1:9464""# },
+    Key { name: "metrics.tenants", takes: "a number from 0 to 1000" },
     Key { name: "plugin.<id>.enabled", takes: "true or false" },
     Key { name: "plugin.<id>.log", takes: LEVELS },
     Key { name: "plugin.<id>.concurrency", takes: "a number from 1 to 1024" },

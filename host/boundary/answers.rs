@@ -39,7 +39,7 @@ pub(super) unsafe extern "C" fn emit_sync(
         let results = events::as_publisher(call, |publisher| {
             call.core().events.emit_sync(Some(publisher), draft, deadline)
         })?;
-        call.record.count_emitted();
+        call.record.metrics.count_emitted();
         let late = results.iter().any(|result| matches!(result.outcome, Outcome::Timeout(_)));
         if late && call.remaining() == 0 {
             return Err(given_up());

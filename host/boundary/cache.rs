@@ -7,7 +7,7 @@ use pintle_abi::*;
 use super::{Call, callback::unknown_value, enter, input, sink::Sink};
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Method,
+    identity::{Method, Service},
     services::{
         cache::{Address, ExpireIf, Expired, Lifetime, Value},
         keys::{Key, Namespace},
@@ -65,6 +65,7 @@ unsafe extern "C" fn get(
             let known = known.ok_or_else(missing)?;
             // SAFETY: the contract lets `write` be called until this function returns.
             unsafe { out.write(&copy) }?;
+            call.count_bytes(Service::Cache, copy.len());
             // SAFETY: the contract says that outputs lead to memory of the caller.
             unsafe { info.write(&known) };
             Ok(())
@@ -107,6 +108,7 @@ unsafe extern "C" fn get_into(
         if !fits {
             return Err(too_small(cap, needed));
         }
+        call.count_bytes(Service::Cache, needed);
         // SAFETY: as above.
         unsafe { info.write(&known) };
         Ok(())
@@ -125,7 +127,9 @@ unsafe extern "C" fn set(
         let (at, value) = unsafe { (address(call, ns, key)?, input::raw("value", value.ptr, value.len)?) };
         // SAFETY: as above.
         let ttl_ms = unsafe { ttl_of(options) }?;
-        call.core().cache.set(&at, value, ttl_ms)
+        call.core().cache.set(&at, value, ttl_ms)?;
+        call.count_bytes(Service::Cache, value.len());
+        Ok(())
     })
 }
 

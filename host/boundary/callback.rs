@@ -6,7 +6,7 @@ use std::{ffi::c_void, sync::Arc};
 use parking_lot::Mutex;
 use pintle_abi::*;
 
-use super::{Call, PluginRecord, answered, reply_sink};
+use super::{Call, HandlerKind, PluginRecord, answered, reply_sink};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Tenant},
@@ -31,7 +31,9 @@ pub(crate) struct Occasion<'a> {
     pub(crate) depth: u32,
     /// Until when somebody waits for it, in milliseconds of the host's clock; `i64::MAX`: nobody does.
     pub(crate) deadline: i64,
-    pub(crate) about: About,
+    pub(crate) kind: HandlerKind,
+    /// The event's id, the job's name.
+    pub(crate) name: Arc<str>,
 }
 
 /// What a plugin wants to be handed back. Only ever passed back to it, on its lane.
@@ -87,15 +89,15 @@ impl Callback {
             }
             state.running += 1;
         }
-        let Occasion { tenant, depth, deadline, about } = occasion;
-        let what = about.kind;
+        let Occasion { tenant, depth, deadline, kind, name } = occasion;
+        let handling = self.record.handling(kind, tenant);
         let scope = Scope {
             tenant: tenant.number(),
             depth: depth.min(u32::from(u16::MAX >> 1)) as u16,
             deadline,
-            ..Scope::own(self.record.key(), self.grants, self.generation, self.seat)
+            ..Scope::own(self.record.key(), self.grants, self.generation, self.seat, handling.account())
         };
-        let ctx = run.enter(&scope, about);
+        let ctx = run.enter(&scope, About { kind: kind.name(), name });
         if !begin(ctx) {
             drop(run.leave());
             self.finish();
@@ -103,8 +105,8 @@ impl Callback {
         }
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
-        let result = answered(ctx, status, outcome, &format!("the {what} handler"));
-        self.record.count_handled(result.is_ok());
+        let result = answered(ctx, status, outcome, &format!("the {} handler", kind.name()));
+        handling.end(result.is_ok());
         self.finish();
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }

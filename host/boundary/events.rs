@@ -14,14 +14,14 @@ use std::{
 use pintle_abi::*;
 
 use super::{
-    Call, PluginRecord, answers,
+    Call, HandlerKind, PluginRecord, answers,
     callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
     enter, input, stale,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::{Method, Phase, Seat},
-    lanes::{About, Entry, Run, Task},
+    identity::{Method, Phase, Seat, Service},
+    lanes::{Entry, Run, Task},
     services::{
         events::{
             Asked, Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic,
@@ -53,7 +53,7 @@ unsafe extern "C" fn emit(
         let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
         let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
         as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait))?;
-        call.record.count_emitted();
+        call.record.metrics.count_emitted();
         Ok(())
     })
 }
@@ -72,6 +72,7 @@ pub(super) unsafe fn draft(
     let topic = unsafe { input::text("topic", topic, 256) }?;
     // SAFETY: as above.
     let data = unsafe { input::bytes("data", data, LARGEST_DATA) }?;
+    call.count_bytes(Service::Events, data.len());
     // SAFETY: as above.
     let options = unsafe { input::options(options) }?;
     check_publish(call, topic)?;
@@ -347,7 +348,8 @@ impl Task for Subscriber {
             tenant: &core.tenants.named(&event.tenant),
             depth: event.depth + 1,
             deadline: delivery.deadline().map_or(i64::MAX, |deadline| core.moment(deadline)),
-            about: About { kind: "event", name: Arc::from(event.id.as_str()) },
+            kind: HandlerKind::Event,
+            name: Arc::from(event.id.as_str()),
         };
         let outcome = self.callback.run(
             run,

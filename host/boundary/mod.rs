@@ -10,12 +10,14 @@
 mod answers;
 mod cache;
 mod callback;
+mod coarse;
 mod config;
 mod events;
 mod host;
 mod input;
 mod log;
 mod meter;
+mod metrics;
 mod scheduler;
 mod sink;
 mod storage;
@@ -39,13 +41,14 @@ pub(crate) use answers::expect;
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;
+pub(crate) use metrics::{HandlerKind, Handling, PluginMetrics};
 pub(crate) use sink::reply_sink;
 use thread::Counts;
-pub(crate) use thread::{counted, forget};
+pub(crate) use thread::forget;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::{DataScope, Grants, Method, Phase, RecordKey, Scope, Seat, Tenant, Tenants, look_up},
+    identity::{DataScope, Grants, Method, Phase, RecordKey, Scope, Seat, Service, Tenant, Tenants, look_up},
     lanes::{Caller, Lane, Outcome, Pool, Register, panic_text},
     services::{
         cache::Cache,
@@ -138,9 +141,8 @@ pub(crate) struct PluginRecord {
     lane: RwLock<Arc<Lane>>,
     /// One, or two during a reload.
     live: RwLock<Vec<LiveGeneration>>,
-    handled: AtomicU64,
-    handler_failures: AtomicU64,
-    emitted: AtomicU64,
+    /// What is counted of the plugin; all of its versions have the same.
+    pub(crate) metrics: Arc<PluginMetrics>,
 }
 
 /// What calls of a generation need beside the record.
@@ -158,6 +160,7 @@ impl PluginRecord {
         number: u64,
         lane: Arc<Lane>,
         meter: Option<Meter>,
+        metrics: Arc<PluginMetrics>,
     ) -> &'static Self {
         // Reachable for ever, so that leak checkers see what it is.
         static ALL: Mutex<Vec<&'static PluginRecord>> = Mutex::new(Vec::new());
@@ -170,9 +173,7 @@ impl PluginRecord {
             meter,
             lane: RwLock::new(lane),
             live: RwLock::default(),
-            handled: AtomicU64::new(0),
-            handler_failures: AtomicU64::new(0),
-            emitted: AtomicU64::new(0),
+            metrics,
         }));
         ALL.lock().push(kept);
         kept
@@ -211,27 +212,9 @@ impl PluginRecord {
         live.iter().find(|live| live.register.generation() == generation).map(|live| live.config.clone())
     }
 
-    /// Notes that a handler, or a call by message, has ended.
-    pub(crate) fn count_handled(&self, ok: bool) {
-        self.handled.fetch_add(1, Relaxed);
-        if !ok {
-            self.handler_failures.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Notes that it has published an event.
-    pub(crate) fn count_emitted(&self) {
-        self.emitted.fetch_add(1, Relaxed);
-    }
-
-    /// How many events it has published.
-    pub(crate) fn emitted(&self) -> u64 {
-        self.emitted.load(Relaxed)
-    }
-
-    /// How many handlers and calls by message have run, and how many of them failed.
-    pub(crate) fn handled(&self) -> (u64, u64) {
-        (self.handled.load(Relaxed), self.handler_failures.load(Relaxed))
+    /// A handler is about to run on behalf of `tenant`.
+    pub(crate) fn handling(&self, kind: HandlerKind, tenant: &Tenant) -> Handling<'_> {
+        self.metrics.begin(kind, tenant, &self.core.tenants)
     }
 }
 
@@ -261,9 +244,16 @@ pub(crate) struct Call {
     pub(crate) ctx: PintleCtx,
     pub(crate) scope: Scope,
     pub(crate) record: &'static PluginRecord,
+    counts: &'static Counts,
 }
 
 impl Call {
+    /// Counts the bytes of a value that is taken or given.
+    #[inline]
+    pub(crate) fn count_bytes(&self, service: Service, bytes: usize) {
+        self.counts.bytes(self.scope.account, service, bytes);
+    }
+
     pub(crate) fn core(&self) -> &'static Core {
         self.record.core
     }
@@ -363,23 +353,43 @@ fn enter_counted(
     let Some(scope) = look_up(ctx) else {
         return unknown(ctx);
     };
-    counts.call(scope.seat);
+    let before = counts.call(scope.account, method.service());
     if !scope.grants.allows_at_once(method)
         && let Err(error) = admit(scope.record, scope.grants, scope.tenant, method)
     {
-        return failed(ctx, scope.seat, error);
+        return failed(ctx, method.service(), scope.account, error);
     }
+    let timed = before.is_multiple_of(metrics::SAMPLE).then(Instant::now);
     // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
     let record: &'static PluginRecord = unsafe { &*scope.record.as_ptr() };
-    let seat = scope.seat;
-    let call = Call { ctx, scope, record };
+    let account = scope.account;
+    let call = Call { ctx, scope, record, counts };
     // The rare ways out take values, not the call: with its address known to nobody a short body keeps it in registers,
     // and is twice as fast.
-    match catch_unwind(AssertUnwindSafe(|| body(&call))) {
-        Ok(Ok(())) => PINTLE_OK,
-        Ok(Err(error)) => failed(ctx, seat, error),
-        Err(panic) => panicked(ctx, seat, panic),
+    let result = catch_unwind(AssertUnwindSafe(|| body(&call)));
+    if let Some(begun) = timed {
+        time(record, counts, account, method.service(), begun);
     }
+    match result {
+        Ok(Ok(())) => PINTLE_OK,
+        Ok(Err(error)) => failed(ctx, method.service(), account, error),
+        Err(panic) => panicked(ctx, method.service(), account, panic),
+    }
+}
+
+/// Notes how long a call took that was timed.
+#[cold]
+#[inline(never)]
+fn time(
+    record: &'static PluginRecord,
+    counts: &'static Counts,
+    account: u16,
+    service: Service,
+    begun: Instant,
+) {
+    let ns = begun.elapsed().as_nanos() as u64;
+    counts.time(account, service, ns);
+    record.metrics.time(service, ns);
 }
 
 #[cold]
@@ -427,19 +437,24 @@ fn not_granted(grants: &'static Grants, method: Method) -> Error {
 
 #[cold]
 #[inline(never)]
-fn failed(ctx: PintleCtx, seat: u16, error: Error) -> PintleStatus {
+fn failed(ctx: PintleCtx, service: Service, account: u16, error: Error) -> PintleStatus {
     // "It is not there" is an answer: whoever looks at the counts of a plugin looks for trouble.
     if error.kind() != ErrorKind::NotFound {
-        thread::count_failure(seat);
+        Counts::here().failure(account, service);
     }
     fail(ctx, error)
 }
 
 #[cold]
 #[inline(never)]
-fn panicked(ctx: PintleCtx, seat: u16, panic: Box<dyn std::any::Any + Send>) -> PintleStatus {
+fn panicked(
+    ctx: PintleCtx,
+    service: Service,
+    account: u16,
+    panic: Box<dyn std::any::Any + Send>,
+) -> PintleStatus {
     let text = format!("the host panicked: {}: please report it", panic_text(&*panic));
-    failed(ctx, seat, Error::new(ErrorKind::Panic, text))
+    failed(ctx, service, account, Error::new(ErrorKind::Panic, text))
 }
 
 #[cold]

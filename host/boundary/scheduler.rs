@@ -12,14 +12,14 @@ use std::{
 use pintle_abi::*;
 
 use super::{
-    Call,
+    Call, HandlerKind,
     callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
     enter, input, stale,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Tenant},
-    lanes::{About, Entry, Run, Task},
+    lanes::{Entry, Run, Task},
     services::scheduler::{Job, JobRequest, Overlap, Run as Runs},
 };
 
@@ -263,8 +263,13 @@ impl Task for Scheduled {
             job.finished(Err(Error::new(ErrorKind::Cancelled, "the job ended before this run began")));
             return;
         }
-        let about = About { kind: "job", name: job.name().clone() };
-        let occasion = Occasion { tenant: &self.tenant, depth: 0, deadline: i64::MAX, about };
+        let occasion = Occasion {
+            tenant: &self.tenant,
+            depth: 0,
+            deadline: i64::MAX,
+            kind: HandlerKind::Job,
+            name: job.name().clone(),
+        };
         let outcome = self.callback.run(
             run,
             occasion,

@@ -5,7 +5,7 @@ use pintle_abi::*;
 use super::{enter, input, sink::Sink};
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Method,
+    identity::{Method, Service},
     services::{
         keys::{Key, LONGEST_KEY},
         storage::{Info, Written},
@@ -44,6 +44,7 @@ unsafe extern "C" fn get(
         })?;
         // SAFETY: the contract lets `write` be called until this function returns.
         unsafe { out.write(&value) }?;
+        call.count_bytes(Service::Storage, value.len());
         // SAFETY: the contract says that outputs lead to memory of the caller.
         unsafe { info.write(&what_is_known(known)) };
         Ok(())
@@ -67,6 +68,7 @@ unsafe extern "C" fn set(
         let if_version = wanted.map(|options| options.if_version);
         match call.core().storage.set(&call.data_scope(), key, value, if_version)? {
             Written::Done(new) => {
+                call.count_bytes(Service::Storage, value.len());
                 // SAFETY: the contract says that outputs lead to memory of the caller.
                 unsafe { input::write_if_wanted(version, new) };
                 Ok(())

@@ -48,12 +48,19 @@ fn record() -> &'static PluginRecord {
     let options =
         LaneOptions { name: "probe".into(), concurrency: 1, capacity: 16, deadline: Duration::from_secs(30) };
     let lane = Lane::new(&core.pool, options);
-    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane, Meter::new(&"probe".into(), Some(3), None))
+    let meter = Meter::new(&"probe".into(), Some(3), None);
+    PluginRecord::keep(core, &"probe".into(), "1.0.0", 1, lane, meter, Arc::new(PluginMetrics::new(10)))
 }
 
-fn open(slot: &mut Slot, seat: u16) -> PintleCtx {
+/// `number` is seat and account at once: one that is nobody else's.
+fn open(slot: &mut Slot, number: u16) -> PintleCtx {
     let grants = Grants::intern("probe", "1.0.0", Permits::default());
-    slot.open(&Scope::own(record().key(), grants, 7, seat))
+    slot.open(&Scope::own(record().key(), grants, 7, number, number))
+}
+
+fn counted(account: u16) -> (u64, u64) {
+    let total = thread::counted(account).total();
+    (total.calls, total.failures)
 }
 
 fn last_text(ctx: PintleCtx) -> String {
@@ -89,7 +96,7 @@ fn everywhere_10_what_is_not_granted_takes_nothing_of_a_quota_and_what_gives_bac
     let mut slot = Slot::take().expect("a slot is free");
     let permits = Permits { methods: vec![Method::CacheGet], metered: true, ..Permits::default() };
     let (grants, seat) = (Grants::intern("probe", "1.0.0", permits), 4005);
-    let ctx = slot.open(&Scope::own(record().key(), grants, 7, seat));
+    let ctx = slot.open(&Scope::own(record().key(), grants, 7, seat, seat));
     let before = counted(seat);
     let tried = |method| enter(ctx, method, |_| Ok(()));
     for _ in 0..100 {

@@ -12,7 +12,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{error::Error, identity::Seat};
+use super::metrics::Tally;
+use crate::{
+    error::Error,
+    identity::{Account, Service},
+};
 
 /// How many contexts' last failures a thread remembers.
 const REMEMBERED: usize = 16;
@@ -33,10 +37,17 @@ struct Fast {
     in_sink: Cell<bool>,
 }
 
-/// Counts by seat. Written by one thread, read by all.
-pub(crate) struct Counts {
-    calls: [AtomicU64; Seat::COUNT],
-    failures: [AtomicU64; Seat::COUNT],
+/// Counts by account. Written by one thread, read by all. Large, and of zeroes that take no memory until they are
+/// touched.
+pub(crate) struct Counts([Line; Account::COUNT]);
+
+/// One account's counts, by service.
+struct Line {
+    calls: [AtomicU64; Service::ROOM],
+    failures: [AtomicU64; Service::ROOM],
+    bytes: [AtomicU64; Service::ROOM],
+    /// What the calls took that were timed.
+    timed_ns: [AtomicU64; Service::ROOM],
 }
 
 /// All threads' counts. Never freed: those of threads that have ended are handed to new ones, and go on growing.
@@ -73,10 +84,31 @@ impl Counts {
         FAST.with(|fast| fast.page.get()).unwrap_or_else(take_page)
     }
 
-    /// Counts a call of the generation in this seat.
+    /// Counts a call; tells how many there were on this page before.
     #[inline]
-    pub(crate) fn call(&self, seat: u16) {
-        increment(&self.calls[usize::from(seat) % Seat::COUNT]);
+    pub(crate) fn call(&self, account: u16, service: Service) -> u64 {
+        add(&self.line(account).calls[service as usize], 1)
+    }
+
+    /// Counts a failed call.
+    pub(crate) fn failure(&self, account: u16, service: Service) {
+        add(&self.line(account).failures[service as usize], 1);
+    }
+
+    /// Counts bytes of values that a call took or gave.
+    #[inline]
+    pub(crate) fn bytes(&self, account: u16, service: Service, bytes: usize) {
+        add(&self.line(account).bytes[service as usize], bytes as u64);
+    }
+
+    /// Counts the time of a call that was timed.
+    pub(crate) fn time(&self, account: u16, service: Service, ns: u64) {
+        add(&self.line(account).timed_ns[service as usize], ns);
+    }
+
+    #[inline]
+    fn line(&self, account: u16) -> &Line {
+        &self.0[usize::from(account) % Account::COUNT]
     }
 }
 
@@ -96,24 +128,27 @@ pub(crate) fn inside_sink<R>(write: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Counts a failed call of the generation in this seat.
-pub(crate) fn count_failure(seat: u16) {
-    increment(&Counts::here().failures[usize::from(seat) % Seat::COUNT]);
+/// What was counted on an account since the process began, by all who have had it.
+pub(crate) fn counted(account: u16) -> Tally {
+    let mut tally = Tally::default();
+    for page in &PAGES.lock().all {
+        let Line { calls, failures, bytes, timed_ns } = page.line(account);
+        for (service, sum) in tally.0.iter_mut().enumerate() {
+            sum.calls += calls[service].load(Relaxed);
+            sum.failures += failures[service].load(Relaxed);
+            sum.bytes += bytes[service].load(Relaxed);
+            sum.timed_ns += timed_ns[service].load(Relaxed);
+        }
+    }
+    tally
 }
 
-/// Calls and failures of the generations that have had this seat, since the process began.
-pub(crate) fn counted(seat: u16) -> (u64, u64) {
-    let seat = usize::from(seat);
-    let pages = PAGES.lock();
-    pages.all.iter().fold((0, 0), |(calls, failures), page| {
-        (calls + page.calls[seat].load(Relaxed), failures + page.failures[seat].load(Relaxed))
-    })
-}
-
-/// Only this thread writes, so no locked instruction is needed.
+/// Only this thread writes, so no locked instruction is needed. Tells what it was before.
 #[inline]
-fn increment(count: &AtomicU64) {
-    count.store(count.load(Relaxed) + 1, Relaxed);
+fn add(count: &AtomicU64, more: u64) -> u64 {
+    let before = count.load(Relaxed);
+    count.store(before.wrapping_add(more), Relaxed);
+    before
 }
 
 #[cold]
@@ -127,10 +162,8 @@ fn first_or_in_sink() -> Option<&'static Counts> {
 fn take_page() -> &'static Counts {
     let mut pages = PAGES.lock();
     let page = pages.free.pop().unwrap_or_else(|| {
-        let page: &'static Counts = Box::leak(Box::new(Counts {
-            calls: [const { AtomicU64::new(0) }; Seat::COUNT],
-            failures: [const { AtomicU64::new(0) }; Seat::COUNT],
-        }));
+        // SAFETY: it consists of atomic integers alone, for which zeroes are a value.
+        let page: &'static Counts = Box::leak(unsafe { Box::<Counts>::new_zeroed().assume_init() });
         pages.all.push(page);
         page
     });
@@ -180,35 +213,61 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
+    fn calls(account: u16) -> u64 {
+        counted(account).total().calls
+    }
+
     #[test]
     fn counts_outlive_their_threads() {
-        let seat = 4000;
-        let (before, _) = counted(seat);
+        let account = 4000;
+        let before = calls(account);
         std::thread::scope(|threads| {
             for _ in 0..3 {
-                threads.spawn(|| (0..1000).for_each(|_| Counts::here().call(seat)));
+                threads.spawn(|| {
+                    for _ in 0..1000 {
+                        Counts::here().call(account, Service::Cache);
+                    }
+                });
             }
         });
-        assert_eq!(counted(seat).0 - before, 3000);
+        assert_eq!(calls(account) - before, 3000);
+    }
+
+    #[test]
+    fn counts_are_kept_apart_by_account_and_service() {
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let page = Counts::here();
+                assert_eq!([page.call(4061, Service::Log), page.call(4061, Service::Log)], [0, 1]);
+                page.failure(4061, Service::Storage);
+                page.bytes(4061, Service::Events, 70);
+                page.time(4062, Service::Log, 9);
+            });
+        });
+        let (first, second) = (counted(4061), counted(4062));
+        assert_eq!((first.of(Service::Log).calls, first.total().calls), (2, 2));
+        assert_eq!((first.of(Service::Storage).failures, first.of(Service::Events).bytes), (1, 70));
+        assert_eq!((second.of(Service::Log).timed_ns, second.total().calls), (9, 0));
     }
 
     #[test]
     fn inside_a_sink_a_thread_is_told_so_and_counts_all_the_same() {
-        let seat = 4050;
-        let (before, _) = counted(seat);
+        let account = 4050;
+        let count = |page: &Counts| page.call(account, Service::Host);
+        let before = calls(account);
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 // Its first call of all is made from inside.
                 inside_sink(|| {
                     assert!(Counts::outside_sink().is_none());
-                    Counts::here().call(seat);
+                    count(Counts::here());
                     inside_sink(|| assert!(Counts::outside_sink().is_none()));
                     assert!(Counts::outside_sink().is_none(), "still inside the outer one");
                 });
-                Counts::outside_sink().expect("outside again").call(seat);
+                count(Counts::outside_sink().expect("outside again"));
             });
         });
-        assert_eq!(counted(seat).0 - before, 2);
+        assert_eq!(calls(account) - before, 2);
     }
 
     #[test]

@@ -51,7 +51,74 @@ pub(crate) enum Method {
     Reply,
 }
 
+/// A service, as counters know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Service {
+    /// The functions of `pintle_host` itself.
+    Host,
+    /// Calls by message.
+    Call,
+    Log,
+    Config,
+    Cache,
+    Storage,
+    Events,
+    Scheduler,
+}
+
+impl Service {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Host,
+        Self::Call,
+        Self::Log,
+        Self::Config,
+        Self::Cache,
+        Self::Storage,
+        Self::Events,
+        Self::Scheduler,
+    ];
+    /// Room for those to come.
+    pub(crate) const ROOM: usize = 16;
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Call => "call",
+            Self::Log => "log",
+            Self::Config => "config",
+            Self::Cache => "cache",
+            Self::Storage => "storage",
+            Self::Events => "events",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
 impl Method {
+    /// Whose method it is.
+    #[inline]
+    pub(crate) const fn service(self) -> Service {
+        match self {
+            Self::SetError | Self::Hold | Self::Release | Self::Scope => Service::Host,
+            Self::Remaining | Self::Service | Self::Reply => Service::Host,
+            Self::Call => Service::Call,
+            Self::LogWrite | Self::LogEnabled => Service::Log,
+            Self::LogLoggerNew | Self::LogLoggerWrite | Self::LogLoggerFree => Service::Log,
+            Self::ConfigGet | Self::ConfigText => Service::Config,
+            Self::ConfigInteger | Self::ConfigNumber | Self::ConfigBoolean => Service::Config,
+            Self::EventsEmit | Self::EventsSubscribe => Service::Events,
+            Self::EventsUnsubscribe | Self::EventsEmitSync => Service::Events,
+            Self::SchedulerCron | Self::SchedulerInterval => Service::Scheduler,
+            Self::SchedulerOnce | Self::SchedulerRemove => Service::Scheduler,
+            Self::CacheGet | Self::CacheGetInto | Self::CacheSet | Self::CacheRemove => Service::Cache,
+            Self::CacheExists | Self::CacheIncr | Self::CacheExpire | Self::CacheTtl => Service::Cache,
+            Self::StorageGet | Self::StorageSet | Self::StorageRemove => Service::Storage,
+            Self::StorageExists | Self::StorageKeys | Self::StorageClear => Service::Storage,
+        }
+    }
+
     /// Every method that a manifest can ask for, with its service's name and its own.
     const ASKED_FOR: [(Self, &'static str, &'static str); 22] = [
         (Self::EventsEmit, "events", "emit"),

@@ -6,13 +6,15 @@
 //!
 //! Knows only `error`.
 
+mod accounts;
 mod generation;
 mod grants;
 #[allow(unsafe_code, reason = "the table hands out addresses that it was given")]
 mod table;
 mod tenants;
 
+pub(crate) use accounts::Account;
 pub(crate) use generation::{Phase, Seat};
-pub(crate) use grants::{Grants, Method, Permits};
+pub(crate) use grants::{Grants, Method, Permits, Service};
 pub(crate) use table::{RecordKey, Scope, Slot, expire, look_up, next_handle};
 pub(crate) use tenants::{DataScope, Tenant, Tenants};

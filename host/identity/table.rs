@@ -30,9 +30,11 @@ pub(crate) struct Scope {
     pub(crate) grants: &'static Grants,
     /// Which copy of the plugin.
     pub(crate) generation: u64,
-    /// On whose behalf; see `Tenants` for the name.
+    /// On whose behalf, a number below 2^48; see `Tenants` for the name.
     pub(crate) tenant: u64,
-    /// Where the generation keeps its phase and its counts.
+    /// Where its calls are counted.
+    pub(crate) account: u16,
+    /// Where the generation keeps its phase.
     pub(crate) seat: u16,
     /// Whether the context ends with a call.
     pub(crate) call: bool,
@@ -78,7 +80,8 @@ struct Line {
     record: AtomicPtr<()>,
     grants: AtomicPtr<Grants>,
     generation: AtomicU64,
-    tenant: AtomicU64,
+    /// Account and tenant, packed.
+    behalf: AtomicU64,
     /// Seat, depth, call flag and worker, packed.
     packed: AtomicU64,
     deadline: AtomicU64,
@@ -95,7 +98,7 @@ static TABLE: Table = Table(
             record: AtomicPtr::new(ptr::null_mut()),
             grants: AtomicPtr::new(ptr::null_mut()),
             generation: AtomicU64::new(0),
-            tenant: AtomicU64::new(0),
+            behalf: AtomicU64::new(0),
             packed: AtomicU64::new(0),
             deadline: AtomicU64::new(0),
         }
@@ -172,7 +175,7 @@ impl Slot {
         line.record.store(scope.record.0.as_ptr(), Relaxed);
         line.grants.store(ptr::from_ref(scope.grants).cast_mut(), Relaxed);
         line.generation.store(scope.generation, Relaxed);
-        line.tenant.store(scope.tenant, Relaxed);
+        line.behalf.store(scope.tenant << 16 | u64::from(scope.account), Relaxed);
         line.packed.store(pack(scope), Relaxed);
         line.deadline.store(scope.deadline as u64, Relaxed);
         line.tag.store(ctx, Release);
@@ -210,7 +213,7 @@ pub(crate) fn look_up(ctx: u64) -> Option<Scope> {
     let record = line.record.load(Relaxed);
     let grants = line.grants.load(Relaxed);
     let generation = line.generation.load(Relaxed);
-    let tenant = line.tenant.load(Relaxed);
+    let behalf = line.behalf.load(Relaxed);
     let packed = line.packed.load(Relaxed);
     let deadline = line.deadline.load(Relaxed);
     fence(Acquire);
@@ -224,7 +227,8 @@ pub(crate) fn look_up(ctx: u64) -> Option<Scope> {
         record: RecordKey(record),
         grants,
         generation,
-        tenant,
+        tenant: behalf >> 16,
+        account: behalf as u16,
         seat: packed as u16,
         depth: (packed >> 16) as u16 & 0x7fff,
         call: packed >> 31 & 1 == 1,
@@ -308,12 +312,19 @@ fn clear_in_child() {
 
 /// The scope of a plugin's own context: the system scope, no call, no deadline.
 impl Scope {
-    pub(crate) fn own(record: RecordKey, grants: &'static Grants, generation: u64, seat: u16) -> Self {
+    pub(crate) fn own(
+        record: RecordKey,
+        grants: &'static Grants,
+        generation: u64,
+        seat: u16,
+        account: u16,
+    ) -> Self {
         Self {
             record,
             grants,
             generation,
             tenant: Tenant::SYSTEM,
+            account,
             seat,
             call: false,
             depth: 0,
@@ -333,7 +344,7 @@ mod tests {
     fn scope(generation: u64) -> Scope {
         static RECORD: u8 = 0;
         let grants = Grants::intern("probe", "1.0.0", Permits::default());
-        Scope::own(RecordKey::of(&RECORD), grants, generation, 7)
+        Scope::own(RecordKey::of(&RECORD), grants, generation, 7, 11)
     }
 
     #[test]
@@ -341,7 +352,7 @@ mod tests {
         let mut slot = Slot::take().expect("a slot is free");
         let ctx = slot.open(&Scope { tenant: 5, depth: 3, call: true, worker: 9, deadline: 77, ..scope(42) });
         let found = look_up(ctx).expect("the context lives");
-        assert_eq!((found.generation, found.tenant, found.seat), (42, 5, 7));
+        assert_eq!((found.generation, found.tenant, found.seat, found.account), (42, 5, 7, 11));
         assert_eq!((found.depth, found.call, found.worker, found.deadline), (3, true, 9, 77));
         assert_eq!(found.grants.plugin(), "probe");
         slot.close();

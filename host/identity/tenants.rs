@@ -159,8 +159,7 @@ impl Tenants {
     }
 
     /// How many are in use.
-    #[cfg(test)]
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.registry.names.read().by_number.len()
     }
 }

@@ -8,7 +8,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -66,6 +66,15 @@ pub(super) struct Occupied {
     pub(super) alone_waits: bool,
 }
 
+/// How often and how long a lane was stuck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    /// Calls that went past their deadline.
+    pub(crate) times: u64,
+    /// How long there was one, until now.
+    pub(crate) total: Duration,
+}
+
 #[derive(Default)]
 struct State {
     queue: VecDeque<Arc<dyn Task>>,
@@ -76,6 +85,9 @@ struct State {
     exclusive: bool,
     /// How many of those that run are overdue.
     overdue: u32,
+    /// Since when there are some.
+    stuck_since: Option<Instant>,
+    stuck: Stuck,
     /// Whether it stands in the pool's ready queue.
     ready: bool,
     closed: bool,
@@ -202,6 +214,13 @@ impl Lane {
         self.state.lock().overdue > 0
     }
 
+    /// How often and how long it was stuck.
+    pub(crate) fn stuck(&self) -> Stuck {
+        let state = self.state.lock();
+        let now = state.stuck_since.map_or(Duration::ZERO, |since| since.elapsed());
+        Stuck { total: state.stuck.total + now, ..state.stuck }
+    }
+
     /// Who is in the way of a task that is queued now. For finding circles of waits.
     pub(super) fn occupied(&self) -> Occupied {
         let state = self.state.lock();
@@ -242,6 +261,11 @@ impl Lane {
         state.exclusive = false;
         if overdue {
             state.overdue -= 1;
+            if state.overdue == 0
+                && let Some(since) = state.stuck_since.take()
+            {
+                state.stuck.total += since.elapsed();
+            }
         }
     }
 
@@ -253,7 +277,10 @@ impl Lane {
 
     /// A task that runs is past its deadline.
     pub(super) fn mark_overdue(&self) {
-        self.state.lock().overdue += 1;
+        let mut state = self.state.lock();
+        state.overdue += 1;
+        state.stuck.times += 1;
+        state.stuck_since.get_or_insert_with(Instant::now);
     }
 
     fn announce(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {

@@ -20,12 +20,11 @@ mod sync;
 mod waits;
 mod worker;
 
-pub(crate) use lane::{Lane, LaneOptions, Task};
+pub(crate) use lane::{Lane, LaneOptions, Stuck, Task};
 #[cfg(pintle_model)]
 pub(crate) use monitor::Monitor;
 pub(crate) use pending::{Pending, Promise};
-pub use pool::PoolStats;
-pub(crate) use pool::{Awaited, Caller, Pool, PoolOptions, Report, Retired, panic_text};
+pub(crate) use pool::{Awaited, Caller, Pool, PoolOptions, PoolStats, Report, Retired, panic_text};
 pub(crate) use register::{Entry, Register};
 pub(crate) use waits::Turn;
 pub(crate) use worker::{About, Outcome, Run};

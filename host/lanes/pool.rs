@@ -52,17 +52,17 @@ pub(crate) trait Report: Send + Sync {
 
 /// What a pool is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStats {
+pub(crate) struct PoolStats {
     /// Threads.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Threads without work.
-    pub idle: usize,
+    pub(crate) idle: usize,
     /// Threads whose call waits inside the host.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Threads whose call is past its deadline.
-    pub stuck: usize,
+    pub(crate) stuck: usize,
     /// Generations whose library is not closed yet, because a thread that ran it has not ended.
-    pub retired: usize,
+    pub(crate) retired: usize,
 }
 
 /// A generation that is over and whose library is to be closed when no thread is left that ran it.

@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 
 use super::{generation::Generation, manifest::Manifest};
 use crate::{
-    boundary::PluginRecord,
+    boundary::{PluginMetrics, PluginRecord},
     error::{Error, ErrorKind, Result},
-    lanes::Lane,
+    lanes::{Lane, Stuck},
+    stats::{LaneStats, PluginStats},
 };
 
 /// Where a plugin is in its life.
@@ -28,6 +29,19 @@ pub enum PluginState {
     Unloaded,
     /// It could not be loaded.
     Failed,
+}
+
+impl PluginState {
+    /// As reports write it: `enabled`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Enabled => "enabled",
+            Self::Unloaded => "unloaded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What is known of a plugin that was loaded, or that was to be.
@@ -92,6 +106,7 @@ pub struct PluginCounters {
 pub(crate) struct Entry {
     pub(super) id: Arc<str>,
     pub(super) number: u64,
+    pub(super) metrics: Arc<PluginMetrics>,
     /// Held during a step: one at a time.
     pub(super) step: Mutex<()>,
     pub(super) state: Mutex<EntryState>,
@@ -99,11 +114,13 @@ pub(crate) struct Entry {
 
 pub(super) struct EntryState {
     pub(super) lane: Option<Arc<Lane>>,
+    /// Of the lanes that it had before.
+    pub(super) stuck_before: Stuck,
     /// By version; never freed.
     pub(super) records: HashMap<String, &'static PluginRecord>,
     pub(super) generation: Option<Arc<Generation>>,
-    /// Calls of the generations that are over.
-    pub(super) counted_over: (u64, u64),
+    /// How many generations there were.
+    pub(super) generations: u64,
     pub(super) state: PluginState,
     pub(super) manifest: Option<Arc<Manifest>>,
     pub(super) path: PathBuf,
@@ -120,29 +137,46 @@ impl EntryState {
         }
     }
 
+    /// What the generation has registered now.
+    fn registrations(&self) -> u64 {
+        self.generation.as_ref().map_or(0, |generation| generation.register().len() as u64)
+    }
+
+    fn lane(&self) -> LaneStats {
+        let Some(lane) = &self.lane else { return LaneStats::default() };
+        let (waiting, running) = lane.load();
+        let Stuck { times, total } = lane.stuck();
+        LaneStats {
+            waiting: waiting as u64,
+            running: u64::from(running),
+            concurrency: lane.concurrency(),
+            stuck: lane.is_stuck(),
+            times_stuck: self.stuck_before.times + times,
+            stuck_ms: (self.stuck_before.total + total).as_millis() as u64,
+        }
+    }
+
     /// The generation is over.
     pub(super) fn forget_generation(&mut self) {
-        if let Some(generation) = self.generation.take() {
-            let (calls, failed) = generation.counted();
-            self.counted_over.0 += calls;
-            self.counted_over.1 += failed;
-        }
+        self.generation = None;
         self.state = PluginState::Unloaded;
     }
 }
 
 impl Entry {
     /// A plugin that has not been loaded yet.
-    pub(super) fn new(id: &str, number: u64, path: &Path) -> Self {
+    pub(super) fn new(id: &str, number: u64, path: &Path, tenants: usize) -> Self {
         Self {
             id: id.into(),
             number,
+            metrics: Arc::new(PluginMetrics::new(tenants)),
             step: Mutex::default(),
             state: Mutex::new(EntryState {
                 lane: None,
+                stuck_before: Stuck::default(),
                 records: HashMap::new(),
                 generation: None,
-                counted_over: (0, 0),
+                generations: 0,
                 state: PluginState::Unloaded,
                 manifest: None,
                 path: path.to_owned(),
@@ -192,16 +226,8 @@ impl Entry {
         let mut state = self.state.lock();
         state.catch_up();
         let (waiting, running) = state.lane.as_ref().map_or((0, 0), |lane| lane.load());
-        let (mut calls, mut failed_calls) = state.counted_over;
-        let mut registrations = 0;
-        if let Some(generation) = &state.generation {
-            let (now, failed_now) = generation.counted();
-            calls += now;
-            failed_calls += failed_now;
-            registrations = generation.register().len() as u64;
-        }
-        let handled =
-            state.records.values().map(|record| record.handled()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let calls = self.metrics.tally().total();
+        let (handled, failed_handled) = self.metrics.handled();
         PluginInfo {
             id: self.id.to_string(),
             version: state
@@ -217,16 +243,37 @@ impl Entry {
             error: state.error.clone(),
             stuck: state.lane.as_ref().is_some_and(|lane| lane.is_stuck()),
             counters: PluginCounters {
-                calls,
-                failed_calls,
-                handled: handled.0,
-                failed_handled: handled.1,
+                calls: calls.calls,
+                failed_calls: calls.failures,
+                handled,
+                failed_handled,
                 waiting: waiting as u64,
                 running: u64::from(running),
-                registrations,
-                emitted: state.records.values().map(|record| record.emitted()).sum(),
+                registrations: state.registrations(),
+                emitted: self.metrics.emitted(),
                 ..PluginCounters::default()
             },
+        }
+    }
+}
+
+impl Entry {
+    /// All that is counted of it here; what events and storage know is added by whoever asks.
+    pub(super) fn stats(&self) -> PluginStats {
+        let mut state = self.state.lock();
+        state.catch_up();
+        PluginStats {
+            id: self.id.to_string(),
+            version: state.manifest.as_ref().map(|manifest| manifest.version.to_string()).unwrap_or_default(),
+            state: state.state.name(),
+            generation: state.generation.as_ref().map(|generation| generation.number()),
+            generations: state.generations,
+            registrations: state.registrations(),
+            calls: self.metrics.calls().collect(),
+            handlers: self.metrics.handlers().collect(),
+            lane: state.lane(),
+            tenants: self.metrics.tenants(),
+            ..PluginStats::default()
         }
     }
 }

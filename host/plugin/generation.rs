@@ -16,7 +16,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{PluginRecord, answered, counted, forget},
+    boundary::{HandlerKind, PluginRecord, answered, forget},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task, Turn},
@@ -33,8 +33,6 @@ pub(crate) struct Generation {
     grants: &'static Grants,
     register: Arc<Register>,
     own: Mutex<Own>,
-    /// What was counted for its seat before it had it.
-    counted_before: (u64, u64),
     /// `enable` has returned OK and `disable` has not run since.
     enabled: AtomicBool,
     /// `unload` has run, perhaps after everybody had given up waiting for it.
@@ -143,7 +141,6 @@ impl Generation {
         let register = Arc::new(Register::new(number).ok_or_else(|| full("generation: 4,096 are alive"))?);
         let mut slot = Slot::take().ok_or_else(|| full("context: 65,536 are alive"))?;
         let seat = register.seat().index();
-        let counted_before = counted(seat);
         // From here on this thread may carry destructors that lie in the library.
         run.note(number, seat);
         let (library, refusal) = match Library::open(&staged.library, &manifest) {
@@ -163,7 +160,7 @@ impl Generation {
         if let Some(warning) = mapped.library.warning() {
             record.core.report_failure(warning, "load");
         }
-        let ctx = slot.open(&Scope::own(record.key(), grants, number, seat));
+        let ctx = slot.open(&Scope::own(record.key(), grants, number, seat, record.metrics.account()));
         record.begin(register.clone(), config);
         slot.set_worker(Some(run.worker()));
         run.enter_own(ctx, number, seat);
@@ -180,7 +177,6 @@ impl Generation {
             grants,
             register,
             own,
-            counted_before,
             enabled: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
@@ -350,11 +346,18 @@ impl Generation {
         started: impl FnOnce(u64) -> bool,
     ) -> Option<Result<Vec<u8>>> {
         let Answer { tenant, depth, deadline, request } = call;
+        let handling = self.record.handling(HandlerKind::Call, tenant);
         let scope = Scope {
             tenant: tenant.number(),
             depth: *depth,
             deadline: *deadline,
-            ..Scope::own(self.record.key(), self.grants, self.number, self.register.seat().index())
+            ..Scope::own(
+                self.record.key(),
+                self.grants,
+                self.number,
+                self.register.seat().index(),
+                handling.account(),
+            )
         };
         let name = format!("{}.{}", request.service, request.method);
         let ctx = run.enter(&scope, About { kind: "call", name: name.as_str().into() });
@@ -371,7 +374,7 @@ impl Generation {
                 "its `call` is null although its manifest provides services",
             )),
         };
-        self.record.count_handled(result.is_ok());
+        handling.end(result.is_ok());
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }
 
@@ -387,12 +390,6 @@ impl Generation {
     /// Whether `unload` has run.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Acquire)
-    }
-
-    /// How many calls it has made to the host, and how many of them failed.
-    pub(crate) fn counted(&self) -> (u64, u64) {
-        let (calls, failures) = counted(self.register.seat().index());
-        (calls - self.counted_before.0, failures - self.counted_before.1)
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -37,6 +37,7 @@ use crate::{
         log::{Field, Level},
     },
     settings::PluginSettings,
+    stats::{EventStats, PluginStats, UsageStats},
 };
 
 /// How the plugins of a host are to be kept.
@@ -52,6 +53,8 @@ pub(crate) struct PluginsOptions {
     pub(crate) stop: Duration,
     /// How many calls of a plugin may wait.
     pub(crate) lane_capacity: usize,
+    /// For how many tenants a plugin's calls are counted on their own.
+    pub(crate) tenants: usize,
     /// Whether what plugins store outlives the host.
     pub(crate) lasting: bool,
     /// By plugin id.
@@ -209,6 +212,7 @@ impl Plugins {
             Ok(generation) => {
                 state.manifest = Some(generation.manifest().clone());
                 state.generation = Some(generation.clone());
+                state.generations += 1;
                 state.state = PluginState::Loaded;
                 state.loaded_at = Some(SystemTime::now());
                 drop(state);
@@ -381,20 +385,29 @@ impl Plugins {
             .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
     }
 
-    /// Offers a plugin a new config; it counts from its OK on.
-    pub(crate) fn configure(&self, id: &str, config: &Value) -> Result<()> {
+    /// The ids of all plugins that were loaded or were to be, by the number that the engines know them by.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        let entries: Vec<_> =
+            self.entries.read().values().map(|entry| (entry.number, entry.id.clone())).collect();
+        entries.into_iter()
+    }
+
+    /// Offers a plugin a new config, made of the current one; it counts from its OK on.
+    pub(crate) fn configure(&self, id: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let generation = entry.loaded()?;
         let record = generation.record();
         let current = record.config(generation.number()).ok_or_else(|| not_loaded(id))?;
+        let old = current.snapshot().json("")?;
+        let mut config = serde_json::from_str(&old).unwrap_or_default();
+        change(&mut config);
         let proposal =
-            current.propose(config).map_err(|problems| config_error(id, "the new config", &problems))?;
+            current.propose(&config).map_err(|problems| config_error(id, "the new config", &problems))?;
         if proposal.changes().is_empty() {
             return Ok(());
         }
-        let old = current.snapshot().json("")?.into_bytes();
-        generation.configure(proposal.json().into_bytes(), old, self.options.load)?;
+        generation.configure(proposal.json().into_bytes(), old.into_bytes(), self.options.load)?;
         current.commit(proposal)
     }
 
@@ -455,6 +468,45 @@ impl Plugins {
             (info.counters.storage_items, info.counters.storage_bytes) = used.storage;
         }
         infos
+    }
+
+    /// What is counted of each plugin.
+    pub(crate) fn stats(&self) -> Vec<PluginStats> {
+        let events = self.core.events.by_owner();
+        let now;
+        let in_use = match self.last_use.get() {
+            Some(last) => last,
+            None => {
+                now = self.in_use();
+                &now
+            }
+        };
+        let entries = self.entries.read();
+        entries
+            .values()
+            .map(|entry| {
+                let used = in_use.get(&*entry.id).copied().unwrap_or_default();
+                let usage = |(items, bytes)| UsageStats { items, bytes };
+                PluginStats {
+                    events: EventStats {
+                        emitted: entry.metrics.emitted(),
+                        ..events.get(&entry.number).copied().unwrap_or_default().into()
+                    },
+                    cache: usage(used.cache),
+                    storage: usage(used.storage),
+                    ..entry.stats()
+                }
+            })
+            .collect()
+    }
+
+    /// After the stop: nothing calls any more, unless it was left behind.
+    pub(crate) fn close_metrics(&self) {
+        for entry in self.entries.read().values() {
+            if entry.loaded().is_err() {
+                entry.metrics.close();
+            }
+        }
     }
 
     /// Remembers what plugins have in cache and storage, which are about to be closed.
@@ -551,7 +603,9 @@ impl Plugins {
         if let Some(entry) = self.entries.read().get(id) {
             return entry.clone();
         }
-        let make = || Arc::new(Entry::new(id, self.last_number.fetch_add(1, Relaxed) + 1, path));
+        let make = || {
+            Arc::new(Entry::new(id, self.last_number.fetch_add(1, Relaxed) + 1, path, self.options.tenants))
+        };
         self.entries.write().entry(id.to_owned()).or_insert_with(make).clone()
     }
 
@@ -565,13 +619,16 @@ impl Plugins {
         let allowed = settings.concurrency.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
         let concurrency = manifest.concurrency.min(allowed).max(1);
         let mut state = entry.state.lock();
-        let EntryState { lane, records, .. } = &mut *state;
+        let EntryState { lane, records, stuck_before, .. } = &mut *state;
         let lane = match lane {
             Some(lane) if lane.concurrency() == concurrency => lane.clone(),
             old => {
                 if let Some(old) = old.take() {
                     // Whoever waits for something that still stands in it is told.
                     old.close();
+                    let stuck = old.stuck();
+                    stuck_before.times += stuck.times;
+                    stuck_before.total += stuck.total;
                 }
                 old.insert(Lane::new(
                     &self.core.pool,
@@ -588,7 +645,15 @@ impl Plugins {
         let record = *records.entry(version).or_insert_with_key(|version| {
             let quota = &settings.quota;
             let meter = Meter::new(&entry.id, quota.calls_per_second, quota.tenant_calls_per_second);
-            PluginRecord::keep(self.core, &entry.id, version, entry.number, lane.clone(), meter)
+            PluginRecord::keep(
+                self.core,
+                &entry.id,
+                version,
+                entry.number,
+                lane.clone(),
+                meter,
+                entry.metrics.clone(),
+            )
         });
         record.set_lane(lane);
         record

@@ -3,7 +3,7 @@
 //! The table of keys says what there is; here each is fetched once, with its type. serde would stop at the first
 //! mistake, and its texts quote values, which may be passwords.
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, path::PathBuf, str::FromStr, time::Duration};
 
 use serde_json::{Map, Value};
 use toml::{
@@ -12,8 +12,8 @@ use toml::{
 };
 
 use super::{
-    CacheSettings, Deadlines, GrantSettings, KEYS, LogSettings, PluginSettings, Problem, Queues,
-    QuotaSettings, Settings, StorageSettings, Trust,
+    CacheSettings, ControlSettings, Deadlines, GrantSettings, KEYS, LogSettings, MetricsSettings,
+    PluginSettings, Problem, Queues, QuotaSettings, Settings, StorageSettings, Trust,
 };
 use crate::services::config::nearest;
 
@@ -90,7 +90,30 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
                 synchronous: storage.parsed("synchronous").unwrap_or(defaults.synchronous),
             }
         }),
+        control: top.section("control", |control| ControlSettings {
+            enabled: control.boolean("enabled").unwrap_or(ControlSettings::default().enabled),
+        }),
+        metrics: top.section("metrics", |metrics| {
+            let defaults = MetricsSettings::default();
+            let listen: Option<Loopback> = metrics.parsed("listen");
+            MetricsSettings {
+                listen: listen.map(|Loopback(address)| address),
+                tenants: metrics.number("tenants", 0, 1_000).unwrap_or(defaults.tenants),
+            }
+        }),
         plugin: plugins(top),
+    }
+}
+
+/// An address that only this machine can reach.
+struct Loopback(SocketAddr);
+
+impl FromStr for Loopback {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let address: SocketAddr = text.parse().map_err(drop)?;
+        if address.ip().is_loopback() { Ok(Self(address)) } else { Err(()) }
     }
 }
 

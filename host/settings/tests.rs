@@ -35,6 +35,11 @@ fn everything_that_can_be_set_arrives() {
         [cache]
         capacity = 2_000_000
         default_ttl_ms = 0
+        [control]
+        enabled = false
+        [metrics]
+        listen = "[::1]:9464"
+        tenants = 7
         [storage]
         max_value = 65536
         synchronous = "normal"
@@ -80,6 +85,8 @@ fn everything_that_can_be_set_arrives() {
         queues: Queues { lane: 16 },
         cache: CacheSettings { capacity: 2_000_000, default_ttl: Duration::ZERO },
         storage: StorageSettings { max_value: 65_536, synchronous: Synchronous::Normal },
+        control: ControlSettings { enabled: false },
+        metrics: MetricsSettings { listen: "[::1]:9464".parse().ok(), tenants: 7 },
         plugin: [
             (
                 "threshold".to_owned(),
@@ -157,7 +164,7 @@ number = inf
     assert_eq!(
         told(text),
         [
-            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `plugin`",
+            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `control`, `metrics`, `plugin`",
             "2:1: plugns: there is no such key: did you mean `plugins`",
             "3:11: workers: must be a number from 1 to 1024",
             "4:1: level: there is no such key here: did you mean `log.level`",
@@ -261,6 +268,9 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("cache.default_ttl_ms", "0"),
     ("storage.max_value", "1024"),
     ("storage.synchronous", r#""normal""#),
+    ("control.enabled", "false"),
+    ("metrics.listen", r#""[::1]:9464""#),
+    ("metrics.tenants", "0"),
     ("plugin.<id>.enabled", "false"),
     ("plugin.<id>.log", r#""trace""#),
     ("plugin.<id>.concurrency", "1"),

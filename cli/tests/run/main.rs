@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod end;
+mod limits;
 mod place;
 mod start;
 mod stream;

@@ -567,7 +567,7 @@ fn the_context_of_a_call_ends_with_it() {
     let (pool, _) = pool(1, 4);
     let lane = lane(&pool, "a", 1);
     let grants = Grants::intern("probe", "1.0.0", Permits::default());
-    let scope = Scope::own(RecordKey::of(&RECORD), grants, 5, 3);
+    let scope = Scope::own(RecordKey::of(&RECORD), grants, 5, 3, 0);
     let (told, seen) = mpsc::channel();
     let asked = pool.clone();
     lane.push(task(move |run| {

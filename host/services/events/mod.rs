@@ -21,7 +21,7 @@ pub(crate) mod topic;
 mod waiter;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
@@ -80,8 +80,8 @@ pub(crate) struct Events {
     clock: Box<dyn Clock>,
     register: RwLock<Register>,
     waiters: Waiters,
-    /// Of subscriptions that are over; what counts publishers is beside it.
-    ended: Arc<Mutex<Totals>>,
+    /// Of subscriptions that are over, by owner; what counts publishers is beside it.
+    ended: Arc<Mutex<HashMap<u64, Counters>>>,
     emitted: AtomicU64,
     unheard: AtomicU64,
     /// Ids are `<prefix>-<number>`: no other engine, process or machine has this prefix.
@@ -208,7 +208,7 @@ impl Events {
             capacity,
             policy: request.policy,
             deliver,
-            queue: Mutex::new(Queue::new(request.live, Arc::downgrade(&self.ended))),
+            queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
         register.routes.insert(Arc::clone(&subscription));
         register.by_number.insert(subscription.number, Arc::clone(&subscription));
@@ -340,13 +340,28 @@ impl Events {
     #[must_use]
     pub(crate) fn totals(&self) -> Totals {
         let register = self.register.read();
-        let mut totals = *self.ended.lock();
-        totals.emitted = self.emitted.load(Ordering::Relaxed);
-        totals.unheard = self.unheard.load(Ordering::Relaxed);
+        let mut totals = Totals {
+            emitted: self.emitted.load(Ordering::Relaxed),
+            unheard: self.unheard.load(Ordering::Relaxed),
+            counters: Counters::default(),
+        };
+        for ended in self.ended.lock().values() {
+            totals.counters += *ended;
+        }
         for subscription in register.by_number.values() {
             totals.counters += subscription.counters();
         }
         totals
+    }
+
+    /// The counts of all subscriptions of each owner since the engine was made.
+    pub(crate) fn by_owner(&self) -> HashMap<u64, Counters> {
+        let register = self.register.read();
+        let mut counts = self.ended.lock().clone();
+        for subscription in register.by_number.values() {
+            *counts.entry(subscription.owner).or_default() += subscription.counters();
+        }
+        counts
     }
 
     fn next_id(&self) -> String {

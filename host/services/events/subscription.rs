@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Weak},
     time::Instant,
@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Counters, Event, Pattern, Totals,
+    Counters, Event, Pattern,
     sync::{Answer, Asked, Delivery},
     waiter::Waiter,
 };
@@ -95,7 +95,8 @@ pub(super) struct Queue {
     waiters: VecDeque<Arc<Waiter>>,
     counters: Counters,
     /// Where the counts go that come after the end.
-    totals: Weak<Mutex<Totals>>,
+    owner: u64,
+    totals: Weak<Mutex<HashMap<u64, Counters>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +170,7 @@ impl Subscription {
         if queue.phase == Phase::Over
             && let Some(totals) = queue.totals.upgrade()
         {
-            answer(&mut totals.lock().counters);
+            answer(totals.lock().entry(queue.owner).or_default());
         }
     }
 
@@ -360,7 +361,7 @@ impl Subscription {
         queue.counters.dropped.ended += queue.empty(ended);
         queue.wake_all();
         if let Some(totals) = queue.totals.upgrade() {
-            totals.lock().counters += queue.counters;
+            *totals.lock().entry(queue.owner).or_default() += queue.counters;
         }
     }
 }
@@ -377,7 +378,7 @@ impl fmt::Debug for Subscription {
 }
 
 impl Queue {
-    pub(super) fn new(live: bool, totals: Weak<Mutex<Totals>>) -> Self {
+    pub(super) fn new(live: bool, owner: u64, totals: Weak<Mutex<HashMap<u64, Counters>>>) -> Self {
         Self {
             events: VecDeque::new(),
             phase: if live { Phase::Live } else { Phase::Asleep },
@@ -385,6 +386,7 @@ impl Queue {
             epoch: 0,
             waiters: VecDeque::new(),
             counters: Counters::default(),
+            owner,
             totals,
         }
     }

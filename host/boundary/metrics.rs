@@ -1,0 +1,435 @@
+//! What is counted of a plugin: its calls by service and by tenant, how long they take, and the handlers that were run.
+//!
+//! Calls are counted on pages of the thread's own ([`thread`](super::thread)), by the account that their context names.
+//! Here is who has which account: one for the system scope, one for each tenant up to a bound, and one for all others.
+//! Times of single calls are taken of one call in [`SAMPLE`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::{AddAssign, SubAssign},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{coarse::Moment, thread::counted};
+use crate::{
+    identity::{Account, Service, Tenant, Tenants},
+    stats::{CallStats, HandlerStats, TenantCallStats, TenantStats, Times},
+};
+
+/// One call in so many is timed.
+pub(crate) const SAMPLE: u64 = 64;
+
+/// How many tenants are looked at, when there is no room, for one that nobody uses any more.
+const LOOKED_AT: usize = 8;
+
+/// What was counted of calls, by service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally(pub(super) [ServiceTally; Service::ROOM]);
+
+/// What was counted of the calls to one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceTally {
+    pub(crate) calls: u64,
+    pub(crate) failures: u64,
+    pub(crate) bytes: u64,
+    /// What those took that were timed.
+    pub(crate) timed_ns: u64,
+}
+
+impl Tally {
+    pub(crate) fn of(&self, service: Service) -> ServiceTally {
+        self.0[service as usize]
+    }
+
+    /// Over all services.
+    pub(crate) fn total(&self) -> ServiceTally {
+        let mut total = ServiceTally::default();
+        for service in &self.0 {
+            total += *service;
+        }
+        total
+    }
+}
+
+impl AddAssign for ServiceTally {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.failures += other.failures;
+        self.bytes += other.bytes;
+        self.timed_ns += other.timed_ns;
+    }
+}
+
+impl AddAssign<&Tally> for Tally {
+    fn add_assign(&mut self, other: &Self) {
+        for (sum, other) in self.0.iter_mut().zip(&other.0) {
+            *sum += *other;
+        }
+    }
+}
+
+impl SubAssign<&Tally> for Tally {
+    fn sub_assign(&mut self, other: &Self) {
+        for (sum, other) in self.0.iter_mut().zip(&other.0) {
+            sum.calls -= other.calls;
+            sum.failures -= other.failures;
+            sum.bytes -= other.bytes;
+            sum.timed_ns -= other.timed_ns;
+        }
+    }
+}
+
+/// What a handler is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandlerKind {
+    Event,
+    Job,
+    Call,
+}
+
+impl HandlerKind {
+    const ALL: [Self; 3] = [Self::Event, Self::Job, Self::Call];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Job => "job",
+            Self::Call => "call",
+        }
+    }
+}
+
+/// What is counted of one plugin, over all of its versions and generations in one host.
+pub(crate) struct PluginMetrics {
+    /// Calls and handlers in the system scope.
+    own: Behalf,
+    tenants: Mutex<TenantAccounts>,
+    /// How many tenants are counted on their own.
+    most: usize,
+    /// How long calls to the host take, by service.
+    times: [Histogram; Service::ROOM],
+    handlers: [HandlerMetrics; HandlerKind::ALL.len()],
+    emitted: AtomicU64,
+}
+
+/// On whose behalf calls are made, and what is counted of them.
+struct Behalf {
+    /// The number that the tenant had last.
+    tenant: AtomicU64,
+    /// The number of the account.
+    account: u16,
+    counted: Mutex<Counted>,
+    handled: AtomicU64,
+    failed: AtomicU64,
+    busy_ns: AtomicU64,
+}
+
+/// What was counted on an account since it was taken, and what was taken over from others.
+struct Counted {
+    /// None where there was none to be had, and after the end.
+    account: Option<Account>,
+    /// What had been counted on it before.
+    before: Tally,
+    /// What is added to that.
+    kept: Tally,
+}
+
+#[derive(Default)]
+struct TenantAccounts {
+    by_name: HashMap<Arc<str>, Arc<Behalf>>,
+    /// The same, those that were looked at least lately in front.
+    order: VecDeque<Arc<str>>,
+    others: Option<Arc<Behalf>>,
+}
+
+/// What is counted of the handlers of one kind.
+#[derive(Default)]
+struct HandlerMetrics {
+    handled: AtomicU64,
+    failed: AtomicU64,
+    busy_ns: AtomicU64,
+    times: Histogram,
+}
+
+/// How long things took.
+#[derive(Default)]
+struct Histogram {
+    buckets: [AtomicU64; Times::BOUNDS_NS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+/// A handler that runs. Counted by `end`; one that did not begin after all is just dropped.
+pub(crate) struct Handling<'m> {
+    metrics: &'m PluginMetrics,
+    /// None: in the system scope.
+    behalf: Option<Arc<Behalf>>,
+    kind: HandlerKind,
+    begun: Moment,
+    /// If it is timed.
+    exactly: Option<Instant>,
+}
+
+impl PluginMetrics {
+    /// `most`: how many tenants are counted on their own.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            own: Behalf::new(Tenant::SYSTEM),
+            tenants: Mutex::default(),
+            most,
+            times: Default::default(),
+            handlers: Default::default(),
+            emitted: AtomicU64::new(0),
+        }
+    }
+
+    /// The account of the system scope.
+    pub(crate) fn account(&self) -> u16 {
+        self.own.account
+    }
+
+    /// A handler is about to run on behalf of `tenant`, which is held until it has ended.
+    #[inline]
+    pub(crate) fn begin(&self, kind: HandlerKind, tenant: &Tenant, tenants: &Tenants) -> Handling<'_> {
+        let behalf = (tenant.number() != Tenant::SYSTEM).then(|| self.behalf(tenant, tenants));
+        let exactly =
+            (self.handlers[kind as usize].handled.load(Relaxed).is_multiple_of(SAMPLE)).then(Instant::now);
+        Handling { metrics: self, behalf, kind, begun: Moment::now(), exactly }
+    }
+
+    /// Notes how long a call to a service took.
+    #[cold]
+    pub(crate) fn time(&self, service: Service, ns: u64) {
+        self.times[service as usize].note(ns);
+    }
+
+    /// Notes that it has published an event.
+    pub(crate) fn count_emitted(&self) {
+        self.emitted.fetch_add(1, Relaxed);
+    }
+
+    /// How many events it has published.
+    pub(crate) fn emitted(&self) -> u64 {
+        self.emitted.load(Relaxed)
+    }
+
+    /// How many handlers and calls by message have run, and how many of them failed.
+    pub(crate) fn handled(&self) -> (u64, u64) {
+        self.handlers.iter().fold((0, 0), |(handled, failed), kind| {
+            (handled + kind.handled.load(Relaxed), failed + kind.failed.load(Relaxed))
+        })
+    }
+
+    /// Its calls to the host, for all tenants.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut sum = self.own.counted.lock().tally();
+        let tenants = self.tenants.lock();
+        for behalf in tenants.by_name.values().chain(&tenants.others) {
+            sum += &behalf.counted.lock().tally();
+        }
+        sum
+    }
+
+    /// Its calls to the host by service, for all tenants.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&'static str, CallStats)> {
+        let tally = self.tally();
+        Service::ALL.into_iter().filter_map(move |service| {
+            let ServiceTally { calls, failures, bytes, .. } = tally.of(service);
+            let times = self.times[service as usize].times();
+            (calls > 0).then_some((service.name(), CallStats { calls, failed: failures, bytes, times }))
+        })
+    }
+
+    /// The handlers that were run, by kind.
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static str, HandlerStats)> {
+        HandlerKind::ALL.into_iter().zip(&self.handlers).filter_map(|(kind, metrics)| {
+            let handled = metrics.handled.load(Relaxed);
+            let stats = HandlerStats {
+                handled,
+                failed: metrics.failed.load(Relaxed),
+                busy_ms: metrics.busy_ns.load(Relaxed) / 1_000_000,
+                times: metrics.times.times(),
+            };
+            (handled > 0).then_some((kind.name(), stats))
+        })
+    }
+
+    /// Calls and handlers by tenant: the system scope, those with an account of their own by name, and the others.
+    pub(crate) fn tenants(&self) -> Vec<TenantStats> {
+        let tenants = self.tenants.lock();
+        let mut named: Vec<_> = tenants.by_name.iter().collect();
+        named.sort_unstable_by_key(|(name, _)| Arc::clone(name));
+        let system = [self.own.stats(Some(""))].into_iter();
+        let named = named.into_iter().map(|(name, behalf)| behalf.stats(Some(name)));
+        let others = tenants.others.iter().map(|behalf| behalf.stats(None));
+        system
+            .chain(named)
+            .chain(others)
+            .filter(|stats| stats.handled > 0 || !stats.calls.is_empty())
+            .collect()
+    }
+
+    /// No call is made any more: gives the accounts back and keeps what was counted.
+    pub(crate) fn close(&self) {
+        self.own.counted.lock().close();
+        let tenants = self.tenants.lock();
+        for behalf in tenants.by_name.values().chain(&tenants.others) {
+            behalf.counted.lock().close();
+        }
+    }
+
+    /// What is counted on behalf of a tenant, which is held meanwhile.
+    fn behalf(&self, tenant: &Tenant, tenants: &Tenants) -> Arc<Behalf> {
+        let mut accounts = self.tenants.lock();
+        if let Some(known) = accounts.by_name.get(tenant.name()) {
+            known.tenant.store(tenant.number(), Relaxed);
+            return known.clone();
+        }
+        if accounts.by_name.len() < self.most || accounts.make_room(tenants) {
+            let new = Behalf::new(tenant.number());
+            if new.account != Account::NOBODY {
+                let new = Arc::new(new);
+                accounts.by_name.insert(tenant.name().clone(), new.clone());
+                accounts.order.push_back(tenant.name().clone());
+                return new;
+            }
+        }
+        accounts.others().clone()
+    }
+}
+
+impl TenantAccounts {
+    fn others(&mut self) -> &Arc<Behalf> {
+        self.others.get_or_insert_with(|| Arc::new(Behalf::new(Tenant::SYSTEM)))
+    }
+
+    /// Finds one that nobody uses any more and counts it among the others; false if those looked at are all in use.
+    fn make_room(&mut self, tenants: &Tenants) -> bool {
+        for _ in 0..LOOKED_AT.min(self.order.len()) {
+            let Some(name) = self.order.pop_front() else { return false };
+            let Some(behalf) = self.by_name.get(&name) else { continue };
+            // A handler that runs holds the one, and a context that lives the other.
+            let in_use =
+                Arc::strong_count(behalf) > 1 || tenants.numbered(behalf.tenant.load(Relaxed)).is_some();
+            if in_use {
+                self.order.push_back(name);
+                continue;
+            }
+            if let Some(over) = self.by_name.remove(&name) {
+                self.others().take_over(&over);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Behalf {
+    fn new(tenant: u64) -> Self {
+        let counted = Counted::new();
+        Self {
+            tenant: AtomicU64::new(tenant),
+            account: counted.account.as_ref().map_or(Account::NOBODY, Account::number),
+            counted: Mutex::new(counted),
+            handled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+        }
+    }
+
+    fn take_over(&self, over: &Self) {
+        self.counted.lock().kept += &over.counted.lock().tally();
+        for (sum, over) in
+            [(&self.handled, &over.handled), (&self.failed, &over.failed), (&self.busy_ns, &over.busy_ns)]
+        {
+            sum.fetch_add(over.load(Relaxed), Relaxed);
+        }
+    }
+
+    fn stats(&self, tenant: Option<&str>) -> TenantStats {
+        let tally = self.counted.lock().tally();
+        let calls = Service::ALL.into_iter().filter_map(|service| {
+            let ServiceTally { calls, failures, bytes, .. } = tally.of(service);
+            (calls > 0).then_some((service.name(), TenantCallStats { calls, failed: failures, bytes }))
+        });
+        TenantStats {
+            tenant: tenant.map(Into::into),
+            calls: calls.collect(),
+            handled: self.handled.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            busy_ms: self.busy_ns.load(Relaxed) / 1_000_000,
+        }
+    }
+}
+
+impl Counted {
+    fn new() -> Self {
+        let account = Account::take();
+        let before = account.as_ref().map(|account| counted(account.number())).unwrap_or_default();
+        Self { account, before, kept: Tally::default() }
+    }
+
+    fn tally(&self) -> Tally {
+        let mut sum = self.kept.clone();
+        if let Some(account) = &self.account {
+            sum += &counted(account.number());
+            sum -= &self.before;
+        }
+        sum
+    }
+
+    fn close(&mut self) {
+        self.kept = self.tally();
+        self.account = None;
+    }
+}
+
+impl Handling<'_> {
+    /// What calls are counted on that the handler makes.
+    pub(crate) fn account(&self) -> u16 {
+        self.behalf.as_ref().map_or(self.metrics.own.account, |behalf| behalf.account)
+    }
+
+    /// It has ended; tells how long it took, give or take some milliseconds.
+    pub(crate) fn end(self, ok: bool) -> Duration {
+        let took = self.begun.elapsed();
+        let busy_ns = took.as_nanos() as u64;
+        let kind = &self.metrics.handlers[self.kind as usize];
+        if let Some(begun) = self.exactly {
+            kind.times.note(begun.elapsed().as_nanos() as u64);
+        }
+        let behalf = self.behalf.as_deref().unwrap_or(&self.metrics.own);
+        for (handled, failed, busy) in
+            [(&kind.handled, &kind.failed, &kind.busy_ns), (&behalf.handled, &behalf.failed, &behalf.busy_ns)]
+        {
+            handled.fetch_add(1, Relaxed);
+            if !ok {
+                failed.fetch_add(1, Relaxed);
+            }
+            if busy_ns > 0 {
+                busy.fetch_add(busy_ns, Relaxed);
+            }
+        }
+        took
+    }
+}
+
+impl Histogram {
+    fn note(&self, ns: u64) {
+        self.buckets[Times::BOUNDS_NS.partition_point(|bound| *bound < ns)].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(ns, Relaxed);
+    }
+
+    fn times(&self) -> Times {
+        let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        Times { count: buckets.iter().sum(), sum_ns: self.sum_ns.load(Relaxed), buckets }
+    }
+}
+
+#[cfg(test)]
+mod tests;
