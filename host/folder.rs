@@ -132,13 +132,19 @@ fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK | libc::O_NOCTTY);
     let opened = options.open(path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
-    match opened.map_err(|error| unusable(path, &error))? {
-        (true, file) => Ok(file),
-        (false, _) => {
-            let what = format!("{} cannot be used: it is not a file", path.display());
-            Err(Error::new(ErrorKind::Unavailable, what).mend("move it away, or use another data folder"))
-        }
+    match opened {
+        Ok((true, file)) => Ok(file),
+        Ok((false, _)) => Err(no_file(path)),
+        // A pipe that nobody reads, a socket, a device without a driver.
+        #[cfg(unix)]
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(no_file(path)),
+        Err(error) => Err(unusable(path, &error)),
     }
+}
+
+fn no_file(path: &Path) -> Error {
+    let what = format!("{} cannot be used: it is not a file", path.display());
+    Error::new(ErrorKind::Unavailable, what).mend("move it away, or use another data folder")
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Error {

@@ -121,16 +121,16 @@ impl Plugins {
     /// Loads the plugin of this id from the folders.
     pub(crate) fn load(&self, id: &str) -> Result<()> {
         let found = self.available();
-        match found.found.into_iter().find(|candidate| candidate.manifest.id == id) {
+        match found.found.iter().find(|candidate| candidate.manifest.id == id) {
             Some(candidate) => {
                 for warning in
                     found.warnings.iter().filter(|warning| warning.plugin().is_none_or(|of| of == id))
                 {
                     self.core.report_failure(warning, "load");
                 }
-                self.load_found(&candidate)
+                self.load_found(candidate)
             }
-            None => Err(not_found(id, &found.skipped)),
+            None => Err(not_found(id, &found, &self.options.folders)),
         }
     }
 
@@ -677,16 +677,20 @@ fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("{what} is not valid: {}", problems.join("; "))).of(id)
 }
 
-/// No candidate has this id; perhaps one that was skipped would have.
-fn not_found(id: &str, skipped: &[Skipped]) -> Error {
-    let near = skipped.iter().find(|skipped| skipped.path.to_string_lossy().contains(id));
-    let text = match near {
-        Some(skipped) => format!(
+/// No candidate has this id; perhaps one that was skipped would have, or one in a folder that cannot be looked into.
+fn not_found(id: &str, found: &Discovery, folders: &[PathBuf]) -> Error {
+    let skipped = |which: &dyn Fn(&Skipped) -> bool| found.skipped.iter().find(|skipped| which(skipped));
+    let near = skipped(&|skipped| skipped.path.to_string_lossy().contains(id))
+        .or_else(|| skipped(&|skipped| folders.contains(&skipped.path)));
+    let gone = found.warnings.iter().find(|warning| warning.kind() == ErrorKind::NotFound);
+    let text = match (near, gone) {
+        (Some(skipped), _) => format!(
             "it was not found in the plugin folders; {} was skipped: {}",
             skipped.path.display(),
             skipped.error
         ),
-        None => "it was not found in the plugin folders".to_owned(),
+        (None, Some(gone)) => format!("it was not found in the plugin folders: {gone}"),
+        (None, None) => "it was not found in the plugin folders".to_owned(),
     };
     Error::new(ErrorKind::NotFound, text).of(id)
 }

@@ -5,8 +5,11 @@
 #![cfg(unix)]
 
 mod end;
+mod folders;
 mod limits;
 mod place;
+mod readers;
+mod settings;
 mod start;
 mod stream;
 mod watch;

@@ -99,19 +99,25 @@ impl Place {
     /// Starts a run, with pipes on all sides.
     pub(crate) fn spawn(mut command: Command) -> Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut stderr = child.stderr.take().expect("it was asked for");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
-        let stderr = thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("it writes text");
-            text
-        });
-        Running { child, stdin, stdout, stderr }
+        Running::of(command.spawn().expect("it starts"))
     }
 }
 
 impl Running {
+    /// A run that was started, with those of its pipes that it has.
+    pub(crate) fn of(mut child: Child) -> Self {
+        let stderr = child.stderr.take();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            if let Some(mut stderr) = stderr {
+                stderr.read_to_string(&mut text).expect("it writes text");
+            }
+            text
+        });
+        Self { child, stdin, stdout, stderr }
+    }
+
     /// Writes to its stdin.
     pub(crate) fn feed(&mut self, text: &str) {
         self.stdin.as_mut().expect("it is open").write_all(text.as_bytes()).expect("it is read");
