@@ -5,6 +5,8 @@
 #![cfg(unix)]
 
 mod end;
+mod machine;
+mod million;
 mod place;
 mod start;
 mod stream;
