@@ -18,10 +18,10 @@ void started(void) { leave(MARK ".init"); }
 static void listed(void) { leave(MARK ".init_array"); }
 __attribute__((section(".init_array"), used)) static void (*list[])(void) = {listed};
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__GLIBC__)
 /* The loader calls it while it relocates, when no other function can be called yet. */
 static int chosen(void) { return 7; }
-static int (*choose(void))(void) {
+__attribute__((used)) static int (*choose(void))(void) {
   static const char mark[] = MARK ".ifunc";
   long made;
   __asm__ volatile("syscall" : "=a"(made) : "a"(85L), "D"(mark), "S"(0600L) : "rcx", "r11", "memory");
