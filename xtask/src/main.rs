@@ -26,7 +26,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 7] = [
+const CHORES: [Chore; 8] = [
     Chore {
         name: "asan",
         options: "",
@@ -46,6 +46,12 @@ const CHORES: [Chore; 7] = [
         run: demo::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
+    Chore {
+        name: "million",
+        options: "",
+        help: "runs the command under a million events, optimised, and shows its pace and its memory",
+        run: million,
+    },
     Chore {
         name: "model",
         options: "[TIMES]",
@@ -143,6 +149,27 @@ fn cycles(options: &[String]) -> Result<(), Failure> {
             "--nocapture",
         ],
         &[],
+    )
+}
+
+/// The full form of what `cli/tests/run/million.rs` does at every test run.
+fn million(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "--release",
+            "-p",
+            "pintle-cli",
+            "--test",
+            "run",
+            "--",
+            "million",
+            "--nocapture",
+            "--test-threads=1",
+        ],
+        &[("PINTLE_MILLION", "1")],
     )
 }
 

@@ -7,6 +7,8 @@
 mod end;
 mod folders;
 mod limits;
+mod machine;
+mod million;
 mod place;
 mod readers;
 mod settings;
