@@ -34,6 +34,7 @@ mod folder;
 mod host;
 mod identity;
 mod lanes;
+pub mod metrics;
 mod plugin;
 mod services;
 pub mod settings;
