@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    net::SocketAddr,
     path::PathBuf,
     process,
     sync::{
@@ -24,6 +25,7 @@ use crate::{
     folder::DataFolder,
     identity::Tenants,
     lanes::{Lane, Pool, PoolOptions, PoolStats, Report},
+    metrics,
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
         cache::{Cache, Lifetime, MemoryCache},
@@ -74,6 +76,8 @@ struct Inner {
     /// Until the stop.
     control: Mutex<Option<Control>>,
     stopped: AtomicBool,
+    /// Set when all else is there.
+    metrics: OnceLock<metrics::Listener>,
     /// Given back last of all.
     folder: Mutex<Option<DataFolder>>,
 }
@@ -143,8 +147,9 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// CONFLICT if another host has the data folder, naming its process; UNAVAILABLE if a folder or the log's file
-    /// cannot be used.
+    /// CONFLICT if another host has the data folder, naming its process, or another program the address for metrics;
+    /// UNAVAILABLE if a folder, the log's file or that address cannot be used. INVALID_ARGUMENT: the address can be
+    /// reached from other machines.
     pub fn build(self) -> Result<Host> {
         let Self { mut settings, log } = self;
         let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
@@ -152,6 +157,7 @@ impl HostBuilder {
             *deadline = (*deadline).min(A_YEAR);
         }
         let log_options = log.unwrap_or_else(|| log_options(&settings.log));
+        let listen = settings.metrics.listen.map(metrics::Bound::new).transpose()?;
         let folder = match &settings.data {
             Some(path) => DataFolder::open(path)?,
             None => DataFolder::temporary()?,
@@ -214,9 +220,13 @@ impl HostBuilder {
             started_ms,
             control: Mutex::default(),
             stopped: AtomicBool::new(false),
+            metrics: OnceLock::new(),
             folder: Mutex::new(Some(folder)),
         };
         let host = Host { inner: Arc::new(inner), owner: true };
+        if let Some(listen) = listen {
+            host.serve_metrics(listen)?;
+        }
         if settings.control.enabled {
             host.serve_control();
         }
@@ -577,6 +587,19 @@ impl Host {
         }
     }
 
+    /// Everything that the host counts, of this moment, as OpenMetrics text.
+    #[must_use]
+    pub fn open_metrics(&self) -> String {
+        metrics::open_metrics(&self.stats())
+    }
+
+    /// Where metrics are served over HTTP, with the port that the system chose for `metrics.listen` with port 0; none:
+    /// nowhere.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.inner.metrics.get().map(metrics::Listener::address)
+    }
+
     /// Disables and unloads all plugins and ends all threads, within the stop deadline of the settings. What hangs is
     /// left behind and named. The second call does nothing.
     pub fn stop(&self) -> Stopped {
@@ -591,6 +614,7 @@ impl Host {
         let started = Instant::now();
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
+        let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
         self.inner.plugins.close();
         let control = self.inner.control.lock().take();
         let asked = control.map(|control| control.close(until(10))).unwrap_or_default();
@@ -604,6 +628,9 @@ impl Host {
         self.inner.plugins.close_lanes();
         let mut left = self.inner.core.pool.shut_down(until(90));
         left.extend(asked);
+        if still_served {
+            left.push("the listener for metrics: the system had no socket to wake it with in time".into());
+        }
         for left in &left {
             self.inner.core.log.host(
                 Level::Error,
@@ -666,6 +693,15 @@ impl Host {
             let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LOOK);
             let _ = told.recv_timeout(left);
         }
+    }
+
+    fn serve_metrics(&self, listen: metrics::Bound) -> Result<()> {
+        let part = self.part();
+        let listener = listen.serve(metrics::Patience::default(), move || part.open_metrics())?;
+        let address = listener.address().to_string();
+        self.inner.core.log.host(Level::Info, "metrics are served", [Field::text("address", &address)]);
+        let _ = self.inner.metrics.set(listener);
+        Ok(())
     }
 
     /// Newest first, many at once.

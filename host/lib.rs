@@ -35,6 +35,7 @@ mod folder;
 mod host;
 mod identity;
 mod lanes;
+pub mod metrics;
 mod plugin;
 mod services;
 pub mod settings;

@@ -33,10 +33,11 @@ type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Map<String, Value>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 18] = [
+const METHODS: [(&str, Method); 19] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, read(params)?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
+    ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
     ("subscriptions", |host, params, _| none(params).map(|()| subscriptions(host))),
     ("jobs", |host, params, _| none(params).map(|()| jobs(host))),
     ("plugin.load", |host, params, _| step(params, |id| host.load(id))),

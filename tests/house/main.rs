@@ -15,12 +15,13 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
     ("services", &["identity", "error"]),
     ("stats", &["services"]),
+    ("metrics", &["error", "stats"]),
     ("boundary", &["error", "identity", "lanes", "services", "stats"]),
     ("plugin", &["error", "identity", "lanes", "services", "settings", "boundary", "stats"]),
     ("application", &["error", "lanes", "services", "boundary"]),
