@@ -1,6 +1,8 @@
 //! A host that is asked by friends and foes at once, over its control socket: it goes on, and the others are served.
 //! What single bytes do to the socket is held by `host/control/tests`.
 
+#![cfg(unix)]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::Shutdown,
@@ -100,7 +102,7 @@ fn whatever_comes_in_at_the_control_socket_the_host_goes_on() {
                 let mut foe = rig.raw();
                 let line = br#"{"jsonrpc":"2.0","id":1,"method":"emit","params":{"#;
                 foe.get_mut().write_all(&line[..at]).expect("it is taken");
-                if at % 2 == 0 {
+                if at.is_multiple_of(2) {
                     foe.get_mut().shutdown(Shutdown::Write).expect("it can be ended");
                 }
                 foe
