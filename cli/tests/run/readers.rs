@@ -69,8 +69,8 @@ fn a_reader_of_stderr_that_takes_nothing_keeps_no_plugin_and_no_end_waiting() {
         silent.signal("TERM");
         let signalled = Instant::now();
         let code = silent.ended().code;
-        // The log is left behind, or input is left over: it has not ended well, but it has ended.
-        assert!(matches!(code, Some(1 | 4)), "{case}: {code:?}");
+        // The log is left behind, or lines were refused, or it was not yet so far: it has ended.
+        assert!(matches!(code, Some(0 | 1 | 4)), "{case}: {code:?}");
         assert!(signalled.elapsed() < PATIENCE / 2, "{case} took {:?}", signalled.elapsed());
         drop(reader);
     }
