@@ -1,7 +1,7 @@
 //! The data folder of a host: one host at a time has it, and stages its plugins in it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,7 +28,7 @@ impl DataFolder {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         // An application may change its folder later; files are opened here as long as it runs.
         let path = &std::path::absolute(path).map_err(|error| unusable(path, &error))?;
-        fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
+        make(path).map_err(|error| unusable(path, &error))?;
         let lock = take_lock(path)?;
         let staging = path.join(STAGING);
         create_private_folder(&staging)?;
@@ -80,6 +80,21 @@ impl Drop for DataFolder {
                 let _ = fs::remove_dir_all(&self.path);
             }
         }
+    }
+}
+
+/// Makes the folder if it is not there, for this user, and for the group to look: the log may lie in it.
+fn make(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut folder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o750);
+    match folder.create(path) {
+        // Another process may have made it meanwhile.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made,
     }
 }
 

@@ -148,51 +148,50 @@ fn assert_all_there(place: &Place, kept: &BTreeSet<String>, case: &str) {
     assert!(kept.is_subset(&there), "{case}: {kept:?} were kept, {there:?} are there");
 }
 
-/// A small disk for the commands that follow, which nobody else sees.
-fn small_disk(options: &str) -> String {
-    format!("mount -t tmpfs -o {options} tmpfs disk || exit 99")
-}
+/// A disk of 512 pages and 64 names, which nobody else sees.
+const SMALL_DISK: &str = "mount -t tmpfs -o size=2m,nr_inodes=64 tmpfs disk || exit 99";
 
 /// Runs lines of a shell where the user may mount, if such a place can be had.
-fn where_one_may_mount(place: &Place, lines: &str) -> Command {
+fn where_one_may_mount(place: &Place, lines: &[&str]) -> Ended {
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", lines, PINTLE]);
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &lines.join("\n"), PINTLE]);
     command.current_dir(place.path(""));
-    command
+    Place::spawn(command).ended()
 }
 
 #[test]
 fn on_a_disk_that_is_full_at_any_step_it_ends_clearly_and_with_room_it_works_again() {
     let place = place();
-    if Place::spawn(where_one_may_mount(&place, &small_disk("size=64k"))).ended().code != Some(0) {
+    let has_unshare = Command::new("unshare").arg("--version").output().is_ok();
+    if !has_unshare || where_one_may_mount(&place, &[SMALL_DISK]).code != Some(0) {
         return eprintln!("SKIPPED: this user may not mount a small disk of its own (unshare, tmpfs)");
     }
     // Room for so many pages: none for the ledger, none for its log, none for copies of plugins, and so on.
-    let pages =
-        (1..24).chain([26, 30, 34, 38, 42, 46, 50, 60, 80, 200]).map(|pages| format!("size={}k", pages * 4));
-    // Room for so many names: the folder, the lock, the staging folder, the ledger, and what lies beside it.
-    let names = (2..12).map(|names| format!("size=16m,nr_inodes={names}"));
+    let pages = (0..24).chain([26, 30, 34, 38, 42, 46, 50, 60, 80, 200]);
+    let pages = pages.map(|room| {
+        (format!("{room} pages"), format!("head -c {} /dev/zero > disk/filler", (512 - room) * 4096))
+    });
+    // Room for so many names: the folder, the lock, the folder of copies, the ledger, and what lies beside it.
+    let names = (0..12).map(|room| {
+        let fill = format!("mkdir disk/filler; for n in $(seq {}); do : > disk/filler/$n; done", 62 - room);
+        (format!("{room} names"), fill)
+    });
+    let run = |events: &str| {
+        format!("\"$0\" run --plugins plugins --data disk/data --until-idle --events {events}")
+    };
     let mut codes = BTreeSet::new();
-    for options in names.chain(pages) {
-        let run = |events: &str| {
-            format!("\"$0\" run --plugins plugins --data disk/data --until-idle --events {events}")
-        };
-        let lines = [
-            small_disk(&options),
-            // What is said of the first run goes to files beside the disk.
-            format!("{} > first.out 2> first.err; echo $? > first.code", run("in")),
-            "mount -o remount,size=64m,nr_inodes=10k disk || exit 98".into(),
-            format!("exec {}", run("asked")),
-        ];
-        let again = Place::spawn(where_one_may_mount(&place, &lines.join("\n"))).ended();
+    for (case, fill) in names.chain(pages) {
+        // What is said of the first run goes to files beside the disk.
+        let first = format!("{} > first.out 2> first.err; echo $? > first.code", run("in"));
+        let again =
+            where_one_may_mount(&place, &[SMALL_DISK, &fill, &first, "rm -r disk/filler", &run("asked")]);
         let read = |name: &str| std::fs::read_to_string(place.path(name)).expect("the first run wrote it");
         let code = read("first.code").trim().parse().ok();
         let first = Ended { code, stdout: read("first.out"), stderr: read("first.err") };
-        let missing = ["make room", "that the disk has room"];
-        assert_clear(&first, &options, &missing);
-        assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{options}, then with room");
+        assert_clear(&first, &case, &["make room", "that the disk has room"]);
+        assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{case}, then with room");
         let (kept, there) = (told(&first, "kept"), told(&again, "there"));
-        assert!(kept.is_subset(&there), "{options}: {kept:?} were kept, {there:?} are there");
+        assert!(kept.is_subset(&there), "{case}: {kept:?} were kept, {there:?} are there");
         codes.insert(first.code);
     }
     let expected = [Some(0), Some(1), Some(3), Some(4)];

@@ -93,7 +93,7 @@ impl Buffer {
             notice,
             alarm,
         });
-        let writer = Writer { shared: Arc::clone(&shared), batch, target };
+        let writer = Writer { shared: Arc::clone(&shared), batch, target, failing: false, gave_up: false };
         let thread = thread::Builder::new().name("pintle-log".into()).spawn(|| writer.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
@@ -180,6 +180,10 @@ struct Writer {
     shared: Arc<Shared>,
     batch: Vec<u8>,
     target: Target,
+    /// The last write failed.
+    failing: bool,
+    /// The end came before all was written.
+    gave_up: bool,
 }
 
 /// However the thread ends, also by a panic in a target's `write`, nobody waits for it any more.
@@ -219,6 +223,10 @@ impl Writer {
             state.settled = taken;
             shared.done.notify_all();
             if last {
+                if self.gave_up {
+                    let lost = state.counts.lost;
+                    MutexGuard::unlocked(&mut state, || (shared.alarm)(Trouble::Lost(lost)));
+                }
                 return;
             }
         }
@@ -249,13 +257,12 @@ impl Writer {
     fn write_batch(&mut self) {
         let mut written = 0;
         let mut pause = FIRST_RETRY;
-        let mut failing = false;
         while written < self.batch.len() {
             let error = match self.target.write(&self.batch[written..]) {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(count) => {
                     written += count;
-                    (failing, pause) = (false, FIRST_RETRY);
+                    (self.failing, pause) = (false, FIRST_RETRY);
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -264,7 +271,7 @@ impl Writer {
             // A pipe without room is slow, not broken.
             if error.kind() != io::ErrorKind::WouldBlock {
                 self.shared.state.lock().counts.write_errors += 1;
-                if !mem::replace(&mut failing, true) {
+                if !mem::replace(&mut self.failing, true) {
                     (self.shared.alarm)(Trouble::Fails(&error));
                 }
             }
@@ -280,7 +287,8 @@ impl Writer {
                 }
                 Retry::GiveUp => {
                     let lost = self.batch[written..].iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    self.lose(lost);
+                    self.shared.state.lock().counts.lost += lost;
+                    self.gave_up = true;
                     break;
                 }
             }
@@ -288,16 +296,6 @@ impl Writer {
         self.batch.clear();
         // What it buffers itself; a failure shows again at the next write.
         _ = self.target.flush();
-    }
-
-    /// Counts records that the target did not take, and tells of them and of those that had found no room.
-    fn lose(&self, records: u64) {
-        let lost = {
-            let mut state = self.shared.state.lock();
-            state.counts.lost += records;
-            state.counts.lost
-        };
-        (self.shared.alarm)(Trouble::Lost(lost));
     }
 
     fn wait_to_retry(&self, pause: Duration) -> Retry {
