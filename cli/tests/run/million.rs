@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use pintle_test_support::{compile_c, repository, samples};
+use pintle_test_support::{compile_c, repository};
 
 use super::place::{Place, event};
 
@@ -24,7 +24,7 @@ const EVENTS: (u64, u64) = (50_000, 1_000_000);
 
 /// How much more memory the process may have had at its end than when a tenth of the events was through. Queues are
 /// bounded, so there is nothing that could grow with the events; what is left is the allocator's own waste.
-const MOST_GROWTH_KIB: i64 = 4 * 1_024;
+const MOST_GROWTH_KIB: i64 = 2 * 1_024;
 
 #[test]
 fn a_million_events_take_no_more_memory_than_the_first_tenth_and_each_is_delivered() {
@@ -87,7 +87,7 @@ fn what_a_plugin_cannot_take_is_counted_as_dropped() {
 
 #[test]
 fn whoever_has_read_enough_goes_and_the_command_ends_without_a_word() {
-    let place = Place::with(&[samples().c("hello")]);
+    let place = Place::with(&[hello()]);
     for (watch, lines, until_idle) in [
         (false, 0, true),
         (false, 1, true),
@@ -124,7 +124,7 @@ fn in_a_pipeline_of_a_shell_head_ends_it_with_status_0() {
         return eprintln!("SKIPPED: there is no bash, which tells the status of each part of a pipeline");
     }
     let events = if env::var_os(FULL).is_some() { EVENTS.1 } else { EVENTS.0 };
-    let place = Place::with(&[samples().c("hello")]);
+    let place = Place::with(&[hello()]);
     place.write("pintle.toml", "[log]\nlevel = \"warn\"\n");
     write_events(&place, "greet.you", events);
     for (watch, reader, lines) in
@@ -197,6 +197,11 @@ fn with_counter(copies: u64, events: u64) -> Place {
     place.write("pintle.toml", "[log]\nlevel = \"warn\"\n");
     write_events(&place, "count.one", events);
     place
+}
+
+/// By itself, and not with all the samples: the optimised run would have to wait for those in Rust.
+fn hello() -> PathBuf {
+    compile_c("hello", repository().join("tests/plugins/hello.c"), &[])
 }
 
 fn write_events(place: &Place, topic: &str, events: u64) {
