@@ -24,6 +24,11 @@ impl Moment {
         Self(START.elapsed())
     }
 
+    /// In milliseconds of the same clock, since any moment.
+    pub(crate) fn ms(self) -> u64 {
+        self.0.as_millis() as u64
+    }
+
     /// What has passed since then.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

@@ -25,6 +25,10 @@ use crate::{
 /// One call in so many is timed.
 pub(crate) const SAMPLE: u64 = 64;
 
+/// How long nobody must have used a tenant before it makes room for another. Where tenants come and go by the thousand
+/// the same few are told for a while, rather than others at each moment, and moving counts costs next to nothing.
+const QUIET: Duration = Duration::from_secs(600);
+
 /// How many tenants are looked at, when there is no room, for one that nobody uses any more.
 const LOOKED_AT: usize = 8;
 
@@ -112,6 +116,8 @@ pub(crate) struct PluginMetrics {
     tenants: Mutex<TenantAccounts>,
     /// How many tenants are counted on their own.
     most: usize,
+    /// How long one must have been quiet to make room, in milliseconds.
+    quiet_ms: u64,
     /// How long calls to the host take, by service.
     times: [Histogram; Service::ROOM],
     handlers: [HandlerMetrics; HandlerKind::ALL.len()],
@@ -122,6 +128,8 @@ pub(crate) struct PluginMetrics {
 struct Behalf {
     /// The number that the tenant had last.
     tenant: AtomicU64,
+    /// When a handler was last run on its behalf, in milliseconds of the coarse clock.
+    used_ms: AtomicU64,
     /// The number of the account.
     account: u16,
     counted: Mutex<Counted>,
@@ -145,6 +153,8 @@ struct TenantAccounts {
     by_name: HashMap<Arc<str>, Arc<Behalf>>,
     /// The same, those that were looked at least lately in front.
     order: VecDeque<Arc<str>>,
+    /// When it is worth while to look for room again.
+    look_at_ms: u64,
     others: Option<Arc<Behalf>>,
 }
 
@@ -178,10 +188,15 @@ pub(crate) struct Handling<'m> {
 impl PluginMetrics {
     /// `most`: how many tenants are counted on their own.
     pub(crate) fn new(most: usize) -> Self {
+        Self::with_quiet(most, QUIET)
+    }
+
+    fn with_quiet(most: usize, quiet: Duration) -> Self {
         Self {
-            own: Behalf::new(Tenant::SYSTEM),
+            own: Behalf::new(Tenant::SYSTEM, Account::take()),
             tenants: Mutex::default(),
             most,
+            quiet_ms: quiet.as_millis() as u64,
             times: Default::default(),
             handlers: Default::default(),
             emitted: AtomicU64::new(0),
@@ -196,10 +211,11 @@ impl PluginMetrics {
     /// A handler is about to run on behalf of `tenant`, which is held until it has ended.
     #[inline]
     pub(crate) fn begin(&self, kind: HandlerKind, tenant: &Tenant, tenants: &Tenants) -> Handling<'_> {
-        let behalf = (tenant.number() != Tenant::SYSTEM).then(|| self.behalf(tenant, tenants));
+        let begun = Moment::now();
+        let behalf = (tenant.number() != Tenant::SYSTEM).then(|| self.behalf(tenant, tenants, begun.ms()));
         let exactly =
             (self.handlers[kind as usize].handled.load(Relaxed).is_multiple_of(SAMPLE)).then(Instant::now);
-        Handling { metrics: self, behalf, kind, begun: Moment::now(), exactly }
+        Handling { metrics: self, behalf, kind, begun, exactly }
     }
 
     /// Notes how long a call to a service took.
@@ -284,20 +300,21 @@ impl PluginMetrics {
     }
 
     /// What is counted on behalf of a tenant, which is held meanwhile.
-    fn behalf(&self, tenant: &Tenant, tenants: &Tenants) -> Arc<Behalf> {
+    fn behalf(&self, tenant: &Tenant, tenants: &Tenants, now_ms: u64) -> Arc<Behalf> {
         let mut accounts = self.tenants.lock();
         if let Some(known) = accounts.by_name.get(tenant.name()) {
             known.tenant.store(tenant.number(), Relaxed);
+            known.used_ms.store(now_ms, Relaxed);
             return known.clone();
         }
-        if accounts.by_name.len() < self.most || accounts.make_room(tenants) {
-            let new = Behalf::new(tenant.number());
-            if new.account != Account::NOBODY {
-                let new = Arc::new(new);
-                accounts.by_name.insert(tenant.name().clone(), new.clone());
-                accounts.order.push_back(tenant.name().clone());
-                return new;
-            }
+        if (accounts.by_name.len() < self.most || accounts.make_room(tenants, now_ms, self.quiet_ms))
+            && let Some(account) = Account::take_for_tenant()
+        {
+            let new = Arc::new(Behalf::new(tenant.number(), Some(account)));
+            new.used_ms.store(now_ms, Relaxed);
+            accounts.by_name.insert(tenant.name().clone(), new.clone());
+            accounts.order.push_back(tenant.name().clone());
+            return new;
         }
         accounts.others().clone()
     }
@@ -305,17 +322,21 @@ impl PluginMetrics {
 
 impl TenantAccounts {
     fn others(&mut self) -> &Arc<Behalf> {
-        self.others.get_or_insert_with(|| Arc::new(Behalf::new(Tenant::SYSTEM)))
+        self.others.get_or_insert_with(|| Arc::new(Behalf::new(Tenant::SYSTEM, Account::take())))
     }
 
     /// Finds one that nobody uses any more and counts it among the others; false if those looked at are all in use.
-    fn make_room(&mut self, tenants: &Tenants) -> bool {
+    fn make_room(&mut self, tenants: &Tenants, now_ms: u64, quiet_ms: u64) -> bool {
+        if now_ms < self.look_at_ms {
+            return false;
+        }
         for _ in 0..LOOKED_AT.min(self.order.len()) {
             let Some(name) = self.order.pop_front() else { return false };
             let Some(behalf) = self.by_name.get(&name) else { continue };
             // A handler that runs holds the one, and a context that lives the other.
-            let in_use =
-                Arc::strong_count(behalf) > 1 || tenants.numbered(behalf.tenant.load(Relaxed)).is_some();
+            let in_use = now_ms.saturating_sub(behalf.used_ms.load(Relaxed)) < quiet_ms
+                || Arc::strong_count(behalf) > 1
+                || tenants.numbered(behalf.tenant.load(Relaxed)).is_some();
             if in_use {
                 self.order.push_back(name);
                 continue;
@@ -325,15 +346,17 @@ impl TenantAccounts {
                 return true;
             }
         }
+        self.look_at_ms = now_ms + quiet_ms / 100;
         false
     }
 }
 
 impl Behalf {
-    fn new(tenant: u64) -> Self {
-        let counted = Counted::new();
+    fn new(tenant: u64, account: Option<Account>) -> Self {
+        let counted = Counted::new(account);
         Self {
             tenant: AtomicU64::new(tenant),
+            used_ms: AtomicU64::new(0),
             account: counted.account.as_ref().map_or(Account::NOBODY, Account::number),
             counted: Mutex::new(counted),
             handled: AtomicU64::new(0),
@@ -368,8 +391,7 @@ impl Behalf {
 }
 
 impl Counted {
-    fn new() -> Self {
-        let account = Account::take();
+    fn new(account: Option<Account>) -> Self {
         let before = account.as_ref().map(|account| counted(account.number())).unwrap_or_default();
         Self { account, before, kept: Tally::default() }
     }

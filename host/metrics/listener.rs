@@ -39,7 +39,7 @@ const RECOVERY: Duration = Duration::from_millis(100);
 
 /// How long a connection stays after its answer, for the other side to read it: closing earlier, with bytes of it
 /// unread, would take the answer back.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long a stop waits before it tries again to wake the thread.
 const WAKE_AGAIN: Duration = Duration::from_millis(20);
@@ -343,7 +343,7 @@ impl Connection {
             },
             At::Parting => {
                 // What still comes is not read for its own sake, and not for longer than the deadline.
-                let mut rest = [0; 4096];
+                let mut rest = [0; 16 << 10];
                 match self.stream.read(&mut rest) {
                     Ok(0) => Look::Over,
                     _ if late => Look::Over,

@@ -2,5 +2,8 @@
 //! it. `checker` reads the text, strictly.
 
 mod checker;
+mod listener;
 mod output;
 mod page;
+mod scene;
+mod workload;

@@ -102,7 +102,8 @@ fn every_tenant_is_told_by_his_own_name_whatever_it_is() {
 #[test]
 fn numbers_are_those_of_the_snapshot_in_seconds_and_bytes() {
     let families = check(&open_metrics(&full())).expect("it is right");
-    let cases: [(&str, &[(&str, &str)], &[f64]); 13] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [f64]);
+    let cases: [Case<'_>; 13] = [
         ("pintle_host", &[("version", "0.1.0"), ("abi", "1.0"), ("pid", "0")], &[1.0]),
         ("pintle_start_time_seconds", &[], &[1_700_000_000.123]),
         ("pintle_uptime_seconds", &[], &[0.25]),

@@ -36,7 +36,7 @@ fn everywhere_12_calls_are_counted_for_each_tenant_on_its_own() {
 
 #[test]
 fn tenants_that_nobody_uses_any_more_make_room_and_nothing_is_lost_of_them() {
-    let (metrics, tenants) = (PluginMetrics::new(2), Tenants::new());
+    let (metrics, tenants) = (PluginMetrics::with_quiet(2, Duration::ZERO), Tenants::new());
     let _held = tenants.named("held");
     for (tenant, calls) in [("held", 1), ("over", 2), ("next", 4), ("last", 8)] {
         handle(&metrics, &tenants, tenant, calls);
@@ -48,8 +48,25 @@ fn tenants_that_nobody_uses_any_more_make_room_and_nothing_is_lost_of_them() {
 }
 
 #[test]
-fn a_tenant_whose_handler_runs_keeps_its_account() {
+fn a_tenant_makes_room_only_when_it_has_been_quiet_for_a_while() {
     let (metrics, tenants) = (PluginMetrics::new(1), Tenants::new());
+    for _ in 0..3 {
+        handle(&metrics, &tenants, "first", 1);
+        handle(&metrics, &tenants, "second", 1);
+    }
+    assert_eq!(told(&metrics), [named("first", 3, 3, 3), (None, 3, 3, 3)]);
+    let later = Moment::now().ms() + QUIET.as_millis() as u64;
+    let third = tenants.named("third");
+    drop(metrics.behalf(&third, &tenants, later - 60_000));
+    assert_eq!(told(&metrics)[0].0.as_deref(), Some("first"), "a minute too early");
+    drop(metrics.behalf(&third, &tenants, later));
+    handle(&metrics, &tenants, "third", 1);
+    assert_eq!(told(&metrics), [named("third", 1, 1, 1), (None, 6, 6, 6)]);
+}
+
+#[test]
+fn a_tenant_whose_handler_runs_keeps_its_account() {
+    let (metrics, tenants) = (PluginMetrics::with_quiet(1, Duration::ZERO), Tenants::new());
     let tenant = tenants.named("first");
     let running = metrics.begin(HandlerKind::Event, &tenant, &tenants);
     handle(&metrics, &tenants, "second", 3);
