@@ -24,8 +24,13 @@ impl Moment {
         Self(START.elapsed())
     }
 
-    /// What has passed since then.
-    pub(crate) fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
+    /// What has passed since an earlier one.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// What has passed since the beginning, which is the same for all of them.
+    pub(crate) fn since_start(self) -> Duration {
+        self.0
     }
 }

@@ -8,6 +8,7 @@
 //! loaded is `plugin`'s business, which gives it a [`Router`] for calls between plugins.
 
 mod answers;
+mod budget;
 mod cache;
 mod callback;
 mod coarse;
@@ -38,6 +39,10 @@ use parking_lot::{Mutex, RwLock};
 use pintle_abi::*;
 
 pub(crate) use answers::expect;
+#[cfg(test)]
+pub(crate) use budget::Excess;
+pub use budget::SuspensionReason;
+pub(crate) use budget::{Limits, Overrun, Trip, Watch, span};
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;

@@ -10,7 +10,7 @@ fn handle(metrics: &PluginMetrics, tenants: &Tenants, name: &str, calls: u64) {
     for _ in 0..calls {
         Counts::here().call(handling.account(), Service::Cache);
     }
-    handling.end(calls.is_multiple_of(2));
+    handling.end((!calls.is_multiple_of(2)).then_some(ErrorKind::Conflict));
 }
 
 /// Tenant, calls, handled, failed.
