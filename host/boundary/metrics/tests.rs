@@ -54,7 +54,7 @@ fn a_tenant_whose_handler_runs_keeps_its_account() {
     let running = metrics.begin(HandlerKind::Event, &tenant, &tenants);
     handle(&metrics, &tenants, "second", 3);
     Counts::here().call(running.account(), Service::Cache);
-    running.end(true);
+    running.end(None);
     assert_eq!(told(&metrics), [named("first", 1, 1, 0), (None, 3, 1, 1)]);
 }
 
