@@ -176,13 +176,14 @@ impl HostBuilder {
         let started_ms = clock.now_ms();
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
         let storage = LedgerStorage::new(ledger.clone());
+        let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
         let core: &'static Core = (Core {
-            pool: Pool::new(pool_options, Arc::new(LogReport(log.clone()))),
+            pool: Pool::new(pool_options, report.clone()),
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
             scheduler: Arc::new(Scheduler::new(clock.clone())),
             cache: Cache::new(
-                Box::new(MemoryCache::new(settings.cache.capacity, clock)),
+                Box::new(MemoryCache::new(settings.cache.capacity, clock.clone())),
                 default_lifetime(&settings.cache),
             ),
             storage: Storage::new(Box::new(storage), settings.storage.max_value),
@@ -203,9 +204,12 @@ impl HostBuilder {
             lane_capacity: settings.queues.lane,
             tenants: settings.metrics.tenants,
             lasting: settings.data.is_some(),
+            budgets: settings.budgets,
             plugins: settings.plugin.clone(),
         };
-        let plugins = Plugins::new(core, options);
+        let plugins = Plugins::new(core, options, clock);
+        let _ = report.plugins.set(plugins.clone());
+        plugins.supervise()?;
         let _ = core.router.set(plugins.clone());
         let application = Application::new(core, "application", settings.deadlines.handler);
         let inner = Inner {
@@ -474,13 +478,24 @@ impl Host {
         self.inner.plugins.enable(id)
     }
 
-    /// Disables a plugin. It stays loaded.
+    /// Disables a plugin. It stays loaded. One that is suspended stays disabled from then on.
     ///
     /// # Errors
     ///
     /// NOT_FOUND, TIMEOUT, or what its `disable` answered; it is disabled all the same.
     pub fn disable(&self, id: &str) -> Result<()> {
         self.inner.plugins.disable(id)
+    }
+
+    /// Enables a plugin at once that is suspended because it has used up a budget (`[budgets]` in the settings), without
+    /// waiting until it has cooled down. `enable` does so too.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND: it is not loaded, or not suspended. Otherwise what its `enable` answered; then it stays suspended.
+    pub fn release(&self, id: &str) -> Result<()> {
+        self.running()?;
+        self.inner.plugins.release(id)
     }
 
     /// Disables a plugin and unloads it. Its library is closed when no thread is left that ran it, which may be later.
@@ -615,9 +630,9 @@ impl Host {
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
         let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
-        self.inner.plugins.close();
+        let supervised = self.inner.plugins.close(until(10));
         let control = self.inner.control.lock().take();
-        let asked = control.map(|control| control.close(until(10))).unwrap_or_default();
+        let asked = control.map(|control| control.close(until(12))).unwrap_or_default();
         self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -630,6 +645,9 @@ impl Host {
         left.extend(asked);
         if still_served {
             left.push("the listener for metrics: the system had no socket to wake it with in time".into());
+        }
+        if !supervised {
+            left.push("the supervisor of budgets".into());
         }
         for left in &left {
             self.inner.core.log.host(
@@ -805,7 +823,11 @@ fn log_options(settings: &LogSettings) -> LogOptions {
 }
 
 /// What the pool tells, as log records.
-struct LogReport(Arc<Log>);
+struct LogReport {
+    log: Arc<Log>,
+    /// Whoever counts how often which is stuck.
+    plugins: OnceLock<Arc<Plugins>>,
+}
 
 impl Report for LogReport {
     fn stuck(&self, lane: &Arc<Lane>, task: &str, after: Duration) {
@@ -814,20 +836,23 @@ impl Report for LogReport {
             Field::text("in", task),
             Field::unsigned("after_ms", after.as_millis() as u64),
         ];
-        self.0.host(
+        self.log.host(
             Level::Error,
             "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns",
             fields,
         );
+        if let Some(plugins) = self.plugins.get() {
+            plugins.note_stuck(lane);
+        }
     }
 
     fn resumed(&self, lane: &Arc<Lane>, task: &str) {
         let fields = [Field::text("of", lane.name()), Field::text("in", task)];
-        self.0.host(Level::Warn, "a plugin is no longer stuck: the call has returned", fields);
+        self.log.host(Level::Warn, "a plugin is no longer stuck: the call has returned", fields);
     }
 
     fn failed(&self, task: &str, panic: &str) {
         let fields = [Field::text("in", task), Field::text("panic", panic)];
-        self.0.host(Level::Error, "the host panicked: please report it", fields);
+        self.log.host(Level::Error, "the host panicked: please report it", fields);
     }
 }

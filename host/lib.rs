@@ -41,9 +41,10 @@ mod services;
 pub mod settings;
 pub mod stats;
 
+pub use boundary::SuspensionReason;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{Host, HostBuilder, Started, Stopped};
-pub use plugin::{PluginCounters, PluginInfo, PluginState};
+pub use plugin::{PluginCounters, PluginInfo, PluginState, Suspension};
 pub use settings::Settings;
 
 /// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.

@@ -46,6 +46,8 @@ pub struct Settings {
     pub control: ControlSettings,
     /// What is counted, and who may ask for it.
     pub metrics: MetricsSettings,
+    /// How slow, stuck and faulty a plugin may be that has no budgets of its own.
+    pub budgets: BudgetSettings,
     /// What is set for single plugins, by id, loaded or not.
     pub plugin: BTreeMap<String, PluginSettings>,
 }
@@ -126,6 +128,36 @@ pub struct MetricsSettings {
     pub tenants: usize,
 }
 
+/// How slow, stuck and faulty a plugin may be before it is suspended: `[budgets]`. Without one of `slow`, `stuck` and
+/// `errors_percent` nothing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// How far back is looked.
+    pub window: Duration,
+    /// A handler that takes longer is slow; None: none is.
+    pub slow_after: Option<Duration>,
+    /// How many slow handlers are tolerated within the window; None: all.
+    pub slow: Option<u32>,
+    /// How many calls past their deadline are tolerated within the window; None: all.
+    pub stuck: Option<u32>,
+    /// How many of a hundred handlers may fail within the window; None: all.
+    pub errors_percent: Option<u32>,
+    /// Below so many handlers within the window `errors_percent` says nothing.
+    pub errors_least: u32,
+    /// After how long a plugin that was suspended is enabled again; None: only by hand.
+    pub cooldown: Option<Duration>,
+}
+
+impl BudgetSettings {
+    /// Whether a plugin can be suspended for anything.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        (self.slow.is_some() && self.slow_after.is_some())
+            || self.stuck.is_some()
+            || self.errors_percent.is_some()
+    }
+}
+
 /// What a write is to survive that was answered with OK.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
@@ -164,6 +196,8 @@ pub struct PluginSettings {
     pub grants: GrantSettings,
     /// How much it may do.
     pub quota: QuotaSettings,
+    /// Budgets of its own; None: those of all plugins.
+    pub budgets: Option<BudgetSettings>,
 }
 
 /// How much a plugin may do: `[plugin.<id>.quota]`; None: as much as it likes.
@@ -212,6 +246,12 @@ impl Settings {
     /// Reads a text. Relative paths in it are relative to `folder`.
     pub fn from_text(text: &str, folder: impl AsRef<Path>) -> Result<Self, Problems> {
         read::read(text, folder.as_ref()).map_err(|list| Problems { file: None, list })
+    }
+
+    /// The budgets of a plugin: its own, or those of all.
+    #[must_use]
+    pub fn budgets_of(&self, plugin: &str) -> BudgetSettings {
+        self.plugin.get(plugin).and_then(|settings| settings.budgets).unwrap_or(self.budgets)
     }
 
     /// What is set for a plugin, or the defaults.
@@ -268,6 +308,20 @@ impl Default for MetricsSettings {
     }
 }
 
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            slow_after: None,
+            slow: None,
+            stuck: None,
+            errors_percent: None,
+            errors_least: 20,
+            cooldown: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
 impl Default for PluginSettings {
     fn default() -> Self {
         Self {
@@ -277,6 +331,7 @@ impl Default for PluginSettings {
             concurrency: None,
             grants: GrantSettings::default(),
             quota: QuotaSettings::default(),
+            budgets: None,
         }
     }
 }
@@ -290,6 +345,7 @@ impl fmt::Debug for PluginSettings {
             .field("concurrency", &self.concurrency)
             .field("grants", &self.grants)
             .field("quota", &self.quota)
+            .field("budgets", &self.budgets)
             .finish()
     }
 }
@@ -355,7 +411,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 33] = [
+pub const KEYS: [Key; 47] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -380,6 +436,13 @@ pub const KEYS: [Key; 33] = [
     Key { name: "control.enabled", takes: "true or false" },
     Key { name: "metrics.listen", takes: r#"a loopback address with a port, as in "127.0.0.1:9464""# },
     Key { name: "metrics.tenants", takes: "a number from 0 to 1000" },
+    Key { name: "budgets.window_ms", takes: WINDOW },
+    Key { name: "budgets.slow_ms", takes: SLOW },
+    Key { name: "budgets.slow", takes: TOLERATED },
+    Key { name: "budgets.stuck", takes: TOLERATED },
+    Key { name: "budgets.errors_percent", takes: PERCENT },
+    Key { name: "budgets.errors_least", takes: "a number of handlers from 1 to 1000000" },
+    Key { name: "budgets.cooldown_ms", takes: COOLDOWN },
     Key { name: "plugin.<id>.enabled", takes: "true or false" },
     Key { name: "plugin.<id>.log", takes: LEVELS },
     Key { name: "plugin.<id>.concurrency", takes: "a number from 1 to 1024" },
@@ -392,9 +455,21 @@ pub const KEYS: [Key; 33] = [
     Key { name: "plugin.<id>.grants.namespaces", takes: "a list of namespaces" },
     Key { name: "plugin.<id>.quota.calls_per_second", takes: CALLS },
     Key { name: "plugin.<id>.quota.tenant_calls_per_second", takes: CALLS },
+    Key { name: "plugin.<id>.budgets.window_ms", takes: WINDOW },
+    Key { name: "plugin.<id>.budgets.slow_ms", takes: SLOW },
+    Key { name: "plugin.<id>.budgets.slow", takes: TOLERATED },
+    Key { name: "plugin.<id>.budgets.stuck", takes: TOLERATED },
+    Key { name: "plugin.<id>.budgets.errors_percent", takes: PERCENT },
+    Key { name: "plugin.<id>.budgets.errors_least", takes: "a number of handlers from 1 to 1000000" },
+    Key { name: "plugin.<id>.budgets.cooldown_ms", takes: COOLDOWN },
 ];
 
 const LEVELS: &str = r#""trace", "debug", "info", "warn", "error" or "fatal""#;
+const WINDOW: &str = "a number of milliseconds from 100 to 86400000";
+const SLOW: &str = "a number of milliseconds from 1 to 86400000, or false for no limit";
+const TOLERATED: &str = "a number from 0 to 1000000, or false for no limit";
+const PERCENT: &str = "a number from 0 to 99, or false for no limit";
+const COOLDOWN: &str = "a number of milliseconds from 0 to 86400000, 0 for release by hand alone";
 const CALLS: &str = "a number from 1 to 1000000000";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 86400000";
 

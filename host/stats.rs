@@ -151,6 +151,10 @@ pub struct PluginStats {
     pub version: String,
     /// `loaded`, `enabled`, `unloaded` or `failed`.
     pub state: &'static str,
+    /// Why and how long it is suspended, if it is.
+    pub suspended: Option<SuspensionStats>,
+    /// How often it was suspended.
+    pub suspensions: u64,
     /// The number of the generation that is loaded now.
     pub generation: Option<u64>,
     /// How many were loaded in this host.
@@ -172,6 +176,20 @@ pub struct PluginStats {
     pub storage: UsageStats,
     /// Its calls and handlers by tenant.
     pub tenants: Vec<TenantStats>,
+}
+
+/// That a plugin has used up a budget, and is disabled for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SuspensionStats {
+    /// `slow`, `stuck` or `errors`.
+    pub reason: &'static str,
+    /// Which budget, with the numbers.
+    pub text: String,
+    /// Since when, in milliseconds since 1970 UTC.
+    pub since_ms: i64,
+    /// Until when, in milliseconds since 1970 UTC; none: until it is released by hand.
+    pub until_ms: Option<i64>,
 }
 
 /// Calls of a plugin to one service of the host.
@@ -196,6 +214,8 @@ pub struct HandlerStats {
     pub handled: u64,
     /// Those of them that failed.
     pub failed: u64,
+    /// Those of them that took longer than `budgets.slow_ms`, if that is set.
+    pub slow: Option<u64>,
     /// How long all of them took, by a clock whose steps of some milliseconds even out.
     pub busy_ms: u64,
     /// How long they took: one of 64 is timed, the first too.

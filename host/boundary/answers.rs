@@ -23,7 +23,7 @@ pub(super) unsafe extern "C" fn emit_sync(
     user: *mut c_void,
     handlers: *mut u32,
 ) -> PintleStatus {
-    enter(ctx, Method::EventsEmitSync, |call| {
+    enter(ctx, Method::EventsEmitSync, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let (draft, wait_ms) = unsafe { events::draft(call, topic, data, options) }?;
         if wait_ms != 0 {

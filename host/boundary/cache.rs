@@ -42,7 +42,7 @@ unsafe extern "C" fn get(
     out: PintleSink,
     info: *mut PintleCacheInfo,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheGet, |call| {
+    enter(ctx, Method::CacheGet, move |call| {
         let out = Sink::new("out", out)?;
         // SAFETY: the contract says that a struct of the caller is as long as it says.
         let info = unsafe { input::info("info", info) }?;
@@ -86,7 +86,7 @@ unsafe extern "C" fn get_into(
     len: *mut usize,
     info: *mut PintleCacheInfo,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheGetInto, |call| {
+    enter(ctx, Method::CacheGetInto, move |call| {
         // SAFETY: the contract says that outputs lead to memory of the caller, as long as they say.
         let (mut buf, info) = unsafe { (input::buffer("buf", buf, cap)?, input::info("info", info)?) };
         let len = input::output("len", len)?;
@@ -122,7 +122,7 @@ unsafe extern "C" fn set(
     value: PintleBytes,
     options: *const PintleCacheOptions,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheSet, |call| {
+    enter(ctx, Method::CacheSet, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let (at, value) = unsafe { (address(call, ns, key)?, input::raw("value", value.ptr, value.len)?) };
         // SAFETY: as above.
@@ -139,7 +139,7 @@ unsafe extern "C" fn remove(
     key: PintleStr,
     existed: *mut u32,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheRemove, |call| {
+    enter(ctx, Method::CacheRemove, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
         let found = call.core().cache.remove(&at)?;
@@ -150,7 +150,7 @@ unsafe extern "C" fn remove(
 }
 
 unsafe extern "C" fn exists(ctx: PintleCtx, ns: PintleStr, key: PintleStr, exists: *mut u32) -> PintleStatus {
-    enter(ctx, Method::CacheExists, |call| {
+    enter(ctx, Method::CacheExists, move |call| {
         let out = input::output("exists", exists)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
@@ -169,7 +169,7 @@ unsafe extern "C" fn incr(
     options: *const PintleCacheOptions,
     value: *mut i64,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheIncr, |call| {
+    enter(ctx, Method::CacheIncr, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let (at, ttl_ms) = unsafe { (address(call, ns, key)?, ttl_of(options)?) };
         let sum = call.core().cache.incr(&at, delta, ttl_ms)?;
@@ -187,7 +187,7 @@ unsafe extern "C" fn expire(
     condition: u32,
     existed: *mut u32,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheExpire, |call| {
+    enter(ctx, Method::CacheExpire, move |call| {
         let condition = match condition {
             PINTLE_EXPIRE_ALWAYS => ExpireIf::Always,
             PINTLE_EXPIRE_IF_NONE => ExpireIf::Endless,
@@ -212,7 +212,7 @@ unsafe extern "C" fn expire(
 }
 
 unsafe extern "C" fn ttl(ctx: PintleCtx, ns: PintleStr, key: PintleStr, ttl_ms: *mut i64) -> PintleStatus {
-    enter(ctx, Method::CacheTtl, |call| {
+    enter(ctx, Method::CacheTtl, move |call| {
         let out = input::output("ttl_ms", ttl_ms)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;

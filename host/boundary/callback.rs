@@ -106,7 +106,7 @@ impl Callback {
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
         let result = answered(ctx, status, outcome, &format!("the {} handler", kind.name()));
-        handling.end(result.is_ok());
+        handling.end(result.as_ref().err().map(Error::kind));
         self.finish();
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }

@@ -24,13 +24,13 @@ impl Moment {
         Self(START.elapsed())
     }
 
-    /// In milliseconds of the same clock, since any moment.
-    pub(crate) fn ms(self) -> u64 {
-        self.0.as_millis() as u64
+    /// What has passed since an earlier one.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
     }
 
-    /// What has passed since then.
-    pub(crate) fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
+    /// What has passed since the beginning, which is the same for all of them.
+    pub(crate) fn since_start(self) -> Duration {
+        self.0
     }
 }

@@ -20,7 +20,7 @@ pub(super) static TABLE: PintleConfig = PintleConfig {
 };
 
 unsafe extern "C" fn get(ctx: PintleCtx, pointer: PintleStr, out: PintleSink) -> PintleStatus {
-    enter(ctx, Method::ConfigGet, |call| {
+    enter(ctx, Method::ConfigGet, move |call| {
         let out = Sink::new("out", out)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let pointer = unsafe { input::text("pointer", pointer, LONGEST_POINTER) }?;
@@ -30,7 +30,7 @@ unsafe extern "C" fn get(ctx: PintleCtx, pointer: PintleStr, out: PintleSink) ->
 }
 
 unsafe extern "C" fn text(ctx: PintleCtx, pointer: PintleStr, out: PintleSink) -> PintleStatus {
-    enter(ctx, Method::ConfigText, |call| {
+    enter(ctx, Method::ConfigText, move |call| {
         let out = Sink::new("out", out)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let pointer = unsafe { input::text("pointer", pointer, LONGEST_POINTER) }?;
@@ -40,21 +40,21 @@ unsafe extern "C" fn text(ctx: PintleCtx, pointer: PintleStr, out: PintleSink) -
 }
 
 unsafe extern "C" fn integer(ctx: PintleCtx, pointer: PintleStr, value: *mut i64) -> PintleStatus {
-    enter(ctx, Method::ConfigInteger, |call| {
+    enter(ctx, Method::ConfigInteger, move |call| {
         // SAFETY: the contract says what inputs and outputs lead to.
         unsafe { read(call, pointer, value, Snapshot::integer) }
     })
 }
 
 unsafe extern "C" fn number(ctx: PintleCtx, pointer: PintleStr, value: *mut f64) -> PintleStatus {
-    enter(ctx, Method::ConfigNumber, |call| {
+    enter(ctx, Method::ConfigNumber, move |call| {
         // SAFETY: the contract says what inputs and outputs lead to.
         unsafe { read(call, pointer, value, Snapshot::number) }
     })
 }
 
 unsafe extern "C" fn boolean(ctx: PintleCtx, pointer: PintleStr, value: *mut u32) -> PintleStatus {
-    enter(ctx, Method::ConfigBoolean, |call| {
+    enter(ctx, Method::ConfigBoolean, move |call| {
         // SAFETY: the contract says what inputs and outputs lead to.
         unsafe { read(call, pointer, value, |config, pointer| config.boolean(pointer).map(u32::from)) }
     })

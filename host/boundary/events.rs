@@ -48,7 +48,7 @@ unsafe extern "C" fn emit(
     data: PintleBytes,
     options: *const PintleEmitOptions,
 ) -> PintleStatus {
-    enter(ctx, Method::EventsEmit, |call| {
+    enter(ctx, Method::EventsEmit, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
         let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
@@ -189,7 +189,7 @@ unsafe extern "C" fn subscribe(
     options: *const PintleSubscribeOptions,
     subscription: *mut PintleRegistration,
 ) -> PintleStatus {
-    enter(ctx, Method::EventsSubscribe, |call| {
+    enter(ctx, Method::EventsSubscribe, move |call| {
         let handler = not_null(handler.0)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let pattern = Pattern::parse(unsafe { input::text("pattern", pattern, 256) }?)?;
@@ -244,7 +244,7 @@ fn policy_of(policy: u32) -> Result<Policy> {
 }
 
 unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {
-    enter(ctx, Method::EventsUnsubscribe, |call| {
+    enter(ctx, Method::EventsUnsubscribe, move |call| {
         let ended = call.register()?.end::<Subscriber>(subscription).ok_or_else(stale)?;
         ended.callback.release_soon();
         Ok(())

@@ -59,7 +59,7 @@ unsafe extern "C" fn last_error(ctx: PintleCtx, out: PintleSink) -> PintleStatus
 }
 
 unsafe extern "C" fn set_error(ctx: PintleCtx, message: PintleStr) -> PintleStatus {
-    enter_from_anywhere(ctx, Method::SetError, |call| {
+    enter_from_anywhere(ctx, Method::SetError, move |call| {
         // SAFETY: the contract says that the text is readable for this call.
         let message = unsafe { input::raw("message", message.ptr.cast(), message.len) }?;
         let text = String::from_utf8_lossy(&message[..message.len().min(LONGEST_ERROR)]);
@@ -94,7 +94,7 @@ impl Entry for Held {
 }
 
 unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus {
-    enter(ctx, Method::Hold, |call| {
+    enter(ctx, Method::Hold, move |call| {
         let out = input::output("held", held)?;
         let register = call.register()?;
         let mut slot = Slot::take_held().ok_or_else(|| {
@@ -114,7 +114,7 @@ unsafe extern "C" fn hold(ctx: PintleCtx, held: *mut PintleCtx) -> PintleStatus 
 }
 
 unsafe extern "C" fn release(held: PintleCtx) -> PintleStatus {
-    enter(held, Method::Release, |call| {
+    enter(held, Method::Release, move |call| {
         let register = call.register()?;
         match register.end::<Held>(held) {
             Some(_) => Ok(()),
@@ -127,7 +127,7 @@ unsafe extern "C" fn release(held: PintleCtx) -> PintleStatus {
 }
 
 unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: PintleSink) -> PintleStatus {
-    enter(ctx, Method::Scope, |call| {
+    enter(ctx, Method::Scope, move |call| {
         // Checked before anything is written, so that a failure changes nothing.
         // SAFETY: the contract says that `out` leads to as many bytes as its first four say.
         let out = unsafe { input::info("out", out) }?;
@@ -152,7 +152,7 @@ unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: Pi
 }
 
 unsafe extern "C" fn remaining(ctx: PintleCtx, ms: *mut i64) -> PintleStatus {
-    enter(ctx, Method::Remaining, |call| {
+    enter(ctx, Method::Remaining, move |call| {
         let out = input::output("ms", ms)?;
         // SAFETY: the contract says that outputs lead to memory of the caller.
         unsafe { out.write(call.remaining()) };
@@ -169,7 +169,7 @@ unsafe extern "C" fn call(
     timeout_ms: i64,
     reply: PintleSink,
 ) -> PintleStatus {
-    enter(ctx, Method::Call, |call| {
+    enter(ctx, Method::Call, move |call| {
         let reply = Sink::new("reply", reply)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let service = unsafe { input::text("service", service, 256) }?;
@@ -227,7 +227,7 @@ unsafe extern "C" fn service(
     table: *mut *const c_void,
     itself: *mut *mut c_void,
 ) -> PintleStatus {
-    enter(ctx, Method::Service, |_| {
+    enter(ctx, Method::Service, move |_| {
         let table = input::output("table", table)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let id = unsafe { input::text("id", id, 256) }?;

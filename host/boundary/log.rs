@@ -32,7 +32,7 @@ unsafe extern "C" fn write(
     fields: *const PintleField,
     count: usize,
 ) -> PintleStatus {
-    enter(ctx, Method::LogWrite, |call| {
+    enter(ctx, Method::LogWrite, move |call| {
         let level = level_of(level)?;
         if !call.record.gate.enabled(level) {
             return Ok(());
@@ -43,7 +43,7 @@ unsafe extern "C" fn write(
 }
 
 unsafe extern "C" fn enabled(ctx: PintleCtx, level: u32, out: *mut u32) -> PintleStatus {
-    enter(ctx, Method::LogEnabled, |call| {
+    enter(ctx, Method::LogEnabled, move |call| {
         let level = level_of(level)?;
         let out = input::output("out", out)?;
         // SAFETY: the contract says that outputs lead to memory of the caller.
@@ -67,7 +67,7 @@ unsafe extern "C" fn logger_new(
     count: usize,
     logger: *mut PintleLogger,
 ) -> PintleStatus {
-    enter(ctx, Method::LogLoggerNew, |call| {
+    enter(ctx, Method::LogLoggerNew, move |call| {
         let out = input::output("logger", logger)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let fields = unsafe { input::array("fields", fields, count, MOST_FIELDS) }?;
@@ -89,7 +89,7 @@ unsafe extern "C" fn logger_write(
     fields: *const PintleField,
     count: usize,
 ) -> PintleStatus {
-    enter(ctx, Method::LogLoggerWrite, |call| {
+    enter(ctx, Method::LogLoggerWrite, move |call| {
         let logger = call.register()?.find::<Logger>(logger).ok_or_else(stale)?;
         let level = level_of(level)?;
         if !call.record.gate.enabled(level) {
@@ -101,7 +101,7 @@ unsafe extern "C" fn logger_write(
 }
 
 unsafe extern "C" fn logger_free(ctx: PintleCtx, logger: PintleLogger) -> PintleStatus {
-    enter(ctx, Method::LogLoggerFree, |call| {
+    enter(ctx, Method::LogLoggerFree, move |call| {
         call.register()?.end::<Logger>(logger).map(drop).ok_or_else(stale)
     })
 }

@@ -16,8 +16,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{coarse::Moment, thread::counted};
+use super::{budget::Watch, coarse::Moment, thread::counted};
 use crate::{
+    error::ErrorKind,
     identity::{Account, Service, Tenant, Tenants},
     stats::{CallStats, HandlerStats, TenantCallStats, TenantStats, Times},
 };
@@ -107,6 +108,15 @@ impl HandlerKind {
             Self::Call => "call",
         }
     }
+
+    /// Whether such a failure speaks against the plugin. What it answers to a call may be the caller's fault, and no plugin
+    /// is to get another one suspended.
+    fn is_at_fault(self, failure: ErrorKind) -> bool {
+        match self {
+            Self::Event | Self::Job => true,
+            Self::Call => matches!(failure, ErrorKind::Internal | ErrorKind::Panic),
+        }
+    }
 }
 
 /// What is counted of one plugin, over all of its versions and generations in one host.
@@ -122,6 +132,8 @@ pub(crate) struct PluginMetrics {
     times: [Histogram; Service::ROOM],
     handlers: [HandlerMetrics; HandlerKind::ALL.len()],
     emitted: AtomicU64,
+    /// None unless the operator has set budgets.
+    watch: Option<Watch>,
 }
 
 /// On whose behalf calls are made, and what is counted of them.
@@ -163,6 +175,7 @@ struct TenantAccounts {
 struct HandlerMetrics {
     handled: AtomicU64,
     failed: AtomicU64,
+    slow: AtomicU64,
     busy_ns: AtomicU64,
     times: Histogram,
 }
@@ -183,6 +196,8 @@ pub(crate) struct Handling<'m> {
     begun: Moment,
     /// If it is timed.
     exactly: Option<Instant>,
+    /// Whether it is timed for the histogram, not for a budget alone.
+    sampled: bool,
 }
 
 impl PluginMetrics {
@@ -200,7 +215,18 @@ impl PluginMetrics {
             times: Default::default(),
             handlers: Default::default(),
             emitted: AtomicU64::new(0),
+            watch: None,
         }
+    }
+
+    /// With somebody who watches its handlers.
+    pub(crate) fn watched(self, watch: Option<Watch>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// Who watches its handlers, if anybody does.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
     }
 
     /// The account of the system scope.
@@ -212,10 +238,12 @@ impl PluginMetrics {
     #[inline]
     pub(crate) fn begin(&self, kind: HandlerKind, tenant: &Tenant, tenants: &Tenants) -> Handling<'_> {
         let begun = Moment::now();
-        let behalf = (tenant.number() != Tenant::SYSTEM).then(|| self.behalf(tenant, tenants, begun.ms()));
-        let exactly =
-            (self.handlers[kind as usize].handled.load(Relaxed).is_multiple_of(SAMPLE)).then(Instant::now);
-        Handling { metrics: self, behalf, kind, begun, exactly }
+        let behalf = (tenant.number() != Tenant::SYSTEM)
+            .then(|| self.behalf(tenant, tenants, begun.since_start().as_millis() as u64));
+        let sampled = self.handlers[kind as usize].handled.load(Relaxed).is_multiple_of(SAMPLE);
+        let is_timed = sampled || self.watch.as_ref().is_some_and(Watch::times_handlers);
+        let exactly = is_timed.then(Instant::now);
+        Handling { metrics: self, behalf, kind, begun, exactly, sampled }
     }
 
     /// Notes how long a call to a service took.
@@ -263,11 +291,13 @@ impl PluginMetrics {
 
     /// The handlers that were run, by kind.
     pub(crate) fn handlers(&self) -> impl Iterator<Item = (&'static str, HandlerStats)> {
-        HandlerKind::ALL.into_iter().zip(&self.handlers).filter_map(|(kind, metrics)| {
+        let timed = self.watch.as_ref().is_some_and(Watch::times_handlers);
+        HandlerKind::ALL.into_iter().zip(&self.handlers).filter_map(move |(kind, metrics)| {
             let handled = metrics.handled.load(Relaxed);
             let stats = HandlerStats {
                 handled,
                 failed: metrics.failed.load(Relaxed),
+                slow: timed.then(|| metrics.slow.load(Relaxed)),
                 busy_ms: metrics.busy_ns.load(Relaxed) / 1_000_000,
                 times: metrics.times.times(),
             };
@@ -417,25 +447,36 @@ impl Handling<'_> {
         self.behalf.as_ref().map_or(self.metrics.own.account, |behalf| behalf.account)
     }
 
-    /// It has ended; tells how long it took, give or take some milliseconds.
-    pub(crate) fn end(self, ok: bool) -> Duration {
-        let took = self.begun.elapsed();
+    /// It has ended, perhaps with a failure; tells how long it took, give or take some milliseconds.
+    pub(crate) fn end(self, failure: Option<ErrorKind>) -> Duration {
+        let now = Moment::now();
+        let took = now.since(self.begun);
         let busy_ns = took.as_nanos() as u64;
+        let exactly = self.exactly.map(|begun| begun.elapsed());
         let kind = &self.metrics.handlers[self.kind as usize];
-        if let Some(begun) = self.exactly {
-            kind.times.note(begun.elapsed().as_nanos() as u64);
+        if let Some(exactly) = exactly
+            && self.sampled
+        {
+            kind.times.note(exactly.as_nanos() as u64);
         }
         let behalf = self.behalf.as_deref().unwrap_or(&self.metrics.own);
         for (handled, failed, busy) in
             [(&kind.handled, &kind.failed, &kind.busy_ns), (&behalf.handled, &behalf.failed, &behalf.busy_ns)]
         {
             handled.fetch_add(1, Relaxed);
-            if !ok {
+            if failure.is_some() {
                 failed.fetch_add(1, Relaxed);
             }
             if busy_ns > 0 {
                 busy.fetch_add(busy_ns, Relaxed);
             }
+        }
+        if let Some(watch) = &self.metrics.watch {
+            let slow = exactly.is_some_and(|took| watch.is_slow(took));
+            if slow {
+                kind.slow.fetch_add(1, Relaxed);
+            }
+            watch.handled(now, failure.is_some_and(|failure| self.kind.is_at_fault(failure)), slow);
         }
         took
     }

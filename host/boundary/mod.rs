@@ -8,6 +8,7 @@
 //! loaded is `plugin`'s business, which gives it a [`Router`] for calls between plugins.
 
 mod answers;
+mod budget;
 mod cache;
 mod callback;
 mod coarse;
@@ -38,6 +39,10 @@ use parking_lot::{Mutex, RwLock};
 use pintle_abi::*;
 
 pub(crate) use answers::expect;
+#[cfg(test)]
+pub(crate) use budget::Excess;
+pub use budget::SuspensionReason;
+pub(crate) use budget::{Limits, Overrun, Trip, Watch, span};
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;
@@ -353,43 +358,60 @@ fn enter_counted(
     let Some(scope) = look_up(ctx) else {
         return unknown(ctx);
     };
-    let before = counts.call(scope.account, method.service());
+    if counts.call(scope.account, method.service()).is_multiple_of(metrics::SAMPLE) {
+        return enter_timed(ctx, method, counts, body);
+    }
+    enter_scope(ctx, scope, method, counts, body)
+}
+
+/// A call that is timed. Looks its context up again: with the scope's address known to nobody a call that is not timed
+/// keeps it in registers.
+#[cold]
+#[inline(never)]
+fn enter_timed(
+    ctx: PintleCtx,
+    method: Method,
+    counts: &'static Counts,
+    body: impl FnOnce(&Call) -> Result<()>,
+) -> PintleStatus {
+    let Some(scope) = look_up(ctx) else {
+        return unknown(ctx);
+    };
+    let (key, account, service) = (scope.record, scope.account, method.service());
+    let begun = Instant::now();
+    let status = enter_scope(ctx, scope, method, counts, body);
+    let ns = begun.elapsed().as_nanos() as u64;
+    counts.time(account, service, ns);
+    // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
+    let record: &'static PluginRecord = unsafe { &*key.as_ptr() };
+    record.metrics.time(service, ns);
+    status
+}
+
+#[inline(always)]
+fn enter_scope(
+    ctx: PintleCtx,
+    scope: Scope,
+    method: Method,
+    counts: &'static Counts,
+    body: impl FnOnce(&Call) -> Result<()>,
+) -> PintleStatus {
     if !scope.grants.allows_at_once(method)
         && let Err(error) = admit(scope.record, scope.grants, scope.tenant, method)
     {
         return failed(ctx, method.service(), scope.account, error);
     }
-    let timed = before.is_multiple_of(metrics::SAMPLE).then(Instant::now);
     // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
     let record: &'static PluginRecord = unsafe { &*scope.record.as_ptr() };
     let account = scope.account;
     let call = Call { ctx, scope, record, counts };
     // The rare ways out take values, not the call: with its address known to nobody a short body keeps it in registers,
     // and is twice as fast.
-    let result = catch_unwind(AssertUnwindSafe(|| body(&call)));
-    if let Some(begun) = timed {
-        time(record, counts, account, method.service(), begun);
-    }
-    match result {
+    match catch_unwind(AssertUnwindSafe(|| body(&call))) {
         Ok(Ok(())) => PINTLE_OK,
         Ok(Err(error)) => failed(ctx, method.service(), account, error),
         Err(panic) => panicked(ctx, method.service(), account, panic),
     }
-}
-
-/// Notes how long a call took that was timed.
-#[cold]
-#[inline(never)]
-fn time(
-    record: &'static PluginRecord,
-    counts: &'static Counts,
-    account: u16,
-    service: Service,
-    begun: Instant,
-) {
-    let ns = begun.elapsed().as_nanos() as u64;
-    counts.time(account, service, ns);
-    record.metrics.time(service, ns);
 }
 
 #[cold]

@@ -54,7 +54,7 @@ unsafe extern "C" fn cron(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    enter(ctx, Method::SchedulerCron, |call| {
+    enter(ctx, Method::SchedulerCron, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let rule = unsafe { input::text("rule", rule, 1024) }?;
         let asked = Asked { name, handler, user, release, options, job };
@@ -77,7 +77,7 @@ unsafe extern "C" fn interval(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    enter(ctx, Method::SchedulerInterval, |call| {
+    enter(ctx, Method::SchedulerInterval, move |call| {
         let asked = Asked { name, handler, user, release, options, job };
         // SAFETY: the contract says that inputs are readable for this call, and that outputs lead to memory of the caller.
         unsafe {
@@ -98,7 +98,7 @@ unsafe extern "C" fn once(
     options: *const PintleJobOptions,
     job: *mut PintleRegistration,
 ) -> PintleStatus {
-    enter(ctx, Method::SchedulerOnce, |call| {
+    enter(ctx, Method::SchedulerOnce, move |call| {
         let asked = Asked { name, handler, user, release, options, job };
         // SAFETY: the contract says that inputs are readable for this call, and that outputs lead to memory of the caller.
         unsafe {
@@ -176,7 +176,7 @@ unsafe fn schedule(
 }
 
 unsafe extern "C" fn remove(ctx: PintleCtx, job: PintleRegistration) -> PintleStatus {
-    enter(ctx, Method::SchedulerRemove, |call| {
+    enter(ctx, Method::SchedulerRemove, move |call| {
         let ended = call.register()?.end::<Scheduled>(job).ok_or_else(stale)?;
         ended.callback.release_soon();
         Ok(())

@@ -52,7 +52,7 @@ pub(crate) fn reply_sink(ctx: PintleCtx) -> PintleSink {
 
 unsafe extern "C" fn write_reply(data: *mut c_void, piece: PintleBytes) -> PintleStatus {
     let ctx = data.addr() as PintleCtx;
-    enter_from_anywhere(ctx, Method::Reply, |call| {
+    enter_from_anywhere(ctx, Method::Reply, move |call| {
         // Whatever its length: the worker must know of a piece that does not fit, or a handler that takes no notice
         // would pass a part of its reply for the whole.
         // SAFETY: the contract says that the piece is readable for this call.

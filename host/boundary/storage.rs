@@ -32,7 +32,7 @@ unsafe extern "C" fn get(
     out: PintleSink,
     info: *mut PintleStorageInfo,
 ) -> PintleStatus {
-    enter(ctx, Method::StorageGet, |call| {
+    enter(ctx, Method::StorageGet, move |call| {
         let out = Sink::new("out", out)?;
         // SAFETY: the contract says that a struct of the caller is as long as it says.
         let info = unsafe { input::info("info", info) }?;
@@ -58,7 +58,7 @@ unsafe extern "C" fn set(
     options: *const PintleStorageOptions,
     version: *mut u64,
 ) -> PintleStatus {
-    enter(ctx, Method::StorageSet, |call| {
+    enter(ctx, Method::StorageSet, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let (key, value) = unsafe { (key_of(key)?, input::raw("value", value.ptr, value.len)?) };
         // SAFETY: as above.
@@ -83,7 +83,7 @@ unsafe extern "C" fn set(
 }
 
 unsafe extern "C" fn remove(ctx: PintleCtx, key: PintleStr, existed: *mut u32) -> PintleStatus {
-    enter(ctx, Method::StorageRemove, |call| {
+    enter(ctx, Method::StorageRemove, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
         let key = unsafe { key_of(key) }?;
         call.must_act()?;
@@ -95,7 +95,7 @@ unsafe extern "C" fn remove(ctx: PintleCtx, key: PintleStr, existed: *mut u32) -
 }
 
 unsafe extern "C" fn exists(ctx: PintleCtx, key: PintleStr, exists: *mut u32) -> PintleStatus {
-    enter(ctx, Method::StorageExists, |call| {
+    enter(ctx, Method::StorageExists, move |call| {
         let out = input::output("exists", exists)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let key = unsafe { key_of(key) }?;
@@ -114,7 +114,7 @@ unsafe extern "C" fn keys(
     out: PintleSink,
     next: PintleSink,
 ) -> PintleStatus {
-    enter(ctx, Method::StorageKeys, |call| {
+    enter(ctx, Method::StorageKeys, move |call| {
         let out = Sink::new("out", out)?;
         let next = next.write.is_some().then(|| Sink::new("next", next)).transpose()?;
         // SAFETY: the contract says that inputs are readable for this call.
@@ -138,7 +138,7 @@ unsafe extern "C" fn keys(
 }
 
 unsafe extern "C" fn clear(ctx: PintleCtx, removed: *mut u64) -> PintleStatus {
-    enter(ctx, Method::StorageClear, |call| {
+    enter(ctx, Method::StorageClear, move |call| {
         call.must_act()?;
         let count = call.core().storage.clear(&call.data_scope())?;
         // SAFETY: the contract says that outputs lead to memory of the caller.

@@ -9,9 +9,13 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{generation::Generation, manifest::Manifest};
+use super::{
+    generation::Generation,
+    manifest::Manifest,
+    suspend::{Suspending, Suspension},
+};
 use crate::{
-    boundary::{PluginMetrics, PluginRecord},
+    boundary::{PluginMetrics, PluginRecord, Watch},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, Stuck},
     stats::{LaneStats, PluginStats},
@@ -66,6 +70,8 @@ pub struct PluginInfo {
     pub generation: Option<u64>,
     /// Why the last step failed, if it did.
     pub error: Option<Error>,
+    /// Why it is disabled, if it has used up a budget.
+    pub suspended: Option<Suspension>,
     /// Whether a call of it is past its deadline; its lane takes nothing until that call returns.
     pub stuck: bool,
     /// Its numbers.
@@ -127,6 +133,10 @@ pub(super) struct EntryState {
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) loaded_at: Option<SystemTime>,
     pub(super) error: Option<Error>,
+    /// Then it is loaded, and not enabled.
+    pub(super) suspension: Option<Suspending>,
+    /// How often it was suspended.
+    pub(super) suspensions: u64,
 }
 
 impl EntryState {
@@ -159,17 +169,18 @@ impl EntryState {
     /// The generation is over.
     pub(super) fn forget_generation(&mut self) {
         self.generation = None;
+        self.suspension = None;
         self.state = PluginState::Unloaded;
     }
 }
 
 impl Entry {
     /// A plugin that has not been loaded yet.
-    pub(super) fn new(id: &str, number: u64, path: &Path, tenants: usize) -> Self {
+    pub(super) fn new(id: Arc<str>, number: u64, path: &Path, tenants: usize, watch: Option<Watch>) -> Self {
         Self {
-            id: id.into(),
+            id,
             number,
-            metrics: Arc::new(PluginMetrics::new(tenants)),
+            metrics: Arc::new(PluginMetrics::new(tenants).watched(watch)),
             step: Mutex::default(),
             state: Mutex::new(EntryState {
                 lane: None,
@@ -183,6 +194,8 @@ impl Entry {
                 sha256: None,
                 loaded_at: None,
                 error: None,
+                suspension: None,
+                suspensions: 0,
             }),
         }
     }
@@ -198,7 +211,11 @@ impl Entry {
             (Some(generation), Some(lane), PluginState::Enabled) => Ok((generation.clone(), lane.clone())),
             _ => {
                 let id = self.id.clone();
-                Err(Error::lazy(ErrorKind::Unavailable, move || format!("plugin \"{id}\" is not enabled")))
+                let suspended = state.suspension.is_some();
+                Err(Error::lazy(ErrorKind::Unavailable, move || match suspended {
+                    true => format!("plugin \"{id}\" is suspended: it has used up one of its budgets"),
+                    false => format!("plugin \"{id}\" is not enabled"),
+                }))
             }
         }
     }
@@ -241,6 +258,7 @@ impl Entry {
             loaded_at: state.loaded_at,
             generation: state.generation.as_ref().map(|generation| generation.number()),
             error: state.error.clone(),
+            suspended: state.suspension.as_ref().map(Suspending::told),
             stuck: state.lane.as_ref().is_some_and(|lane| lane.is_stuck()),
             counters: PluginCounters {
                 calls: calls.calls,
@@ -266,6 +284,8 @@ impl Entry {
             id: self.id.to_string(),
             version: state.manifest.as_ref().map(|manifest| manifest.version.to_string()).unwrap_or_default(),
             state: state.state.name(),
+            suspended: state.suspension.as_ref().map(Suspending::stats),
+            suspensions: state.suspensions,
             generation: state.generation.as_ref().map(|generation| generation.number()),
             generations: state.generations,
             registrations: state.registrations(),

@@ -213,6 +213,10 @@ impl Generation {
         match &outcome {
             Ok(()) => {
                 self.enabled.store(true, Release);
+                // Before the first of its handlers runs.
+                if let Some(watch) = self.record.metrics.watch() {
+                    watch.arm(self.number);
+                }
                 self.register.go_live();
             }
             Err(_) => {
@@ -248,9 +252,22 @@ impl Generation {
         on_lane_or_late(self.record, "disable", deadline, step, undo, never_begun)?
     }
 
+    /// Stops it at once, and calls `disable` when its lane is free. Waits for nothing: a failure goes to the log.
+    pub(crate) fn disable_soon(self: &Arc<Self>, deadline: Duration) {
+        self.stop();
+        let me = self.clone();
+        let body: Body = Box::new(move |run| me.disable_for_nobody(run));
+        let step = Step { name: "disable", deadline, body: Mutex::new(Some(body)) };
+        // A lane that is closed is one of a host that has stopped, or of a generation that is over.
+        let _ = self.record.lane().push_alone(Arc::new(step));
+    }
+
     /// The stop begins, if it has not: nothing is delivered, nothing new is taken, and who waits on its behalf, for an
     /// answer or for room, goes on. In this order: a wait that is not found has yet to look whether it may begin.
     fn stop(&self) {
+        if let Some(watch) = self.record.metrics.watch() {
+            watch.disarm(self.number);
+        }
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         self.record.core.events.stop_waits(self.number);
@@ -374,7 +391,7 @@ impl Generation {
                 "its `call` is null although its manifest provides services",
             )),
         };
-        handling.end(result.is_ok());
+        handling.end(result.as_ref().err().map(Error::kind));
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     PluginInfo, PluginState,
@@ -24,6 +24,7 @@ use super::{
     ownership::TrustPolicy,
     permits::permits,
     stage::{Staged, stage},
+    suspend::{Budgets, By},
     thread_keys,
 };
 use crate::{
@@ -32,11 +33,12 @@ use crate::{
     identity::Grants,
     lanes::{Lane, LaneOptions},
     services::{
+        clock::Clock,
         config::{Configs, PluginConfig, Problem, Schema},
         events::{Draft, Topic},
         log::{Field, Level},
     },
-    settings::PluginSettings,
+    settings::{BudgetSettings, PluginSettings},
     stats::{EventStats, PluginStats, UsageStats},
 };
 
@@ -57,6 +59,8 @@ pub(crate) struct PluginsOptions {
     pub(crate) tenants: usize,
     /// Whether what plugins store outlives the host.
     pub(crate) lasting: bool,
+    /// Of plugins that have none of their own.
+    pub(crate) budgets: BudgetSettings,
     /// By plugin id.
     pub(crate) plugins: BTreeMap<String, PluginSettings>,
 }
@@ -71,6 +75,7 @@ struct StagedCopy {
 pub(crate) struct Plugins {
     core: &'static Core,
     options: PluginsOptions,
+    budgets: Budgets,
     configs: Configs,
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
     /// Who provides a service.
@@ -91,9 +96,12 @@ struct InUse {
 }
 
 impl Plugins {
-    pub(crate) fn new(core: &'static Core, options: PluginsOptions) -> Arc<Self> {
+    pub(crate) fn new(core: &'static Core, options: PluginsOptions, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let own = options.plugins.values().filter_map(|plugin| plugin.budgets);
+        let any = own.chain([options.budgets]).any(|budgets| budgets.any());
         Arc::new(Self {
             core,
+            budgets: Budgets::new(any, clock),
             options,
             configs: Configs::new(),
             entries: RwLock::default(),
@@ -106,6 +114,20 @@ impl Plugins {
 
     pub(super) fn core(&self) -> &'static Core {
         self.core
+    }
+
+    pub(super) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// What the settings say of the budgets of a plugin.
+    pub(super) fn budgets_of(&self, id: &str) -> BudgetSettings {
+        let own = self.options.plugins.get(id).and_then(|settings| settings.budgets);
+        own.unwrap_or(self.options.budgets)
+    }
+
+    pub(super) fn stop_deadline(&self) -> Duration {
+        self.options.stop
     }
 
     /// Looks through the folders. Runs nothing of what it finds.
@@ -284,11 +306,20 @@ impl Plugins {
         }
         let entry = self.known(id)?;
         let _step = entry.step.lock();
+        self.enable_loaded(&entry, By::Operator)
+    }
+
+    /// With the step locked. `by`: who ends the suspension, if it is suspended.
+    pub(super) fn enable_loaded(&self, entry: &Entry, by: By) -> Result<()> {
         self.open()?;
         let generation = entry.loaded()?;
-        if entry.state.lock().state == PluginState::Enabled {
-            return Ok(());
-        }
+        let suspended = {
+            let state = entry.state.lock();
+            if state.state == PluginState::Enabled {
+                return Ok(());
+            }
+            state.suspension.is_some()
+        };
         // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
         if let Err(error) = entry.disable(self.options.stop) {
             if error.kind() == ErrorKind::Timeout {
@@ -297,7 +328,12 @@ impl Plugins {
             self.core.report_failure(&error, "disable");
         }
         let outcome = generation.enable(self.options.load);
-        self.note_enabled(&entry, &outcome);
+        self.note_enabled(entry, &outcome);
+        if suspended && outcome.is_ok() {
+            self.announce_with(entry, "released", Some(generation.number()), |data| {
+                data.insert("by".into(), by.name().into());
+            });
+        }
         outcome
     }
 
@@ -306,6 +342,7 @@ impl Plugins {
         state.error = outcome.as_ref().err().cloned();
         if outcome.is_ok() {
             state.state = PluginState::Enabled;
+            state.suspension = None;
         }
         drop(state);
         self.announce(entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
@@ -319,7 +356,10 @@ impl Plugins {
     }
 
     fn disable_entry(&self, entry: &Entry, deadline: Duration) -> Result<()> {
-        if !entry.loaded()?.is_enabled() {
+        let generation = entry.loaded()?;
+        // A suspension ends here: what somebody has disabled does not come back by itself.
+        let suspended = entry.state.lock().suspension.take().is_some();
+        if !generation.is_enabled() && !suspended {
             return Ok(());
         }
         let outcome = entry.disable(deadline);
@@ -371,18 +411,33 @@ impl Plugins {
     }
 
     fn announce_generation(&self, entry: &Entry, what: &str, error: Option<&Error>, generation: Option<u64>) {
+        self.announce_with(entry, what, generation, |data| {
+            if let Some(error) = error {
+                data.insert("error".into(), error.to_string().into());
+            }
+        });
+    }
+
+    /// With more data than whom it is about.
+    pub(super) fn announce_with(
+        &self,
+        entry: &Entry,
+        what: &str,
+        generation: Option<u64>,
+        add: impl FnOnce(&mut Map<String, Value>),
+    ) {
         let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
         let info = entry.info();
-        let mut data =
-            serde_json::json!({ "id": info.id, "version": info.version, "generation": generation });
-        if let Some(error) = error {
-            data["error"] = error.to_string().into();
-        }
+        let mut data = Map::new();
+        data.insert("id".into(), info.id.into());
+        data.insert("version".into(), info.version.into());
+        data.insert("generation".into(), generation.into());
+        add(&mut data);
         // Nobody may listen, and the engine may have been shut down.
         let _ = self
             .core
             .events
-            .emit(Draft::new(topic, "/pintle", data.to_string().into_bytes()), Duration::ZERO);
+            .emit(Draft::new(topic, "/pintle", Value::Object(data).to_string().into_bytes()), Duration::ZERO);
     }
 
     /// The ids of all plugins that were loaded or were to be, by the number that the engines know them by.
@@ -425,12 +480,14 @@ impl Plugins {
         loaded.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// From here on nothing is loaded or enabled.
-    pub(crate) fn close(&self) {
+    /// From here on nothing is loaded or enabled, and nobody is suspended or released; false if the last of that is not
+    /// certain by `deadline`.
+    pub(crate) fn close(&self, deadline: Instant) -> bool {
         *self.closed.lock() = true;
+        self.budgets.end(deadline)
     }
 
-    fn open(&self) -> Result<()> {
+    pub(super) fn open(&self) -> Result<()> {
         is_open(&self.closed)
     }
 
@@ -604,12 +661,19 @@ impl Plugins {
             return entry.clone();
         }
         let make = || {
-            Arc::new(Entry::new(id, self.last_number.fetch_add(1, Relaxed) + 1, path, self.options.tenants))
+            let number = self.last_number.fetch_add(1, Relaxed) + 1;
+            let id: Arc<str> = id.into();
+            let watch = self.budgets.watch(&id, &self.budgets_of(&id));
+            Arc::new(Entry::new(id, number, path, self.options.tenants, watch))
         };
         self.entries.write().entry(id.to_owned()).or_insert_with(make).clone()
     }
 
-    fn known(&self, id: &str) -> Result<Arc<Entry>> {
+    pub(super) fn entry_of(&self, id: &str) -> Option<Arc<Entry>> {
+        self.entries.read().get(id).cloned()
+    }
+
+    pub(super) fn known(&self, id: &str) -> Result<Arc<Entry>> {
         self.entries.read().get(id).cloned().ok_or_else(|| not_loaded(id))
     }
 

@@ -12,8 +12,8 @@ use toml::{
 };
 
 use super::{
-    CacheSettings, ControlSettings, Deadlines, GrantSettings, KEYS, LogSettings, MetricsSettings,
-    PluginSettings, Problem, Queues, QuotaSettings, Settings, StorageSettings, Trust,
+    BudgetSettings, CacheSettings, ControlSettings, Deadlines, GrantSettings, KEYS, LogSettings,
+    MetricsSettings, PluginSettings, Problem, Queues, QuotaSettings, Settings, StorageSettings, Trust,
 };
 use crate::services::config::nearest;
 
@@ -42,6 +42,7 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> 
 
 fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
     top.refuse_unknown();
+    let of_all = top.section("budgets", |section| budgets(section, BudgetSettings::default()));
     Settings {
         data: top.path("data", folder),
         plugins: top.paths("plugins", folder).unwrap_or_default(),
@@ -101,7 +102,8 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
                 tenants: metrics.number("tenants", 0, 1_000).unwrap_or(defaults.tenants),
             }
         }),
-        plugin: plugins(top),
+        budgets: of_all,
+        plugin: plugins(top, &of_all),
     }
 }
 
@@ -117,7 +119,44 @@ impl FromStr for Loopback {
     }
 }
 
-fn plugins(top: &mut Section<'_, '_>) -> BTreeMap<String, PluginSettings> {
+/// The budgets of a section; what it does not say is as in `otherwise`.
+fn budgets(section: &mut Section<'_, '_>, otherwise: BudgetSettings) -> BudgetSettings {
+    let ms = |ms: usize| Duration::from_millis(ms as u64);
+    let slow_after = section.limit("slow_ms", 1, DAY_MS).map(|limit| limit.map(ms));
+    let mut limit = |key, least, most| {
+        let limit = section.limit(key, least, most);
+        limit.map(|limit| limit.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+    };
+    let slow = limit("slow", 0, 1_000_000);
+    let budgets = BudgetSettings {
+        slow_after: slow_after.unwrap_or(otherwise.slow_after),
+        slow: slow.unwrap_or(otherwise.slow),
+        stuck: limit("stuck", 0, 1_000_000).unwrap_or(otherwise.stuck),
+        errors_percent: limit("errors_percent", 0, 99).unwrap_or(otherwise.errors_percent),
+        errors_least: section
+            .number("errors_least", 1, 1_000_000)
+            .map_or(otherwise.errors_least, |least| u32::try_from(least).unwrap_or(u32::MAX)),
+        window: section.number("window_ms", 100, DAY_MS).map_or(otherwise.window, ms),
+        cooldown: match section.number("cooldown_ms", 0, DAY_MS) {
+            None => otherwise.cooldown,
+            Some(0) => None,
+            Some(cooldown) => Some(ms(cooldown)),
+        },
+    };
+    if budgets.slow_after.is_some() {
+        return budgets;
+    }
+    if slow.is_some_and(|slow| slow.is_some()) {
+        section.refuse_because(
+            "slow",
+            "says nothing without `slow_ms`: set that too, from how long on a handler is slow",
+        );
+    }
+    // Whoever switches off for a plugin what is slow need not switch off how often that may be.
+    BudgetSettings { slow: None, ..budgets }
+}
+
+fn plugins(top: &mut Section<'_, '_>, of_all: &BudgetSettings) -> BTreeMap<String, PluginSettings> {
     let Some((_, DeValue::Table(table))) =
         top.value("plugin", "a table for each plugin, as in [plugin.my-id]", |value| {
             matches!(value, DeValue::Table(_))
@@ -142,12 +181,12 @@ fn plugins(top: &mut Section<'_, '_>) -> BTreeMap<String, PluginSettings> {
         };
         let mut section = Section::new(table, &name, top.report);
         section.refuse_unknown();
-        plugins.insert(id.get_ref().to_string(), plugin(&mut section));
+        plugins.insert(id.get_ref().to_string(), plugin(&mut section, of_all));
     }
     plugins
 }
 
-fn plugin(section: &mut Section<'_, '_>) -> PluginSettings {
+fn plugin(section: &mut Section<'_, '_>, of_all: &BudgetSettings) -> PluginSettings {
     PluginSettings {
         enabled: section.boolean("enabled").unwrap_or(true),
         log: section.parsed("log"),
@@ -171,6 +210,10 @@ fn plugin(section: &mut Section<'_, '_>) -> PluginSettings {
                 tenant_calls_per_second: calls("tenant_calls_per_second"),
             }
         }),
+        budgets: section
+            .table
+            .contains_key("budgets")
+            .then(|| section.section("budgets", |section| budgets(section, *of_all))),
     }
 }
 
@@ -266,6 +309,13 @@ impl<'s, 't> Section<'s, 't> {
         self.report.add(at, &full, format!("must be {takes}"));
     }
 
+    /// The value of `key` is one that it takes, and does no good here.
+    fn refuse_because(&mut self, key: &str, why: &str) {
+        let at = self.table.get(key).map_or(0, |value| value.span().start);
+        let full = self.full(key);
+        self.report.add(at, &full, why.to_owned());
+    }
+
     /// What the table of keys says that `key` takes.
     fn takes(&self, key: &str) -> &'static str {
         let name = self.pattern() + key;
@@ -315,6 +365,14 @@ impl<'s, 't> Section<'s, 't> {
             (least..=most).contains(&number).then_some(number)
         };
         self.value(key, takes, |value| read(value).is_some()).and_then(|(_, value)| read(value))
+    }
+
+    /// A limit: a number, or `false` for none (then `Some(None)`).
+    fn limit(&mut self, key: &str, least: usize, most: usize) -> Option<Option<usize>> {
+        if self.table.get(key).is_some_and(|value| value.get_ref().as_bool() == Some(false)) {
+            return Some(None);
+        }
+        self.number(key, least, most).map(Some)
     }
 
     fn list(&mut self, key: &str, fits: impl Fn(&str) -> bool) -> Option<Vec<&'s str>> {

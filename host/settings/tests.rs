@@ -40,6 +40,14 @@ fn everything_that_can_be_set_arrives() {
         [metrics]
         listen = "[::1]:9464"
         tenants = 7
+        [budgets]
+        window_ms = 30000
+        slow_ms = 100
+        slow = 5
+        stuck = 0
+        errors_percent = 25
+        errors_least = 40
+        cooldown_ms = 0
         [storage]
         max_value = 65536
         synchronous = "normal"
@@ -58,6 +66,10 @@ fn everything_that_can_be_set_arrives() {
         [plugin.threshold.quota]
         calls_per_second = 7
         tenant_calls_per_second = 3
+        [plugin.threshold.budgets]
+        stuck = false
+        slow = 0
+        cooldown_ms = 1500
         [plugin.geo.config.deep]
         er = -1
     "#;
@@ -65,6 +77,15 @@ fn everything_that_can_be_set_arrives() {
     let config = json!({
         "limit": 90, "share": 0.5, "names": ["a", { "b": true }], "since": "1979-05-27T07:32:00Z", "day": "1979-05-27"
     });
+    let budgets = BudgetSettings {
+        window: Duration::from_secs(30),
+        slow_after: Some(Duration::from_millis(100)),
+        slow: Some(5),
+        stuck: Some(0),
+        errors_percent: Some(25),
+        errors_least: 40,
+        cooldown: None,
+    };
     let expected = Settings {
         data: Some("/etc/pintle/var".into()),
         plugins: vec!["/etc/pintle/plugins".into(), "/opt/plugins".into()],
@@ -87,6 +108,7 @@ fn everything_that_can_be_set_arrives() {
         storage: StorageSettings { max_value: 65_536, synchronous: Synchronous::Normal },
         control: ControlSettings { enabled: false },
         metrics: MetricsSettings { listen: "[::1]:9464".parse().ok(), tenants: 7 },
+        budgets,
         plugin: [
             (
                 "threshold".to_owned(),
@@ -104,6 +126,12 @@ fn everything_that_can_be_set_arrives() {
                         namespaces: list(&["hits"]),
                     },
                     quota: QuotaSettings { calls_per_second: Some(7), tenant_calls_per_second: Some(3) },
+                    budgets: Some(BudgetSettings {
+                        stuck: None,
+                        slow: Some(0),
+                        cooldown: Some(Duration::from_millis(1_500)),
+                        ..budgets
+                    }),
                 },
             ),
             (
@@ -118,6 +146,8 @@ fn everything_that_can_be_set_arrives() {
     };
     assert_eq!(Settings::from_text(text, "/etc/pintle").expect("valid"), expected);
     assert!(!expected.of("threshold").enabled);
+    assert_eq!(expected.budgets_of("threshold").slow, Some(0));
+    assert_eq!([expected.budgets_of("geo"), expected.budgets_of("unheard-of")], [budgets, budgets]);
     assert_eq!(expected.of("unheard-of"), PluginSettings::default());
 }
 
@@ -164,7 +194,7 @@ number = inf
     assert_eq!(
         told(text),
         [
-            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `control`, `metrics`, `plugin`",
+            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `control`, `metrics`, `budgets`, `plugin`",
             "2:1: plugns: there is no such key: did you mean `plugins`",
             "3:11: workers: must be a number from 1 to 1024",
             "4:1: level: there is no such key here: did you mean `log.level`",
@@ -188,6 +218,84 @@ number = inf
             "28:10: plugin.q.config.number: cannot be said in JSON, which knows neither nan nor inf",
         ]
     );
+}
+
+#[test]
+fn what_a_plugin_says_of_its_budgets_counts_key_by_key_and_false_switches_off() {
+    let of_all = "[budgets]\nslow_ms = 50\nslow = 2\nstuck = 1\nerrors_percent = 10\n";
+    let of_p = |own: &str| {
+        let text = format!("{of_all}[plugin.p.budgets]\n{own}");
+        Settings::from_text(&text, "").unwrap_or_else(|error| panic!("{error}")).budgets_of("p")
+    };
+    let all = of_p("");
+    assert_eq!(all, Settings::from_text(of_all, "").expect("valid").budgets);
+    for (own, expected) in [
+        ("slow_ms = 7", BudgetSettings { slow_after: Some(Duration::from_millis(7)), ..all }),
+        ("slow_ms = false", BudgetSettings { slow_after: None, slow: None, ..all }),
+        ("slow_ms = false\nslow = false", BudgetSettings { slow_after: None, slow: None, ..all }),
+        ("slow = false", BudgetSettings { slow: None, ..all }),
+        ("stuck = false", BudgetSettings { stuck: None, ..all }),
+        ("errors_percent = false", BudgetSettings { errors_percent: None, ..all }),
+        (
+            "errors_percent = 0\nwindow_ms = 100",
+            BudgetSettings { errors_percent: Some(0), window: Duration::from_millis(100), ..all },
+        ),
+    ] {
+        assert_eq!(of_p(own), expected, "{own}");
+    }
+    for (text, any) in [
+        ("", false),
+        ("slow_ms = 5", false),
+        ("slow_ms = 5\nslow = 0", true),
+        ("stuck = 0", true),
+        ("stuck = false", false),
+        ("errors_percent = 9", true),
+        ("errors_least = 9\nwindow_ms = 500", false),
+    ] {
+        let budgets = Settings::from_text(&format!("[budgets]\n{text}"), "").expect(text).budgets;
+        assert_eq!(budgets.any(), any, "{text}");
+    }
+}
+
+#[test]
+fn a_budget_that_can_never_be_used_up_is_told() {
+    for (text, expected) in [
+        (
+            "[budgets]\nslow = 3",
+            "2:8: budgets.slow: says nothing without `slow_ms`: set that too, from how long on a handler is slow",
+        ),
+        (
+            "[budgets]\nslow_ms = 9\n[plugin.p.budgets]\nslow_ms = false\nslow = 0",
+            "5:8: plugin.p.budgets.slow: says nothing without `slow_ms`: set that too, from how long on a handler is slow",
+        ),
+        (
+            "budgets.errors_percent = 100",
+            "1:26: budgets.errors_percent: must be a number from 0 to 99, or false for no limit",
+        ),
+        (
+            "budgets.stuck = true",
+            "1:17: budgets.stuck: must be a number from 0 to 1000000, or false for no limit",
+        ),
+        (
+            "budgets.stuck = -1",
+            "1:17: budgets.stuck: must be a number from 0 to 1000000, or false for no limit",
+        ),
+        (
+            "budgets.window_ms = 99",
+            "1:21: budgets.window_ms: must be a number of milliseconds from 100 to 86400000",
+        ),
+        (
+            "budgets.window_ms = false",
+            "1:21: budgets.window_ms: must be a number of milliseconds from 100 to 86400000",
+        ),
+        (
+            "budgets.errors = 1",
+            "1:9: budgets.errors: there is no such key: there are `window_ms`, `slow_ms`, `slow`, `stuck`, `errors_percent`, `errors_least`, `cooldown_ms`",
+        ),
+        ("plugin.p.budgets = 5", "1:20: plugin.p.budgets: must be a table"),
+    ] {
+        assert_eq!(told(text), [expected], "{text}");
+    }
 }
 
 #[test]
@@ -271,6 +379,13 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("control.enabled", "false"),
     ("metrics.listen", r#""[::1]:9464""#),
     ("metrics.tenants", "0"),
+    ("budgets.window_ms", "100"),
+    ("budgets.slow_ms", "100"),
+    ("budgets.slow", "0\nbudgets.slow_ms = 100"),
+    ("budgets.stuck", "0"),
+    ("budgets.errors_percent", "99"),
+    ("budgets.errors_least", "1"),
+    ("budgets.cooldown_ms", "0"),
     ("plugin.<id>.enabled", "false"),
     ("plugin.<id>.log", r#""trace""#),
     ("plugin.<id>.concurrency", "1"),
@@ -283,6 +398,13 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("plugin.<id>.grants.namespaces", r#"["hits"]"#),
     ("plugin.<id>.quota.calls_per_second", "1"),
     ("plugin.<id>.quota.tenant_calls_per_second", "1000000000"),
+    ("plugin.<id>.budgets.window_ms", "100"),
+    ("plugin.<id>.budgets.slow_ms", "100"),
+    ("plugin.<id>.budgets.slow", "0\nplugin.some-id.budgets.slow_ms = 100"),
+    ("plugin.<id>.budgets.stuck", "0"),
+    ("plugin.<id>.budgets.errors_percent", "99"),
+    ("plugin.<id>.budgets.errors_least", "1"),
+    ("plugin.<id>.budgets.cooldown_ms", "0"),
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! `scene` sets a host up; `tests/plugins/witness.c` keeps the journal that most of these tests read.
 
+mod budgets;
 mod config;
 mod crowds;
 mod delivery;

@@ -10,7 +10,7 @@ fn handle(metrics: &PluginMetrics, tenants: &Tenants, name: &str, calls: u64) {
     for _ in 0..calls {
         Counts::here().call(handling.account(), Service::Cache);
     }
-    handling.end(calls.is_multiple_of(2));
+    handling.end((!calls.is_multiple_of(2)).then_some(ErrorKind::Conflict));
 }
 
 /// Tenant, calls, handled, failed.
@@ -71,7 +71,7 @@ fn a_tenant_whose_handler_runs_keeps_its_account() {
     let running = metrics.begin(HandlerKind::Event, &tenant, &tenants);
     handle(&metrics, &tenants, "second", 3);
     Counts::here().call(running.account(), Service::Cache);
-    running.end(true);
+    running.end(None);
     assert_eq!(told(&metrics), [named("first", 1, 1, 0), (None, 3, 1, 1)]);
 }
 
