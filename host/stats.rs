@@ -23,7 +23,7 @@ pub struct Stats {
     pub log: LogStats,
     /// The ledger, which storage is kept in.
     pub ledger: LedgerStats,
-    /// Plugins by id: those that were loaded, or that were to be.
+    /// Plugins by id: those that were loaded, or that were to be, and those that have something stored.
     pub plugins: Vec<PluginStats>,
 }
 
@@ -172,8 +172,8 @@ pub struct PluginStats {
     pub events: EventStats,
     /// What it has in the cache now, for all tenants.
     pub cache: UsageStats,
-    /// What it has in the storage now, for all tenants.
-    pub storage: UsageStats,
+    /// What it has in the storage now, for all tenants; none if the storage cannot tell.
+    pub storage: Option<UsageStats>,
     /// Its calls and handlers by tenant.
     pub tenants: Vec<TenantStats>,
 }
@@ -202,7 +202,7 @@ pub struct CallStats {
     pub failed: u64,
     /// The bytes of values, payloads and messages that they took or gave.
     pub bytes: u64,
-    /// How long they took: one of 64 is timed, on each thread the first.
+    /// How long they took: one of 64 is timed, of functions that only look something up one of 1,024.
     pub times: Times,
 }
 

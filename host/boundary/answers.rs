@@ -8,7 +8,7 @@ use pintle_abi::*;
 use super::{Call, enter, events, given_up, input, status_of, thread};
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Method,
+    identity::{Method, Service},
     lanes::{Awaited, Lane, Pool, Promise},
     services::events::{Answer, Asked, Expected, HandlerResult, Outcome},
 };
@@ -39,6 +39,7 @@ pub(super) unsafe extern "C" fn emit_sync(
         let results = events::as_publisher(call, |publisher| {
             call.core().events.emit_sync(Some(publisher), draft, deadline)
         })?;
+        call.count_bytes(Service::Events, data.len);
         call.record.metrics.count_emitted();
         let late = results.iter().any(|result| matches!(result.outcome, Outcome::Timeout(_)));
         if late && call.remaining() == 0 {

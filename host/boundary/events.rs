@@ -53,6 +53,7 @@ unsafe extern "C" fn emit(
         let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
         let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
         as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait))?;
+        call.count_bytes(Service::Events, data.len);
         call.record.metrics.count_emitted();
         Ok(())
     })
@@ -72,7 +73,6 @@ pub(super) unsafe fn draft(
     let topic = unsafe { input::text("topic", topic, 256) }?;
     // SAFETY: as above.
     let data = unsafe { input::bytes("data", data, LARGEST_DATA) }?;
-    call.count_bytes(Service::Events, data.len());
     // SAFETY: as above.
     let options = unsafe { input::options(options) }?;
     check_publish(call, topic)?;

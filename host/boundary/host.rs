@@ -177,10 +177,9 @@ unsafe extern "C" fn call(
         let method = unsafe { input::text("method", method, 256) }?;
         // SAFETY: as above.
         let data = unsafe { input::bytes("request", request, LARGEST_REPLY) }?;
-        call.count_bytes(Service::Call, data.len());
         input::timeout(timeout_ms)?;
         let answer = send(call, service, major, method, data, timeout_ms)?;
-        call.count_bytes(Service::Call, answer.len());
+        call.count_bytes(Service::Call, data.len() + answer.len());
         // SAFETY: the contract lets `write` be called until this function returns.
         unsafe { reply.write(&answer) }
     })

@@ -2,7 +2,7 @@
 //!
 //! Calls are counted on pages of the thread's own ([`thread`](super::thread)), by the account that their context names.
 //! Here is who has which account: one for the system scope, one for each tenant up to a bound, and one for all others.
-//! Times of single calls are taken of one call in [`SAMPLE`].
+//! Times of single calls are taken of one call in [`SAMPLE`], or in [`RARE_SAMPLE`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,12 +19,24 @@ use parking_lot::Mutex;
 use super::{budget::Watch, coarse::Moment, thread::counted};
 use crate::{
     error::ErrorKind,
-    identity::{Account, Service, Tenant, Tenants},
+    identity::{Account, Method, Service, Tenant, Tenants},
     stats::{CallStats, HandlerStats, TenantCallStats, TenantStats, Times},
 };
 
 /// One call in so many is timed.
 pub(crate) const SAMPLE: u64 = 64;
+
+/// Of what only looks something up, one in so many: two looks at the clock take twenty times as long as such a call.
+const RARE_SAMPLE: u64 = 1024;
+
+/// One call of this method in so many is timed.
+#[inline]
+pub(crate) const fn sample(method: Method) -> u64 {
+    match (method.service(), method) {
+        (Service::Host | Service::Config, _) | (_, Method::LogEnabled) => RARE_SAMPLE,
+        _ => SAMPLE,
+    }
+}
 
 /// How long nobody must have used a tenant before it makes room for another. Where tenants come and go by the thousand
 /// the same few are told for a while, rather than others at each moment, and moving counts costs next to nothing.

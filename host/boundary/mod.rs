@@ -358,7 +358,7 @@ fn enter_counted(
     let Some(scope) = look_up(ctx) else {
         return unknown(ctx);
     };
-    if counts.call(scope.account, method.service()).is_multiple_of(metrics::SAMPLE) {
+    if counts.call(scope.account, method.service()).is_multiple_of(metrics::sample(method)) {
         return enter_timed(ctx, method, counts, body);
     }
     enter_scope(ctx, scope, method, counts, body)

@@ -15,6 +15,7 @@ use prometheus_client::{
 use super::page::{Is, Labels, Page};
 use crate::stats::{
     CallStats, DropStats, EventStats, HandlerStats, PluginStats, Stats, TenantCallStats, TenantStats,
+    UsageStats,
 };
 
 /// All families, with the numbers of one moment.
@@ -250,22 +251,29 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
         plugins,
         |plugin| plugin.cache.bytes,
     )?;
-    page.by_plugin(
-        Gauge,
-        "pintle_plugin_storage_items",
-        None,
-        "Items in the storage now, for all tenants.",
-        plugins,
-        |plugin| plugin.storage.items,
-    )?;
-    page.by_plugin(
-        Gauge,
-        "pintle_plugin_storage",
-        Some(Unit::Bytes),
-        "Bytes of keys and values in the storage now, for all tenants.",
-        plugins,
-        |plugin| plugin.storage.bytes,
-    )
+    type Stored = fn(&UsageStats) -> u64;
+    let stored: [(_, _, _, Stored); 2] = [
+        ("pintle_plugin_storage_items", None, "Items in the storage now, for all tenants.", |used| {
+            used.items
+        }),
+        (
+            "pintle_plugin_storage",
+            Some(Unit::Bytes),
+            "Bytes of keys and values in the storage now, for all tenants.",
+            |used| used.bytes,
+        ),
+    ];
+    for (name, unit, help, value) in stored {
+        page.family(Gauge, name, unit, help, |to| {
+            // Where the disk fails that would tell it, there is nothing to tell.
+            for (plugin, used) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.storage.as_ref()?)))
+            {
+                to.put(of(plugin), Is::Count(value(used)))?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Calls of plugins to the host, and of the host to plugins.
@@ -293,7 +301,7 @@ fn of_calls(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
             Ok(())
         })?;
     }
-    page.family(Histogram, "pintle_plugin_call_sampled", Some(Unit::Seconds), "How long calls to the host took. A sample: one call in 64 is timed, so `_count` is not the number of calls.", |to| {
+    page.family(Histogram, "pintle_plugin_call_sampled", Some(Unit::Seconds), "How long calls to the host took. A sample: one call in 64 is timed, of what only looks something up one in 1,024, so `_count` is not the number of calls.", |to| {
         for plugin in plugins {
             for (service, calls) in &plugin.calls {
                 to.put(of(plugin).and("service", *service), Is::Times(&calls.times))?;

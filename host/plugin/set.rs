@@ -85,14 +85,22 @@ pub(crate) struct Plugins {
     /// `to_unload` sees that it is under way.
     closed: Arc<Mutex<bool>>,
     /// What each plugin had in cache and storage when they were closed.
-    last_use: OnceLock<HashMap<String, InUse>>,
+    last_use: OnceLock<Uses>,
 }
 
-/// What a plugin has in the cache and in the storage: items and bytes.
+/// What plugins have in the cache and in the storage.
+#[derive(Debug)]
+struct Uses {
+    by_id: HashMap<String, InUse>,
+    /// The storage could be asked.
+    storage_known: bool,
+}
+
+/// What a plugin has there.
 #[derive(Clone, Copy, Debug, Default)]
 struct InUse {
-    cache: (u64, u64),
-    storage: (u64, u64),
+    cache: UsageStats,
+    storage: UsageStats,
 }
 
 impl Plugins {
@@ -511,50 +519,50 @@ impl Plugins {
 
     pub(crate) fn infos(&self) -> Vec<PluginInfo> {
         let mut infos: Vec<_> = self.entries.read().values().map(|entry| entry.info()).collect();
-        let now;
-        let in_use = match self.last_use.get() {
-            Some(last) => last,
-            None => {
-                now = self.in_use();
-                &now
+        self.with_uses(|uses| {
+            for info in &mut infos {
+                let InUse { cache, storage } = uses.by_id.get(&info.id).copied().unwrap_or_default();
+                (info.counters.cache_items, info.counters.cache_bytes) = (cache.items, cache.bytes);
+                (info.counters.storage_items, info.counters.storage_bytes) = (storage.items, storage.bytes);
             }
-        };
-        for info in &mut infos {
-            let used = in_use.get(&info.id).copied().unwrap_or_default();
-            (info.counters.cache_items, info.counters.cache_bytes) = used.cache;
-            (info.counters.storage_items, info.counters.storage_bytes) = used.storage;
-        }
+        });
         infos
     }
 
-    /// What is counted of each plugin.
+    /// What is counted of each plugin, and of those that were never loaded here and have something stored.
     pub(crate) fn stats(&self) -> Vec<PluginStats> {
         let events = self.core.events.by_owner();
-        let now;
-        let in_use = match self.last_use.get() {
-            Some(last) => last,
-            None => {
-                now = self.in_use();
-                &now
+        let mut stats: BTreeMap<String, PluginStats> = BTreeMap::new();
+        for (id, entry) in &*self.entries.read() {
+            let events = EventStats {
+                emitted: entry.metrics.emitted(),
+                ..events.get(&entry.number).copied().unwrap_or_default().into()
+            };
+            stats.insert(id.clone(), PluginStats { events, ..entry.stats() });
+        }
+        self.with_uses(|uses| {
+            for (id, used) in &uses.by_id {
+                let stored = || PluginStats {
+                    id: id.clone(),
+                    state: PluginState::Unloaded.name(),
+                    ..PluginStats::default()
+                };
+                let stats = stats.entry(id.clone()).or_insert_with(stored);
+                (stats.cache, stats.storage) = (used.cache, Some(used.storage));
             }
-        };
-        let entries = self.entries.read();
-        entries
-            .values()
-            .map(|entry| {
-                let used = in_use.get(&*entry.id).copied().unwrap_or_default();
-                let usage = |(items, bytes)| UsageStats { items, bytes };
-                PluginStats {
-                    events: EventStats {
-                        emitted: entry.metrics.emitted(),
-                        ..events.get(&entry.number).copied().unwrap_or_default().into()
-                    },
-                    cache: usage(used.cache),
-                    storage: usage(used.storage),
-                    ..entry.stats()
-                }
-            })
-            .collect()
+            for stats in stats.values_mut().filter(|_| uses.storage_known) {
+                stats.storage.get_or_insert_default();
+            }
+        });
+        stats.into_values().collect()
+    }
+
+    /// What plugins have in cache and storage now, or had there when those were closed.
+    fn with_uses(&self, show: impl FnOnce(&Uses)) {
+        match self.last_use.get() {
+            Some(last) => show(last),
+            None => show(&self.uses()),
+        }
     }
 
     /// After the stop: nothing calls any more, unless it was left behind.
@@ -569,19 +577,23 @@ impl Plugins {
     /// Remembers what plugins have in cache and storage, which are about to be closed.
     pub(crate) fn keep_use(&self) {
         // The first time is the one that counts.
-        let _ = self.last_use.set(self.in_use());
+        let _ = self.last_use.set(self.uses());
     }
 
-    fn in_use(&self) -> HashMap<String, InUse> {
-        let mut all: HashMap<String, InUse> = HashMap::new();
+    fn uses(&self) -> Uses {
+        let mut by_id: HashMap<String, InUse> = HashMap::new();
         for used in self.core.cache.usage() {
-            all.entry(used.plugin.to_string()).or_default().cache = (used.items, used.bytes);
+            by_id.entry(used.plugin.to_string()).or_default().cache =
+                UsageStats { items: used.items, bytes: used.bytes };
         }
         // A disk that fails is told to those who use it; here the numbers are missing.
-        for used in self.core.storage.usage().unwrap_or_default() {
-            all.entry(used.plugin.to_string()).or_default().storage = (used.items, used.bytes);
+        let stored = self.core.storage.usage();
+        let storage_known = stored.is_ok();
+        for used in stored.unwrap_or_default() {
+            by_id.entry(used.plugin.to_string()).or_default().storage =
+                UsageStats { items: used.items, bytes: used.bytes };
         }
-        all
+        Uses { by_id, storage_known }
     }
 
     /// Lanes take nothing any more.
