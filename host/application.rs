@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
-const OWNER: u64 = 0;
+pub(crate) const OWNER: u64 = 0;
 
 /// The largest reply of a handler.
 const LARGEST_REPLY: usize = 1 << 20;

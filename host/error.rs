@@ -3,7 +3,7 @@
 //! A failing call from a plugin makes one of these on its way out, often on a hot path (a missing item is a
 //! failure too), so the text is put together only when somebody reads it.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, io, sync::Arc};
 
 /// The result of everything in the host that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -206,3 +206,17 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What to do about a failure of the operating system, where its reason says that.
+pub(crate) fn mend_of(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Some("make room on its disk"),
+        io::ErrorKind::QuotaExceeded => Some("make room there, or raise the quota of this user"),
+        io::ErrorKind::FileTooLarge => Some("raise the limit of file sizes (ulimit -f)"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("use a place that can be written"),
+        io::ErrorKind::PermissionDenied => Some("give this user the right to read and write there"),
+        #[cfg(unix)]
+        _ if error.raw_os_error() == Some(libc::EMFILE) => Some("allow this process more files (ulimit -n)"),
+        _ => None,
+    }
+}

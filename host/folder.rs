@@ -2,15 +2,18 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use crate::{
-    error::{Error, ErrorKind, Result},
-    plugin::stage::create_private_folder,
+    error::{Error, ErrorKind, Result, mend_of},
+    plugin::stage::{LOCK, STAGING, create_private_folder, remove_left_copies},
 };
+
+/// More than this no host writes into its lock.
+const LONGEST_LOCK: u64 = 64;
 
 /// The data folder, while this host has it.
 pub(crate) struct DataFolder {
@@ -27,13 +30,10 @@ impl DataFolder {
         let path = &std::path::absolute(path).map_err(|error| unusable(path, &error))?;
         fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
         let lock = take_lock(path)?;
-        let staging = path.join("staging");
+        let staging = path.join(STAGING);
         create_private_folder(&staging)?;
         // What a host that crashed has left behind; the lock says that nobody uses it.
-        let left = fs::read_dir(&staging).map_err(|error| unusable(&staging, &error))?;
-        for entry in left.flatten() {
-            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
-        }
+        remove_left_copies(&staging).map_err(|error| unusable(&staging, &error))?;
         Ok(Self { path: path.clone(), staging, lock: Some(lock) })
     }
 
@@ -51,11 +51,15 @@ impl DataFolder {
     pub(crate) fn private_file(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).map_err(|error| unusable(&path, &error))?;
+        open_file(options.write(true), &path)?;
         Ok(path)
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where plugins are staged: for this user only.
@@ -80,17 +84,14 @@ impl Drop for DataFolder {
 }
 
 fn take_lock(folder: &Path) -> Result<File> {
-    let path = folder.join("pintle.lock");
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = opened.map_err(|error| unusable(&path, &error))?;
+    let path = folder.join(LOCK);
+    let mut file = open_file(OpenOptions::new().read(true).write(true), &path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let who = match pid.trim() {
-                "" => "another host".to_owned(),
-                pid => format!("the host of process {pid}"),
+            let who = match content(&mut file).ok().flatten().as_deref() {
+                None | Some("") => "another host".to_owned(),
+                Some(pid) => format!("the host of process {pid}"),
             };
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -102,14 +103,57 @@ fn take_lock(folder: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => return Err(unusable(&path, &error)),
     }
+    if content(&mut file).map_err(|error| unusable(&path, &error))?.is_none() {
+        let what = format!("{} was not written by this version of pintle", path.display());
+        let unknown = Error::new(ErrorKind::Unsupported, what);
+        return Err(unknown.mend("update the host, or use another data folder"));
+    }
     let written =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|error| unusable(&path, &error))?;
     Ok(file)
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("{} cannot be used: {error}", path.display()))
+/// The number in a lock file, empty if there is none; `None` if something else is in it, which no host has written that
+/// we know of. A power failure leaves the file as long as it was, full of zeros.
+fn content(file: &mut File) -> io::Result<Option<String>> {
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.take(LONGEST_LOCK + 1).read_to_end(&mut text)?;
+    let known = text.len() as u64 <= LONGEST_LOCK
+        && text.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'\n' | 0));
+    Ok(known
+        .then(|| text.iter().filter(|byte| byte.is_ascii_digit()).map(|&byte| char::from(byte)).collect()))
+}
+
+/// Opens a file of the host's, or makes it; one that is no file is not waited for.
+fn open_file(options: &mut OpenOptions, path: &Path) -> Result<File> {
+    options.create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let opened = options.open(path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
+    match opened {
+        Ok((true, file)) => Ok(file),
+        Ok((false, _)) => Err(no_file(path)),
+        // A pipe that nobody reads, a socket, a device without a driver.
+        #[cfg(unix)]
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(no_file(path)),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn no_file(path: &Path) -> Error {
+    let what = format!("{} cannot be used: it is not a file", path.display());
+    Error::new(ErrorKind::Unavailable, what).mend("move it away, or use another data folder")
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Error {
+    let what = format!("{} cannot be used: {error}", path.display());
+    let unusable = Error::new(ErrorKind::Unavailable, what);
+    match mend_of(error) {
+        Some(mend) => unusable.mend(mend),
+        None => unusable,
+    }
 }
 
 #[cfg(all(test, unix))]

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    net::SocketAddr,
     path::PathBuf,
     process,
     sync::{
@@ -17,19 +18,21 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    application::{Application, SubscribeOptions},
+    application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
+    control::{self, Control, HostMethods, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
     lanes::{Lane, Pool, PoolOptions, PoolStats, Report},
+    metrics,
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
         cache::{Cache, Lifetime, MemoryCache},
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
         ledger::{Durability, Ledger, LedgerOptions},
-        log::{Field, Level, Log, Options as LogOptions, Target},
+        log::{Field, Level, LevelList, Log, Options as LogOptions, Target},
         scheduler::{JobInfo, Scheduler},
         storage::{self, LedgerStorage, Storage},
     },
@@ -70,7 +73,11 @@ struct Inner {
     call: Duration,
     data: Option<PathBuf>,
     started_ms: i64,
+    /// Until the stop.
+    control: Mutex<Option<Control>>,
     stopped: AtomicBool,
+    /// Set when all else is there.
+    metrics: OnceLock<metrics::Listener>,
     /// Given back last of all.
     folder: Mutex<Option<DataFolder>>,
 }
@@ -140,8 +147,9 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// CONFLICT if another host has the data folder, naming its process; UNAVAILABLE if a folder or the log's file
-    /// cannot be used.
+    /// CONFLICT if another host has the data folder, naming its process, or another program the address for metrics;
+    /// UNAVAILABLE if a folder, the log's file or that address cannot be used. INVALID_ARGUMENT: the address can be
+    /// reached from other machines.
     pub fn build(self) -> Result<Host> {
         let Self { mut settings, log } = self;
         let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
@@ -149,6 +157,7 @@ impl HostBuilder {
             *deadline = (*deadline).min(A_YEAR);
         }
         let log_options = log.unwrap_or_else(|| log_options(&settings.log));
+        let listen = settings.metrics.listen.map(metrics::Bound::new).transpose()?;
         let folder = match &settings.data {
             Some(path) => DataFolder::open(path)?,
             None => DataFolder::temporary()?,
@@ -211,12 +220,21 @@ impl HostBuilder {
             listeners: Application::new(core, "control", settings.deadlines.handler),
             stop: settings.deadlines.stop,
             call: settings.deadlines.call,
-            data: settings.data.clone(),
+            data: settings.data.is_some().then(|| folder.path().to_owned()),
             started_ms,
+            control: Mutex::default(),
             stopped: AtomicBool::new(false),
+            metrics: OnceLock::new(),
             folder: Mutex::new(Some(folder)),
         };
-        Ok(Host { inner: Arc::new(inner), owner: true })
+        let host = Host { inner: Arc::new(inner), owner: true };
+        if let Some(listen) = listen {
+            host.serve_metrics(listen)?;
+        }
+        if settings.control.enabled {
+            host.serve_control();
+        }
+        Ok(host)
     }
 }
 
@@ -333,6 +351,41 @@ impl Host {
         handler: impl Fn(&Event) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
         self.inner.application.subscribe(pattern, options, Box::new(handler))
+    }
+
+    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped. For those who listen in from
+    /// outside: neither do they hold up the application's handlers, nor those them.
+    pub(crate) fn tap(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> Result<Tap> {
+        let handler = move |event: &Event| {
+            handler(event);
+            Ok(Vec::new())
+        };
+        self.inner.listeners.tap(pattern, options, Box::new(handler))
+    }
+
+    /// Carries out what can be asked for at the control socket, without a socket: `docs/control.md` has the methods.
+    /// Not `tail`, which tells events on a connection.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED: there is no such method. INVALID_ARGUMENT: the params are no object, or not those of the method.
+    /// Otherwise what the method answers.
+    pub fn ask(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
+        let serde_json::Value::Object(params) = params else {
+            return Err(Error::argument("params", "is no object"));
+        };
+        control::answer(self, method, params, None).map_err(|refusal| match refusal {
+            Refusal::UnknownMethod => {
+                Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+            }
+            Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
+            Refusal::Failed(error) => error,
+        })
     }
 
     /// Calls a service of a plugin on behalf of a tenant (empty: the system scope) and waits for its reply, at most
@@ -460,14 +513,34 @@ impl Host {
     ///
     /// NOT_FOUND; INVALID_ARGUMENT with all that is wrong; or what its `configure` answered.
     pub fn configure(&self, id: &str, config: &serde_json::Value) -> Result<()> {
+        self.configure_with(id, |current| current.clone_from(config))
+    }
+
+    /// Like `configure`, with a config that is made of the current one, which has its secrets.
+    ///
+    /// # Errors
+    ///
+    /// As `configure`.
+    pub fn configure_with(&self, id: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
         self.running()?;
-        self.inner.plugins.configure(id, config)
+        self.inner.plugins.configure(id, change)
     }
 
     /// Changes from which level on records of a plugin are wanted; none: of the host and of all plugins that have no
     /// level of their own.
     pub fn set_log_level(&self, plugin: Option<&str>, level: Level) {
         self.inner.core.log.set_level(plugin, level);
+    }
+
+    /// Takes a plugin's own log level away, so that it follows that of the host again.
+    pub fn clear_log_level(&self, plugin: &str) {
+        self.inner.core.log.clear_level(plugin);
+    }
+
+    /// The log levels as they are now.
+    #[must_use]
+    pub fn log_levels(&self) -> LevelList {
+        self.inner.core.log.levels()
     }
 
     /// Opens the log file again by its path, as a rotation of logs wants it; nothing for logs that are no file.
@@ -489,6 +562,12 @@ impl Host {
     #[must_use]
     pub fn wait_closed(&self, timeout: Duration) -> bool {
         self.inner.core.pool.settle(later(timeout))
+    }
+
+    /// What the numbers of owners in [`subscriptions`](Self::subscriptions) and [`jobs`](Self::jobs) stand for.
+    #[must_use]
+    pub fn owners(&self) -> BTreeMap<u64, Arc<str>> {
+        self.inner.plugins.numbers().chain([(OWNER, "application".into())]).collect()
     }
 
     /// What the workers are doing.
@@ -523,6 +602,19 @@ impl Host {
         }
     }
 
+    /// Everything that the host counts, of this moment, as OpenMetrics text.
+    #[must_use]
+    pub fn open_metrics(&self) -> String {
+        metrics::open_metrics(&self.stats())
+    }
+
+    /// Where metrics are served over HTTP, with the port that the system chose for `metrics.listen` with port 0; none:
+    /// nowhere.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.inner.metrics.get().map(metrics::Listener::address)
+    }
+
     /// Disables and unloads all plugins and ends all threads, within the stop deadline of the settings. What hangs is
     /// left behind and named. The second call does nothing.
     pub fn stop(&self) -> Stopped {
@@ -537,7 +629,10 @@ impl Host {
         let started = Instant::now();
         let timeout = timeout.min(A_YEAR);
         let until = |percent: u32| started + timeout * percent / 100;
+        let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
         let supervised = self.inner.plugins.close(until(10));
+        let control = self.inner.control.lock().take();
+        let asked = control.map(|control| control.close(until(10))).unwrap_or_default();
         self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -549,6 +644,10 @@ impl Host {
         let mut left = self.inner.core.pool.shut_down(until(90));
         if !supervised {
             left.push("the supervisor of budgets".into());
+        }
+        left.extend(asked);
+        if still_served {
+            left.push("the listener for metrics: the system had no socket to wake it with in time".into());
         }
         for left in &left {
             self.inner.core.log.host(
@@ -580,6 +679,26 @@ impl Host {
         Stopped { left, failed }
     }
 
+    /// Lets the operator in. A host that cannot be asked runs all the same.
+    fn serve_control(&self) {
+        let folder = self.inner.folder.lock();
+        let Some(folder) = folder.as_ref().filter(|_| self.inner.data.is_some()) else { return };
+        let log = self.inner.core.log.clone();
+        let report = move |error: &Error| {
+            log.host(Level::Warn, &error.to_string(), [Field::text("about", "control socket")]);
+        };
+        let methods = Arc::new(HostMethods(self.part()));
+        match Control::start(folder.path(), folder.staging(), methods, report.clone()) {
+            Ok(control) => *self.inner.control.lock() = Some(control),
+            Err(error) => report(&error),
+        }
+    }
+
+    /// The same host, for a part of it: it does not end with that.
+    fn part(&self) -> Self {
+        Self { inner: self.inner.clone(), owner: false }
+    }
+
     /// Notes what plugins had in cache and storage, unless the disk that tells it hangs: then the numbers are missing.
     fn keep_use(&self, deadline: Instant) {
         let (tell, told) = mpsc::channel::<()>();
@@ -592,6 +711,15 @@ impl Host {
             let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LOOK);
             let _ = told.recv_timeout(left);
         }
+    }
+
+    fn serve_metrics(&self, listen: metrics::Bound) -> Result<()> {
+        let part = self.part();
+        let listener = listen.serve(metrics::Patience::default(), move || part.open_metrics())?;
+        let address = listener.address().to_string();
+        self.inner.core.log.host(Level::Info, "metrics are served", [Field::text("address", &address)]);
+        let _ = self.inner.metrics.set(listener);
+        Ok(())
     }
 
     /// Newest first, many at once.

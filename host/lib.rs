@@ -35,6 +35,7 @@ mod folder;
 mod host;
 mod identity;
 mod lanes;
+pub mod metrics;
 mod plugin;
 mod services;
 pub mod settings;
@@ -75,7 +76,7 @@ pub mod inspect {
 
 /// The log: levels, and where records go.
 pub mod log {
-    pub use crate::services::log::{Format, Level, Options, Target};
+    pub use crate::services::log::{Format, Level, LevelList, Options, Target};
 }
 
 /// Parts that the benches measure on their own. No promise is made about them.

@@ -8,6 +8,7 @@ mod exit;
 mod inspect;
 mod list;
 mod man;
+mod pen;
 mod print;
 mod run;
 mod screen;

@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::pen;
+
 /// The table, and the terminal on stdout that it is drawn on.
 #[derive(Default)]
 pub(crate) struct Screen {
@@ -136,7 +138,5 @@ fn table(out: &mut String, lines: &[String]) {
 }
 
 fn write(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    pen::STDOUT.write(text.as_bytes())
 }

@@ -1,13 +1,9 @@
 //! What the command says for itself on stderr, as lines `pintle: …`: never into the middle of a live table, never
 //! with control characters of somebody else's, and never failing because nobody listens.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    sync::Arc,
-};
+use std::{fmt::Write as _, sync::Arc};
 
-use crate::screen::Screen;
+use crate::{pen, screen::Screen};
 
 /// Says something to whoever runs the command.
 #[derive(Clone, Default)]
@@ -39,7 +35,7 @@ impl Voice {
             Some(screen) => screen.above(said.as_bytes()),
             None => {
                 // Where stderr itself is gone there is nobody left to tell.
-                let _ = io::stderr().lock().write_all(said.as_bytes());
+                let _ = pen::STDERR.write(said.as_bytes());
             }
         }
     }

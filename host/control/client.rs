@@ -117,13 +117,17 @@ impl Client {
     /// DENIED: it is another user's. UNAVAILABLE: something else is in its place. BUSY: too many ask it. TIMEOUT: it does
     /// not say hello within 5 s. UNSUPPORTED: it speaks a newer protocol, or there are no Unix sockets here.
     pub fn connect(data: &Path) -> Result<Option<Self>> {
+        Self::connect_within(PATIENCE, data)
+    }
+
+    pub(super) fn connect_within(patience: Duration, data: &Path) -> Result<Option<Self>> {
         let Some(stream) = socket::connect(data)? else { return Ok(None) };
         let stream = Timed { stream, deadline: None, timed: false };
         let mut client = Self {
             path: data.join(SOCKET),
             lines: Lines::until_too_long(stream, LONGEST_ANSWER),
             last: 0,
-            timeout: Some(PATIENCE),
+            timeout: Some(patience),
             told: VecDeque::new(),
             told_bytes: 0,
             lost: 0,
@@ -248,9 +252,9 @@ impl Client {
             Ok(Received::End) => return Err(self.ended()),
             Err(error) if error.kind() == ErrorKind::Timeout => {
                 let text = format!(
-                    "whoever has {} has not said hello for {} s",
+                    "whoever has {} has not said hello for {:?}",
                     self.path.display(),
-                    PATIENCE.as_secs()
+                    self.timeout.unwrap_or(PATIENCE)
                 );
                 let mend = "look whether the host was halted, and whether it is a host";
                 return Err(Error::new(ErrorKind::Timeout, text).mend(mend));

@@ -7,18 +7,15 @@
 
 mod client;
 mod lines;
+mod methods;
 #[cfg(unix)]
-#[allow(dead_code, reason = "nobody starts the server yet")]
 mod server;
-#[allow(dead_code, reason = "nobody starts the server yet")]
 mod session;
 #[cfg(unix)]
-#[allow(dead_code, reason = "nobody starts the server yet")]
 mod socket;
 #[cfg(not(unix))]
 #[path = "nowhere.rs"]
 mod socket;
-#[allow(dead_code, reason = "nobody starts the server yet")]
 mod wire;
 
 #[cfg(all(test, unix))]
@@ -29,10 +26,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 
 pub use client::{Client, Notification};
-#[allow(unused_imports, reason = "nobody starts the server yet")]
+pub(crate) use methods::{HostMethods, answer};
 #[cfg(unix)]
 pub(crate) use server::Control;
-#[allow(unused_imports, reason = "nobody starts the server yet")]
 pub(crate) use session::Session;
 #[cfg(not(unix))]
 pub(crate) use socket::Control;
@@ -56,7 +52,6 @@ const LONGEST_ANSWER: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can be asked for.
-#[allow(dead_code, reason = "nobody starts the server yet")]
 pub(crate) trait Methods: Send + Sync {
     /// The names of all methods.
     fn names(&self) -> &'static [&'static str];
@@ -73,7 +68,6 @@ pub(crate) trait Methods: Send + Sync {
 
 /// Why a request has no result.
 #[derive(Debug)]
-#[allow(dead_code, reason = "nobody starts the server yet")]
 pub(crate) enum Refusal {
     /// There is no such method.
     UnknownMethod,

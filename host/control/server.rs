@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
@@ -54,6 +55,7 @@ pub(crate) struct Control {
 
 struct Shared {
     place: Place,
+    patience: Duration,
     methods: Arc<dyn Methods>,
     report: Told,
     closing: AtomicBool,
@@ -89,9 +91,21 @@ impl Control {
         methods: Arc<dyn Methods>,
         report: impl Fn(&Error) + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_with(PATIENCE, data, private, methods, report)
+    }
+
+    /// The same, with clients that may let everything lie for as long as `patience`.
+    pub(super) fn start_with(
+        patience: Duration,
+        data: &Path,
+        private: &Path,
+        methods: Arc<dyn Methods>,
+        report: impl Fn(&Error) + Send + Sync + 'static,
+    ) -> Result<Self> {
         let place = Place::make(data, private)?;
         let shared = Arc::new(Shared {
             place,
+            patience,
             methods,
             report: Box::new(report),
             closing: AtomicBool::new(false),
@@ -99,8 +113,10 @@ impl Control {
             changed: Condvar::new(),
         });
         let served = shared.clone();
+        // Taken now, before somebody else takes the last.
+        let reserve = shared.place.reserve();
         let door = spawn("pintle-control", SMALL_STACK, move || {
-            if catch_unwind(AssertUnwindSafe(|| served.accept())).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| served.accept(reserve))).is_err() {
                 let text = "the host panicked at its control socket, which lets nobody in any more";
                 (served.report)(&Error::new(ErrorKind::Panic, text).mend("please report it"));
             }
@@ -154,23 +170,22 @@ impl Drop for Control {
 }
 
 impl Shared {
-    /// The thread of the door.
-    fn accept(self: &Arc<Self>) {
+    /// The thread of the door. It has a descriptor in reserve, for the system wants one before it even looks whether
+    /// somebody waits.
+    fn accept(self: &Arc<Self>, mut reserve: Option<OwnedFd>) {
         let listener = self.place.listener();
-        // A descriptor in reserve: the system wants one before it even looks whether somebody waits.
-        let mut reserve = listener.try_clone().ok();
         let mut failing = false;
-        while !self.closing.load(SeqCst) {
+        loop {
             match listener.accept() {
-                Ok(_) if self.closing.load(SeqCst) => break,
+                // Whoever has knocked already is not to wait for a hello that never comes.
+                Ok(_) if self.closing.load(SeqCst) => {}
                 Ok((stream, _)) => {
                     failing = false;
                     if let Err(error) = self.admit(stream) {
                         (self.report)(&error);
                     }
-                    reserve = reserve.or_else(|| listener.try_clone().ok());
+                    reserve = reserve.or_else(|| self.place.reserve());
                 }
-                Err(_) if self.closing.load(SeqCst) => break,
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -178,12 +193,14 @@ impl Shared {
                     ) => {}
                 // There is no descriptor left: the one in reserve lets the next client in.
                 Err(_) if reserve.take().is_some() => {}
+                Err(_) if self.closing.load(SeqCst) => break,
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         let text = format!("the control socket cannot let anybody in for now: {error}");
                         (self.report)(&Error::new(ErrorKind::Unavailable, text));
                     }
-                    self.end_idle();
+                    // Whether anybody waits at all is not known now, and whoever has just come is to have his say.
+                    self.end_idle(GRACE);
                     let mut table = self.table.lock();
                     if !self.closing.load(SeqCst) {
                         self.changed.wait_for(&mut table, PAUSE);
@@ -206,7 +223,7 @@ impl Shared {
         }
         if table.connections.len() >= CONNECTIONS {
             drop(table);
-            self.end_idle();
+            self.end_idle(Duration::ZERO);
             let has_room = |table: &Table| table.connections.len() < CONNECTIONS;
             table = self.wait_until(Instant::now() + GRACE, has_room);
             if !has_room(&table) {
@@ -223,7 +240,7 @@ impl Shared {
             let text = format!("the control socket cannot serve one more client: {error}");
             Error::new(ErrorKind::Busy, text)
         };
-        let session = Arc::new(Session::new(stream).map_err(no_thread)?);
+        let session = Arc::new(Session::new(stream, self.patience).map_err(no_thread)?);
         let number = table.last + 1;
         let (shared, served) = (self.clone(), session.clone());
         let writer = session.clone();
@@ -236,8 +253,8 @@ impl Shared {
                     && error.kind() == io::ErrorKind::WouldBlock
                 {
                     let text = format!(
-                        "a client of the control socket has read nothing for {} s, and was disconnected",
-                        PATIENCE.as_secs()
+                        "a client of the control socket has read nothing for {:?}, and was disconnected",
+                        shared.patience
                     );
                     (shared.report)(&Error::new(ErrorKind::Timeout, text));
                 }
@@ -255,7 +272,7 @@ impl Shared {
                 let error = no_thread(error);
                 refuse(session.stream(), &error);
                 session.cut();
-                self.end_idle();
+                self.end_idle(Duration::ZERO);
                 Err(error)
             }
         }
@@ -302,11 +319,12 @@ impl Shared {
         outcome.map_err(refused)
     }
 
-    /// Makes the connection go that has been idle longest.
-    fn end_idle(&self) {
+    /// Makes the connection go that has been idle longest, if that is long enough.
+    fn end_idle(&self, enough: Duration) {
         let table = self.table.lock();
         let sessions = table.connections.values().map(|connection| &connection.session);
         let idle = sessions.filter_map(|session| Some((session.idle_since()?, session)));
+        let idle = idle.filter(|(since, _)| since.elapsed() >= enough);
         if let Some((_, session)) = idle.min_by_key(|(since, _)| *since) {
             session.end("others wait, and this connection has been idle longest");
         }

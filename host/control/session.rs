@@ -16,7 +16,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
-use super::{PATIENCE, socket::Stream, wire};
+use super::{socket::Stream, wire};
 
 /// How many notifications may wait to be written, and how many bytes of them.
 const NOTIFICATIONS: Load = Load { lines: 1024, bytes: 4 << 20 };
@@ -28,9 +28,13 @@ const ANSWERS: Load = Load { lines: 64, bytes: 1 << 20 };
 /// piece, so small ones tell a slow client from one that does not read.
 const PIECE: usize = 4096;
 
+/// How long a connection that was asked to end may take for it, before it is cut off.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
 /// One connection.
 pub(crate) struct Session {
     stream: Stream,
+    patience: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -74,8 +78,8 @@ enum Stage {
 }
 
 impl Session {
-    pub(super) fn new(stream: Stream) -> io::Result<Self> {
-        stream.set_write_timeout(Some(PATIENCE))?;
+    pub(super) fn new(stream: Stream, patience: Duration) -> io::Result<Self> {
+        stream.set_write_timeout(Some(patience))?;
         let state = State {
             waiting: VecDeque::from([(Kind::Own, wire::hello())]),
             answers: Load::default(),
@@ -86,7 +90,7 @@ impl Session {
             heard: Instant::now(),
             stage: Stage::Open,
         };
-        Ok(Self { stream, state: Mutex::new(state), changed: Condvar::new() })
+        Ok(Self { stream, patience, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// Tells the client something without being asked. Never waits: if too much waits already, this is dropped, and the
@@ -225,7 +229,7 @@ impl Session {
         };
         // Whatever it does when it is dropped, it does without our lock.
         drop(kept);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut state = self.state.lock();
         while state.stage != Stage::Done {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
@@ -262,12 +266,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// For tests: what waits, in lines.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.state.lock().waiting.len()
     }
 }
 
@@ -321,6 +319,3 @@ impl Stage {
         if self < other { other } else { self }
     }
 }
-
-/// How long a connection that was asked to end may take for it, before it is cut off.
-pub(super) const GRACE: Duration = Duration::from_secs(1);

@@ -87,6 +87,11 @@ impl Place {
         &self.listener
     }
 
+    /// A descriptor that is good for nothing but to be given up for another; None if there are none left.
+    pub(super) fn reserve(&self) -> Option<OwnedFd> {
+        self.listener.try_clone().ok().map(OwnedFd::from)
+    }
+
     /// Nobody is let in any more; whoever waits in `accept` is woken.
     pub(super) fn shut(&self) {
         self.remove();

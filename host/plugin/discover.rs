@@ -126,6 +126,15 @@ impl Search {
         if !self.is_new(&metadata) {
             return;
         }
+        if stage::is_private_folder(folder) {
+            // The copies of a host whose data folder this is: what is loaded from there are originals.
+            if level == Level::Top {
+                let what = format!("{} is where a host keeps copies of its plugins", folder.display());
+                let error = Error::new(ErrorKind::InvalidArgument, what);
+                self.skip(folder, error.mend("name the folder that the plugins themselves lie in"));
+            }
+            return;
+        }
         match self.policy.check(folder, &metadata) {
             Ok(warning) => self.discovery.warnings.extend(warning),
             Err(error) => return self.skip(folder, error),

@@ -19,7 +19,7 @@ use std::{
 
 use self::source::{Flaw, Source};
 use super::manifest::{MAX_TEXT, Manifest, refusal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, mend_of};
 
 /// The one function that a plugin exports.
 pub const ENTRY: &str = "pintle_plugin_entry_v1";
@@ -351,7 +351,11 @@ pub(super) fn io(path: &Path, error: &std::io::Error) -> Error {
         }
         _ => (ErrorKind::Unavailable, format!("cannot be read: {error}")),
     };
-    Flaw::new(kind, what).of(path)
+    let told = Flaw::new(kind, what).of(path);
+    match mend_of(error).filter(|_| kind == ErrorKind::Unavailable) {
+        Some(mend) => told.mend(mend),
+        None => told,
+    }
 }
 
 fn host_format() -> (Format, &'static str) {

@@ -143,16 +143,16 @@ impl Plugins {
     /// Loads the plugin of this id from the folders.
     pub(crate) fn load(&self, id: &str) -> Result<()> {
         let found = self.available();
-        match found.found.into_iter().find(|candidate| candidate.manifest.id == id) {
+        match found.found.iter().find(|candidate| candidate.manifest.id == id) {
             Some(candidate) => {
                 for warning in
                     found.warnings.iter().filter(|warning| warning.plugin().is_none_or(|of| of == id))
                 {
                     self.core.report_failure(warning, "load");
                 }
-                self.load_found(&candidate)
+                self.load_found(candidate)
             }
-            None => Err(not_found(id, &found.skipped)),
+            None => Err(not_found(id, &found, &self.options.folders)),
         }
     }
 
@@ -440,20 +440,29 @@ impl Plugins {
             .emit(Draft::new(topic, "/pintle", Value::Object(data).to_string().into_bytes()), Duration::ZERO);
     }
 
-    /// Offers a plugin a new config; it counts from its OK on.
-    pub(crate) fn configure(&self, id: &str, config: &Value) -> Result<()> {
+    /// The ids of all plugins that were loaded or were to be, by the number that the engines know them by.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u64, Arc<str>)> {
+        let entries: Vec<_> =
+            self.entries.read().values().map(|entry| (entry.number, entry.id.clone())).collect();
+        entries.into_iter()
+    }
+
+    /// Offers a plugin a new config, made of the current one; it counts from its OK on.
+    pub(crate) fn configure(&self, id: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let entry = self.known(id)?;
         let _step = entry.step.lock();
         let generation = entry.loaded()?;
         let record = generation.record();
         let current = record.config(generation.number()).ok_or_else(|| not_loaded(id))?;
+        let old = current.snapshot().json("")?;
+        let mut config = serde_json::from_str(&old).unwrap_or_default();
+        change(&mut config);
         let proposal =
-            current.propose(config).map_err(|problems| config_error(id, "the new config", &problems))?;
+            current.propose(&config).map_err(|problems| config_error(id, "the new config", &problems))?;
         if proposal.changes().is_empty() {
             return Ok(());
         }
-        let old = current.snapshot().json("")?.into_bytes();
-        generation.configure(proposal.json().into_bytes(), old, self.options.load)?;
+        generation.configure(proposal.json().into_bytes(), old.into_bytes(), self.options.load)?;
         current.commit(proposal)
     }
 
@@ -732,16 +741,20 @@ fn config_error(id: &str, what: &str, problems: &[Problem]) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("{what} is not valid: {}", problems.join("; "))).of(id)
 }
 
-/// No candidate has this id; perhaps one that was skipped would have.
-fn not_found(id: &str, skipped: &[Skipped]) -> Error {
-    let near = skipped.iter().find(|skipped| skipped.path.to_string_lossy().contains(id));
-    let text = match near {
-        Some(skipped) => format!(
+/// No candidate has this id; perhaps one that was skipped would have, or one in a folder that cannot be looked into.
+fn not_found(id: &str, found: &Discovery, folders: &[PathBuf]) -> Error {
+    let skipped = |which: &dyn Fn(&Skipped) -> bool| found.skipped.iter().find(|skipped| which(skipped));
+    let near = skipped(&|skipped| skipped.path.to_string_lossy().contains(id))
+        .or_else(|| skipped(&|skipped| folders.contains(&skipped.path)));
+    let gone = found.warnings.iter().find(|warning| warning.kind() == ErrorKind::NotFound);
+    let text = match (near, gone) {
+        (Some(skipped), _) => format!(
             "it was not found in the plugin folders; {} was skipped: {}",
             skipped.path.display(),
             skipped.error
         ),
-        None => "it was not found in the plugin folders".to_owned(),
+        (None, Some(gone)) => format!("it was not found in the plugin folders: {gone}"),
+        (None, None) => "it was not found in the plugin folders".to_owned(),
     };
     Error::new(ErrorKind::NotFound, text).of(id)
 }

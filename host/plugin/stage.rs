@@ -8,7 +8,7 @@ mod neighbours;
 mod original;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, DirBuilder},
     io::ErrorKind as Io,
     path::{Path, PathBuf},
@@ -25,10 +25,16 @@ use super::{
     manifest::{MAX_TEXT, Manifest},
     ownership::TrustPolicy,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, mend_of};
 
 /// The most bytes that all the resources of one plugin may have together.
 pub(crate) const MAX_RESOURCES: u64 = 256 << 20;
+
+/// The name of the private folder in a host's data folder.
+pub(crate) const STAGING: &str = "staging";
+
+/// The name of the lock beside it.
+pub(crate) const LOCK: &str = "pintle.lock";
 
 /// A copy that is ready to be opened. What was staged is removed when this is dropped; what is mapped stays mapped.
 #[derive(Debug)]
@@ -248,6 +254,31 @@ impl Drop for Copies {
     }
 }
 
+/// Whether `folder` is the private folder in the data folder of a host, by its name and by the lock beside it.
+pub(super) fn is_private_folder(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name == STAGING) && folder_of(folder).join(LOCK).is_file()
+}
+
+/// Removes the copies that a host has left behind in its private folder, and nothing that was never staged: whoever names
+/// a folder with a `staging` of their own as the data folder has made a mistake, and loses nothing by it.
+pub(crate) fn remove_left_copies(private: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(private)? {
+        let entry = entry?;
+        if is_copy(&entry.file_name()) {
+            // If one cannot be removed, staging the generation that gets its number says so.
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`Copies`] gives such names.
+fn is_copy(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && (name[digits..].starts_with(b"-") || &name[digits..] == b".files")
+}
+
 fn private_builder() -> DirBuilder {
     #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = DirBuilder::new();
@@ -257,7 +288,16 @@ fn private_builder() -> DirBuilder {
 }
 
 fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the folder {} cannot be made: {error}", path.display()))
+    let what = format!("the folder {} cannot be made: {error}", path.display());
+    mended(Error::new(ErrorKind::Unavailable, what), error)
+}
+
+/// With what to do about it, where the system's reason says that.
+fn mended(told: Error, error: &std::io::Error) -> Error {
+    match mend_of(error) {
+        Some(mend) => told.mend(mend),
+        None => told,
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

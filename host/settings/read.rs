@@ -23,7 +23,7 @@ const SERVICES: [&str; 8] =
 
 pub(super) fn read(text: &str, folder: &Path) -> Result<Settings, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut report = Report { text, problems: Vec::new() };
+    let mut report = Report::of(text);
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
         report.add(at, "", format!("this is not TOML: {}", error.message()));
@@ -220,14 +220,21 @@ fn plugin(section: &mut Section<'_, '_>, of_all: &BudgetSettings) -> PluginSetti
 /// Collects problems, with the places that offsets stand for.
 struct Report<'t> {
     text: &'t str,
+    /// Where each line begins, so that a text of nothing but mistakes is not counted through for each.
+    lines: Vec<usize>,
     problems: Vec<Problem>,
 }
 
-impl Report<'_> {
+impl<'t> Report<'t> {
+    fn of(text: &'t str) -> Self {
+        let lines = text.match_indices('\n').map(|(end, _)| end + 1);
+        Self { text, lines: std::iter::once(0).chain(lines).collect(), problems: Vec::new() }
+    }
+
     fn add(&mut self, at: usize, key: &str, message: String) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let at = if self.text.is_char_boundary(at) { at } else { self.text.len() };
+        let line = self.lines.partition_point(|&begin| begin <= at);
+        let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
         self.problems.push(Problem { place: Some((line, column)), key: key.to_owned(), message });
     }
 }

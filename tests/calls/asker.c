@@ -114,7 +114,7 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
   if (is(request->method, "twice")) return twice(ctx, reply);
   if (is(request->method, "wait")) return until(text), say(reply, "waited");
   if (is(request->method, "gone")) {
-    char left[700];
+    char left[sizeof text + 8];
     pintle_buf got = {0};
     int64_t ms = -1;
     pintle_status status, remaining;

@@ -15,19 +15,20 @@ use std::{
 use source::Source;
 
 /// Each part of `host/`, and the parts that it may name. A part may always name itself.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("identity", &["error"]),
     ("lanes", &["identity", "error"]),
     ("services", &["identity", "error"]),
     ("stats", &["services"]),
+    ("metrics", &["error", "stats"]),
     ("boundary", &["error", "identity", "lanes", "services", "stats"]),
     ("plugin", &["error", "identity", "lanes", "services", "settings", "boundary", "stats"]),
     ("application", &["error", "lanes", "services", "boundary"]),
     ("folder", &["error", "plugin::stage"]),
     (
         "control",
-        &["host", "events", "error", "boundary::status_of", "lanes::panic_text", "services::config::nearest"],
+        &["host", "events", "error", "plugin", "services", "boundary::status_of", "lanes::panic_text"],
     ),
     ("embed", &["host", "error"]),
     ("settings", &["error", "services::log", "services::config"]),

@@ -15,7 +15,13 @@ use std::{
 #[test]
 fn links_between_pages_lead_to_files() {
     let pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/contract.md"];
-    let more = ["docs/manifest.md", "docs/settings.md", "docs/troubleshooting.md", "docs/promises.md"];
+    let more = [
+        "docs/manifest.md",
+        "docs/metrics.md",
+        "docs/settings.md",
+        "docs/troubleshooting.md",
+        "docs/promises.md",
+    ];
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];
     for page in pages.into_iter().chain(more).chain(first) {

@@ -630,6 +630,12 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
   return status;
 }
 
+/* What is left in a static is out of reach once the library is gone. */
+static void unload(void *state, pintle_ctx ctx) {
+  (void)state, (void)ctx;
+  pintle_buf_free(&more.json);
+}
+
 static const pintle_plugin plugin = {
   .size = sizeof plugin,
   .abi_minor = PINTLE_ABI_MINOR,
@@ -637,6 +643,7 @@ static const pintle_plugin plugin = {
   .id = PINTLE_STR_INIT(TEXT(NAME)),
   .version = PINTLE_STR_INIT("0.1.0"),
   .load = load,
+  .unload = unload,
   .call = call,
 };
 

@@ -1,9 +1,11 @@
 //! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
-//! One table below has each command's words, its help and its function. `demo` has a file of its own.
+//! One table below has each command's words, its help and its function. `demo` and `asan` have
+//! files of their own.
 
 #![forbid(unsafe_code)]
 
+mod asan;
 mod demo;
 
 use std::{
@@ -24,7 +26,13 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 6] = [
+const CHORES: [Chore; 8] = [
+    Chore {
+        name: "asan",
+        options: "",
+        help: "runs the tests of plugins in C and C++ under AddressSanitizer",
+        run: asan::run,
+    },
     Chore {
         name: "cycles",
         options: "",
@@ -38,6 +46,12 @@ const CHORES: [Chore; 6] = [
         run: demo::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
+    Chore {
+        name: "million",
+        options: "",
+        help: "runs the command under a million events, optimised, and shows its pace and its memory",
+        run: million,
+    },
     Chore {
         name: "model",
         options: "[TIMES]",
@@ -138,6 +152,27 @@ fn cycles(options: &[String]) -> Result<(), Failure> {
     )
 }
 
+/// The full form of what `cli/tests/run/million.rs` does at every test run.
+fn million(options: &[String]) -> Result<(), Failure> {
+    none(options)?;
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "--release",
+            "-p",
+            "pintle-cli",
+            "--test",
+            "run",
+            "--",
+            "million",
+            "--nocapture",
+            "--test-threads=1",
+        ],
+        &[("PINTLE_MILLION", "1")],
+    )
+}
+
 /// What `examples/rust/tests/greeter.rs` does at every test run, with valgrind's words in sight.
 fn valgrind(options: &[String]) -> Result<(), Failure> {
     none(options)?;
@@ -174,8 +209,16 @@ fn none(options: &[String]) -> Result<(), Failure> {
 
 /// Runs cargo in the repository, its output in sight.
 fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), Failure> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(repository()).args(arguments).envs(variables.iter().copied());
-    let status = cargo.status().map_err(|cause| format!("cargo does not start: {cause}"))?;
+    let status = cargo_command(arguments)
+        .envs(variables.iter().copied())
+        .status()
+        .map_err(|cause| format!("cargo does not start: {cause}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed: {status}", arguments.join(" "))) }
+}
+
+/// Cargo in the repository.
+fn cargo_command(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).args(arguments);
+    cargo
 }

@@ -1,7 +1,7 @@
 //! Plugins at work: from the start of the host to its end, and what is said about it.
 
 use std::{
-    io::{self, Write},
+    io,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
+    pen,
     screen::{Look, Screen},
     voice::Voice,
 };
@@ -154,6 +155,10 @@ impl Run {
         let stopped = self.host.stop_within(left());
         let lost = if finished { 0 } else { unhandled(&self.host.event_totals()).saturating_sub(waited) };
 
+        if !stopped.left.is_empty() {
+            // It may be the reader of stderr that the log has waited for.
+            pen::hurry();
+        }
         self.sum_up(plugins);
         self.flush(patience);
         let exit = self.verdict(&stopped, lost);
@@ -177,8 +182,7 @@ impl Run {
                 let width = Width { colours: Look::wanted(), ..Width::PLAIN };
                 screen.clear();
                 let summary = self.report(&plugins, |report| report.summary(width));
-                // A terminal that is gone is no matter any more.
-                let _ = summary.iter().try_for_each(|line| writeln!(io::stdout(), "{line}"));
+                screen.above(summary.iter().fold(String::new(), |text, line| text + line + "\n").as_bytes());
             }
             (None, Some(output)) if self.view.board.is_some() => {
                 let summary = self.report(&plugins, |report| report.summary(Width::PLAIN));

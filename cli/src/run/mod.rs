@@ -89,8 +89,11 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     let input = options.events.as_deref().map(Input::open).transpose()?;
     let (news, told) = mpsc::channel();
     let stopping = Arc::new(AtomicBool::new(false));
-    signals::take(Arc::clone(&stopping), news.clone())
-        .map_err(|error| Failure::failed(format!("signals cannot be taken: {error}")))?;
+    signals::take(Arc::clone(&stopping), news.clone()).map_err(|error| {
+        Failure::failed(format!(
+            "signals cannot be taken: {error}: allow this process more files (ulimit -n)"
+        ))
+    })?;
 
     let view = View::new(options.watch, &news)?;
     let voice = view.screen.clone().map_or_else(Voice::plain, Voice::above);

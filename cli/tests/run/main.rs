@@ -5,7 +5,13 @@
 #![cfg(unix)]
 
 mod end;
+mod folders;
+mod limits;
+mod machine;
+mod million;
 mod place;
+mod readers;
+mod settings;
 mod start;
 mod stream;
 mod watch;

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The command.
+pub(crate) const PINTLE: &str = env!("CARGO_BIN_EXE_pintle");
+
 /// The folder of one test.
 pub(crate) struct Place {
     folder: TempDir,
@@ -65,7 +68,7 @@ impl Place {
 
     /// `pintle run`, in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pintle"));
+        let mut command = Command::new(PINTLE);
         command.arg("run").args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
@@ -80,23 +83,41 @@ impl Place {
         }
     }
 
+    /// `pintle run` after some lines of a shell, which are to limit it: `ulimit -n 64`. They end with what starts it.
+    pub(crate) fn after(&self, lines: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{lines}\nexec \"$0\" run \"$@\"")]).arg(PINTLE).args(arguments);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
     /// Starts a run, with pipes on all sides.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
+        Self::spawn(self.command(arguments))
+    }
+
+    /// Starts a run, with pipes on all sides.
+    pub(crate) fn spawn(mut command: Command) -> Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut stderr = child.stderr.take().expect("it was asked for");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
-        let stderr = thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("it writes text");
-            text
-        });
-        Running { child, stdin, stdout, stderr }
+        Running::of(command.spawn().expect("it starts"))
     }
 }
 
 impl Running {
+    /// A run that was started, with those of its pipes that it has.
+    pub(crate) fn of(mut child: Child) -> Self {
+        let stderr = child.stderr.take();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            if let Some(mut stderr) = stderr {
+                stderr.read_to_string(&mut text).expect("it writes text");
+            }
+            text
+        });
+        Self { child, stdin, stdout, stderr }
+    }
+
     /// Writes to its stdin.
     pub(crate) fn feed(&mut self, text: &str) {
         self.stdin.as_mut().expect("it is open").write_all(text.as_bytes()).expect("it is read");

@@ -100,7 +100,7 @@ pub(super) fn changed(path: &Path) -> Error {
 
 fn cannot_copy(from: &Path, to: &Path, error: &io::Error) -> Error {
     let what = format!("{} cannot be copied to {}: {error}", from.display(), to.display());
-    Error::new(ErrorKind::Unavailable, what)
+    super::mended(Error::new(ErrorKind::Unavailable, what), error)
 }
 
 #[cfg(unix)]

@@ -140,7 +140,7 @@ impl Document {
     fn redacted_by(&self, schemas: &[&Value], value: &Value) -> Value {
         let schemas = self.all_in_place(schemas);
         if schemas.iter().any(|schema| is_marked(schema)) {
-            return "***".into();
+            return super::HIDDEN.into();
         }
         match value {
             Value::Object(members) => members
@@ -159,7 +159,7 @@ impl Document {
                 })
                 .collect(),
             // Where an object with a secret belongs, this may be the secret, written one level too high.
-            _ if self.has_secret_below(&schemas) => "***".into(),
+            _ if self.has_secret_below(&schemas) => super::HIDDEN.into(),
             other => other.clone(),
         }
     }

@@ -21,6 +21,9 @@ pub(crate) use snapshot::Snapshot;
 
 use crate::{Error, ErrorKind, Result};
 
+/// What is shown in place of a secret.
+pub(crate) const HIDDEN: &str = "***";
+
 /// The configs of one host's plugins.
 #[derive(Debug, Default)]
 pub(crate) struct Configs {

@@ -57,11 +57,17 @@ pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
             Error::new(ErrorKind::Unavailable, "the disk of the data folder is full").mend("make room")
         }
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(ledger),
+        ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            unavailable(format!("{path}-shm, which goes with the ledger, cannot be made as large as it must be"))
+                .mend("make room on the disk of the data folder, or raise the limit of file sizes (ulimit -f)")
+        }
         ErrorCode::SystemIoFailure => {
             unavailable(format!("{path} cannot be read or written ({words}, SQLite {})", code.extended_code))
-                .mend("look at the disk and at the system's log")
+                .mend("look at the disk, at the system's log, and at the limits of this process (ulimit -a)")
         }
-        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+        ErrorCode::CannotOpen => unavailable(format!("{path} or a file beside it cannot be opened ({words})"))
+            .mend("see that the user that the host runs as may write there, that the disk has room, and that this process may open more files (ulimit -n)"),
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             unavailable(format!("{path} cannot be opened for writing ({words})"))
                 .mend("give the user that the host runs as the right to write it and its folder")
         }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbCo
 
 use super::{checkpoint, fault::failed};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, mend_of},
     services::clock::Clock,
 };
 
@@ -127,8 +127,8 @@ fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
 fn check(path: &Path) -> Result<()> {
     let unreadable = |error: io::Error| {
         let what = format!("{} cannot be read: {error}", path.display());
-        Error::new(ErrorKind::Unavailable, what)
-            .mend("give the user that the host runs as the right to read and write it and its folder")
+        let mend = "give the user that the host runs as the right to read and write it and its folder";
+        Error::new(ErrorKind::Unavailable, what).mend(mend_of(&error).unwrap_or(mend))
     };
     let mut start = Vec::new();
     let there = match fs::metadata(path) {
@@ -169,8 +169,8 @@ fn make(path: &Path) -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop).map_err(|error| {
         let what = format!("{} cannot be made: {error}", path.display());
-        Error::new(ErrorKind::Unavailable, what)
-            .mend("give the user that the host runs as the right to write its folder, on a disk with room")
+        let mend = "give the user that the host runs as the right to write its folder, on a disk with room";
+        Error::new(ErrorKind::Unavailable, what).mend(mend_of(&error).unwrap_or(mend))
     })
 }
 
@@ -190,10 +190,14 @@ fn form(connection: &Connection) -> rusqlite::Result<i32> {
 fn set_up(path: &Path, connection: &Connection, durability: Durability) -> Result<()> {
     let set = || -> rusqlite::Result<String> {
         if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
+            // Both at once: a start that ends between them, for want of room say, would leave a file that looks like
+            // another program's.
+            let first_page = connection.unchecked_transaction()?;
             // Counts only before the first table: room that is given back can leave the file later.
-            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            first_page.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
             // Before there is a log, so that it is in the file itself from the first page on.
-            connection.pragma_update(None, "application_id", APPLICATION)?;
+            first_page.pragma_update(None, "application_id", APPLICATION)?;
+            first_page.commit()?;
         }
         let mode =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;

@@ -34,9 +34,17 @@ pub struct Counts {
 
 /// Makes the line that tells how many records were lost.
 pub(super) type Notice = Box<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
-/// Called when the target begins to fail.
-pub(super) type Alarm = Box<dyn Fn(&io::Error) + Send + Sync>;
+/// Called with what befalls the target, which cannot tell it itself.
+pub(super) type Alarm = Box<dyn Fn(Trouble<'_>) + Send + Sync>;
 pub(super) type Target = Box<dyn Write + Send>;
+
+/// What befalls a target.
+pub(super) enum Trouble<'e> {
+    /// It begins to fail.
+    Fails(&'e io::Error),
+    /// It has failed to the end: so many records are lost.
+    Lost(u64),
+}
 
 pub(super) struct Buffer {
     shared: Arc<Shared>,
@@ -257,7 +265,7 @@ impl Writer {
             if error.kind() != io::ErrorKind::WouldBlock {
                 self.shared.state.lock().counts.write_errors += 1;
                 if !mem::replace(&mut failing, true) {
-                    (self.shared.alarm)(&error);
+                    (self.shared.alarm)(Trouble::Fails(&error));
                 }
             }
             match self.wait_to_retry(pause) {
@@ -272,7 +280,7 @@ impl Writer {
                 }
                 Retry::GiveUp => {
                     let lost = self.batch[written..].iter().filter(|&&byte| byte == b'\n').count() as u64;
-                    self.shared.state.lock().counts.lost += lost;
+                    self.lose(lost);
                     break;
                 }
             }
@@ -280,6 +288,16 @@ impl Writer {
         self.batch.clear();
         // What it buffers itself; a failure shows again at the next write.
         _ = self.target.flush();
+    }
+
+    /// Counts records that the target did not take, and tells of them and of those that had found no room.
+    fn lose(&self, records: u64) {
+        let lost = {
+            let mut state = self.shared.state.lock();
+            state.counts.lost += records;
+            state.counts.lost
+        };
+        (self.shared.alarm)(Trouble::Lost(lost));
     }
 
     fn wait_to_retry(&self, pause: Duration) -> Retry {

@@ -23,8 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use buffer::Buffer;
 pub use buffer::Counts;
+use buffer::{Buffer, Trouble};
 use json::Line;
 use level::Levels;
 pub use level::{Gate, Level, LevelList, UnknownLevel};
@@ -62,15 +62,19 @@ impl Log {
             let (form, host) = (form.clone(), Arc::clone(&host));
             Box::new(move |lost, out: &mut Vec<u8>| form.losses(&host, lost, out))
         };
-        let alarm = Box::new(move |error: &io::Error| {
+        let alarm = Box::new(move |trouble: Trouble<'_>| {
             // Where stderr itself fails there is nobody left to tell.
-            if let Some(name) = &name {
-                use io::Write as _;
-                drop(writeln!(
-                    io::stderr(),
-                    "pintle: {name} cannot be written: {error}: records are kept as long as the buffer has room"
-                ));
-            }
+            let Some(name) = &name else { return };
+            let told = match trouble {
+                Trouble::Fails(error) => {
+                    format!("cannot be written: {error}: records are kept as long as the buffer has room")
+                }
+                Trouble::Lost(1) => "could not be written to the end: 1 record is lost".to_owned(),
+                Trouble::Lost(lost) => format!("could not be written to the end: {lost} records are lost"),
+            };
+            use io::Write as _;
+            // In one piece: others write there too.
+            drop(io::stderr().write_all(format!("pintle: {name} {told}\n").as_bytes()));
         });
         let buffer = Buffer::start(target, options.buffer, notice, alarm).map_err(|error| {
             Error::new(ErrorKind::Unavailable, format!("the log's buffer and thread cannot be made: {error}"))

@@ -2,16 +2,21 @@
 
 use std::{
     env, fmt,
-    fs::{File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
 };
 
 use super::Level;
 use super::{Wall, time::SystemWall};
 use crate::{Error, Result, error::ErrorKind};
+
+/// How long the reader of a pipe that is to be the log file has to come.
+const READER_COMES: Duration = Duration::from_secs(1);
 
 /// How a record looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,7 +143,11 @@ pub(super) fn open(path: &Path) -> Result<File> {
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options.open(path).map_err(|error| {
+    let opened = match fs::metadata(path) {
+        Ok(metadata) if is_pipe(&metadata) => open_pipe(options, path),
+        _ => options.open(path),
+    };
+    opened.map_err(|error| {
         let kind = match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => ErrorKind::InvalidArgument,
             io::ErrorKind::PermissionDenied => ErrorKind::Denied,
@@ -147,6 +156,26 @@ pub(super) fn open(path: &Path) -> Result<File> {
         Error::new(kind, format!("the log file {} cannot be opened: {error}", path.display()))
             .mend("make its folder and let this user write there, or change `log.file` in the settings")
     })
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Metadata) -> bool {
+    false
+}
+
+/// Opening a pipe waits for its reader, who may never come; nobody waits here for that.
+fn open_pipe(options: OpenOptions, path: &Path) -> io::Result<File> {
+    let (tell, told) = mpsc::channel();
+    let pipe = path.to_owned();
+    // Left behind if nobody reads the pipe: it ends with the first who does.
+    thread::Builder::new().name("pintle-log-open".into()).spawn(move || tell.send(options.open(pipe)))?;
+    let nobody = |_| io::Error::new(io::ErrorKind::TimedOut, "it is a pipe that nobody reads");
+    told.recv_timeout(READER_COMES).map_err(nobody)?
 }
 
 #[cfg(test)]

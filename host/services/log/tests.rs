@@ -104,6 +104,41 @@ fn log_2_log_6_a_record_is_one_json_object_with_its_keys_in_order() {
 }
 
 #[test]
+fn whatever_the_clock_shows_a_line_is_json_with_a_time_of_rfc_3339() {
+    /// A clock that somebody sets.
+    struct Set(Mutex<SystemTime>);
+    impl Wall for Set {
+        fn now(&self) -> SystemTime {
+            *self.0.lock().expect("no panic")
+        }
+    }
+    let (clock, page) = (Arc::new(Set(Mutex::new(UNIX_EPOCH))), Page::default());
+    let log = Log::new(Options { wall: clock.clone(), ..options(page.clone()) }).expect("a thread");
+    let years = Duration::from_secs(31_556_952);
+    let times = [
+        (UNIX_EPOCH, "1970"),
+        (UNIX_EPOCH - Duration::from_nanos(1), "19"),
+        (UNIX_EPOCH - 69 * years, "1901"),
+        (UNIX_EPOCH + Duration::from_secs(4_133_980_800), "2101"),
+        (UNIX_EPOCH - 1_000_000 * years, "0000"),
+        (UNIX_EPOCH + 1_000_000 * years, "9999"),
+        (UNIX_EPOCH + Duration::from_secs(i64::MAX.unsigned_abs()), "9999"),
+        (UNIX_EPOCH - Duration::from_secs(i64::MAX.unsigned_abs()), "0000"),
+    ];
+    for (time, _) in times {
+        *clock.0.lock().expect("no panic") = time;
+        log.host(Level::Info, "tick", []);
+    }
+    assert!(log.flush(LONG));
+    let lines = page.json();
+    assert_eq!(lines.len(), times.len());
+    for (line, (_, year)) in lines.iter().zip(times) {
+        let time = line["time"].as_str().expect("it has one");
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok() && time.starts_with(year), "{time}");
+    }
+}
+
+#[test]
 fn log_3_log_5_preset_fields_come_first_and_names_are_never_there_twice() {
     let (log, page) = log_to_page();
     let gate = log.gate("p", "1.0.0");

@@ -1,6 +1,10 @@
 //! When a record was written: RFC 3339 in UTC with microseconds, without a calendar library on the way.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The first and the last second that RFC 3339 can name: of the years 0000 and 9999.
+const FIRST: i64 = -62_167_219_200;
+const LAST: i64 = 253_402_300_799;
 
 /// Where the log takes the time from.
 pub trait Wall: Send + Sync {
@@ -33,15 +37,17 @@ impl Default for Stamp {
 
 impl Stamp {
     pub(super) fn of(&mut self, time: SystemTime) -> &[u8] {
+        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         let (second, micros) = match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => (since.as_secs().cast_signed(), since.subsec_micros()),
+            Ok(since) => (seconds(since), since.subsec_micros()),
             Err(before) => {
                 let before = before.duration();
-                let micros = before.subsec_micros();
-                let whole = -before.as_secs().cast_signed();
-                if micros == 0 { (whole, 0) } else { (whole - 1, 1_000_000 - micros) }
+                let (whole, micros) = (-seconds(before), before.subsec_micros());
+                if micros == 0 { (whole, 0) } else { (whole.saturating_sub(1), 1_000_000 - micros) }
             }
         };
+        // A clock that shows a year of other than four digits is broken; the line keeps its shape, and is a date.
+        let second = second.clamp(FIRST, LAST);
         if second != self.second {
             self.second = second;
             self.date_and_time();
@@ -54,8 +60,7 @@ impl Stamp {
         let (days, seconds) = (self.second.div_euclid(86_400), self.second.rem_euclid(86_400) as u32);
         let (year, month, day) = date(days);
         for (range, number) in [
-            // A clock beyond the year 9999 is broken; four digits keep the line in shape.
-            (0..4, year.clamp(0, 9_999) as u32),
+            (0..4, year as u32),
             (5..7, month),
             (8..10, day),
             (11..13, seconds / 3_600),
@@ -89,8 +94,6 @@ fn date(days: i64) -> (i64, u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -110,6 +113,31 @@ mod tests {
             let span = Duration::from_micros(micros.unsigned_abs());
             let time = if micros < 0 { UNIX_EPOCH - span } else { UNIX_EPOCH + span };
             assert_eq!(str::from_utf8(stamp.of(time)), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_shows_no_year_of_four_digits_still_makes_a_date() {
+        let mut stamp = Stamp::default();
+        let at = |seconds: i64| match u64::try_from(seconds) {
+            Ok(after) => UNIX_EPOCH.checked_add(Duration::from_secs(after)),
+            Err(_) => UNIX_EPOCH.checked_sub(Duration::from_secs(seconds.unsigned_abs())),
+        };
+        for (seconds, expected) in [
+            (i64::MIN, "0000-01-01T00:00:00.000000Z"),
+            (i64::MIN + 1, "0000-01-01T00:00:00.000000Z"),
+            (FIRST - 1, "0000-01-01T00:00:00.000000Z"),
+            (FIRST, "0000-01-01T00:00:00.000000Z"),
+            (-2_208_988_800, "1900-01-01T00:00:00.000000Z"),
+            (4_102_444_800, "2100-01-01T00:00:00.000000Z"),
+            (LAST, "9999-12-31T23:59:59.000000Z"),
+            (LAST + 1, "9999-12-31T23:59:59.000000Z"),
+            // 29 February of the year 10000, which would be no day of the year 9999.
+            (253_407_398_400, "9999-12-31T23:59:59.000000Z"),
+            (i64::MAX, "9999-12-31T23:59:59.000000Z"),
+        ] {
+            let time = at(seconds).unwrap_or_else(|| panic!("{seconds} cannot be said"));
+            assert_eq!(str::from_utf8(stamp.of(time)), Ok(expected), "{seconds}");
         }
     }
 

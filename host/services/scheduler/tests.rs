@@ -614,3 +614,70 @@ fn many_threads_schedule_replace_and_remove_and_every_job_ends_once() {
     assert_eq!(over, made.into_inner());
     assert_eq!(Arc::strong_count(&count), 1, "nothing holds the target any more");
 }
+
+/// Wall clocks that are wrong: before 1970, at the ends of what 32 bits hold, after 2100, where calendars end, and beyond.
+const WRONG_CLOCKS: [i64; 12] = [
+    i64::MIN / 2,
+    -62_135_596_800_000,
+    -2_208_988_800_000,
+    -2_147_483_648_500,
+    -90_500,
+    -1,
+    2_147_483_647_500,
+    4_102_444_799_500,
+    4_107_542_399_500,
+    253_402_300_799_500,
+    8_210_266_876_799_500,
+    i64::MAX / 2,
+];
+
+#[test]
+fn with_a_clock_before_1970_or_after_2100_no_job_is_early_and_none_panics() {
+    for wall in WRONG_CLOCKS {
+        let stage = stage_at(wall);
+        let minutely = stage.scheduler.cron(
+            request("minutely"),
+            "* * * * *",
+            Some("Europe/Vienna"),
+            stage.notes.clone(),
+        );
+        stage.interval(request("second"), 1_000);
+        stage.once(request("soon"), 500);
+        for _ in 0..4 * 180 {
+            stage.advance(250);
+        }
+        // `due` looks whether one was early.
+        let runs: Vec<_> = stage.notes.runs.lock().iter().map(|(name, ..)| name.clone()).collect();
+        stage.due();
+        let count = |name: &str| runs.iter().filter(|run| *run == name).count();
+        assert_eq!((count("second"), count("soon")), (180, 1), "{wall}");
+        // Rules begin in 1970, and end where the calendar does.
+        let minutes = (1..=4).map(|ahead| (wall.div_euclid(MINUTE) + ahead).saturating_mul(MINUTE));
+        let expected = minutes.filter(|minute| *minute >= 0 && minute - wall <= 3 * MINUTE).count();
+        match minutely {
+            Ok(_) if wall < 253_402_300_799_000 => assert_eq!(count("minutely"), expected, "{wall}"),
+            Ok(_) => assert!(count("minutely") <= expected, "{wall}"),
+            Err(error) => panic!("{wall}: {error}"),
+        }
+        assert!(stage.scheduler.list().iter().all(|job| job.failed == 0), "{wall}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_from_one_century_to_another_makes_no_job_early_and_runs_none_twice() {
+    let stage = stage_at(TEN);
+    stage.cron("minutely", "* * * * *");
+    stage.interval(request("second"), 1_000);
+    for wall in WRONG_CLOCKS.into_iter().rev().chain([TEN, WRONG_CLOCKS[2], WRONG_CLOCKS[8], TEN]) {
+        stage.set_wall(wall);
+        let runs = std::mem::take(&mut *stage.notes.runs.lock());
+        for (name, due, told) in &runs {
+            assert!(told >= due, "{name} was told {told}, before {due}, with the clock at {wall}");
+        }
+        let minutes: Vec<i64> = runs.iter().filter(|run| run.0 == "minutely").map(|run| run.1).collect();
+        let once: std::collections::BTreeSet<_> = minutes.iter().collect();
+        assert!(once.len() == minutes.len() && minutes.len() <= 3, "{wall}: {minutes:?}");
+        // An interval follows no wall clock.
+        assert_eq!(runs.len() - minutes.len(), 60, "{wall}");
+    }
+}

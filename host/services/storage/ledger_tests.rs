@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{
     LedgerStorage, SCHEMA, StorageBackend,
-    conformance::{Bed, suites},
+    conformance::{Bed, Scopes, key, suites},
 };
 use crate::services::{
     clock::ManualClock,
@@ -46,6 +46,31 @@ impl Bed for OnLedger {
         let Self { folder, clock, ledger } = self;
         drop(Arc::into_inner(ledger).expect("the storage has let go of it"));
         Self::open(folder, &clock)
+    }
+}
+
+/// A clock that is wrong, or one that somebody sets while plugins run.
+#[test]
+fn items_tell_the_times_that_the_clock_showed_whatever_it_was() {
+    let (year_1900, year_2101) = (-2_208_988_800_000, 4_133_980_800_000);
+    let clock = ManualClock::at(year_2101);
+    let bed = OnLedger::new(&clock);
+    let storage = super::Storage::new(bed.backend(), 1 << 20);
+    let scopes = Scopes::of(&[("meter", "acme")]);
+    let mut last = 0;
+    for (created, updated) in
+        [(year_2101, year_1900), (year_1900, year_2101), (-1, 0), (i64::MAX, i64::MIN), (i64::MIN, i64::MAX)]
+    {
+        let name = created.to_string();
+        for now in [created, updated] {
+            clock.set_wall(now);
+            let written = storage.set(&scopes.at(0), key(&name), b"1", None);
+            let Ok(super::Written::Done(version)) = written else { panic!("{now}: {written:?}") };
+            assert!(version > last, "versions follow no clock");
+            last = version;
+        }
+        let (_, info) = storage.get(&scopes.at(0), key(&name)).expect("it can be read").expect("it is there");
+        assert_eq!((info.created_ms, info.updated_ms), (created, updated));
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A library lies in a folder named after everything that went into it (sources, headers, flags, compiler). What
 //! is there is therefore never stale, and what is in use is never overwritten. A C compiler must be there; where no C++
-//! compiler is, that is said, and its plugins are left out.
+//! compiler is, that is said, and its plugins are left out. `PINTLE_PLUGIN_FLAGS` has flags for all of them, such as
+//! those of a sanitizer.
 
 use std::{
     collections::BTreeMap,
@@ -53,6 +54,9 @@ const CXX: Language = Language {
     ],
     extension: "cpp",
 };
+
+/// Names the variable with flags for every plugin in C or C++, before its own: `cargo xtask asan` sets it.
+const FLAGS_OF_ALL: &str = "PINTLE_PLUGIN_FLAGS";
 
 /// What a plugin in C or C++ is made of.
 #[derive(Clone, Debug)]
@@ -116,7 +120,9 @@ pub fn compile_cxx(name: &str, source: impl Into<Source>, flags: &[&str]) -> Pat
 
 fn compile(language: &Language, name: &str, source: &Source, flags: &[&str]) -> PathBuf {
     let compiler = compiler_of(language);
-    let inputs = fingerprint(language, &compiler, source, flags);
+    let everywhere = env::var(FLAGS_OF_ALL).unwrap_or_default();
+    let everywhere: Vec<&str> = everywhere.split_whitespace().collect();
+    let inputs = fingerprint(language, &compiler, source, &[&everywhere, flags]);
     let folder = place::folder(&format!("{}/{inputs:016x}", language.extension));
     let library = folder.join(format!("{name}{}", env::consts::DLL_SUFFIX));
     if library.is_file() {
@@ -126,7 +132,7 @@ fn compile(language: &Language, name: &str, source: &Source, flags: &[&str]) -> 
     let workshop = tempfile::tempdir_in(place::samples_dir()).expect("the samples' folder can be written");
     let made = workshop.path().join("plugin");
     let mut cc = called(&compiler);
-    cc.args(language.flags);
+    cc.args(language.flags).args(everywhere);
     if cfg!(target_os = "linux") {
         // The entry function alone, or a library in C++ may never leave memory.
         let map = place::repository().join("include/pintle/plugin.map");
@@ -216,7 +222,7 @@ fn build_those_of(language: &Language) -> BTreeMap<String, PathBuf> {
 }
 
 /// Changes with everything that a plugin is made from.
-fn fingerprint(language: &Language, compiler: &str, source: &Source, flags: &[&str]) -> u64 {
+fn fingerprint(language: &Language, compiler: &str, source: &Source, flags: &[&[&str]]) -> u64 {
     let mut hash = DefaultHasher::new();
     (compiler, language.flags, flags).hash(&mut hash);
     for header in headers(&place::repository().join("include/pintle")) {

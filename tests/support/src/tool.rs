@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 /// # Panics
 /// If it cannot be started or fails: with the command line and what it wrote to stderr.
 pub(crate) fn run(command: &mut Command, purpose: &str) -> Vec<u8> {
+    // What watches over a test (`cargo xtask asan`) is not to watch over its compilers.
+    command.env_remove("LD_PRELOAD");
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap_or_else(|cause| {
         panic!("cannot {purpose}: {:?} does not start: {cause}", command.get_program())
     });

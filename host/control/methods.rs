@@ -1,0 +1,562 @@
+//! What can be asked of a host: from the params of a request to its own functions, and from what they answer to JSON.
+//! docs/control.md has each method, with what it takes and gives; a test holds the two together.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{Methods, Refusal, Session};
+use crate::{
+    Host, PluginInfo,
+    error::{Error, ErrorKind, Result},
+    events::{self, Draft, Emitted, Event, HandlerResult, Outcome, Pattern, Policy, SubscribeOptions},
+    inspect::Candidate,
+    log::Level,
+    services::config::HIDDEN,
+};
+
+/// How many events may wait for a connection in the queue of its subscription.
+const TAIL_CAPACITY: usize = 4_096;
+
+/// The most patterns that one `tail` takes.
+const MOST_PATTERNS: usize = 16;
+
+/// The longest that a request may wait for handlers or for room.
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+type Answer = Result<Value, Refusal>;
+
+/// A method: from the host, its params and the connection, if there is one, to its answer.
+type Method = fn(&Host, Map<String, Value>, Option<&Arc<Session>>) -> Answer;
+
+const METHODS: [(&str, Method); 19] = [
+    ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
+    ("plugins", |host, params, _| plugins(host, read(params)?)),
+    ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
+    ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
+    ("subscriptions", |host, params, _| none(params).map(|()| subscriptions(host))),
+    ("jobs", |host, params, _| none(params).map(|()| jobs(host))),
+    ("plugin.load", |host, params, _| step(params, |id| host.load(id))),
+    ("plugin.enable", |host, params, _| step(params, |id| host.enable(id))),
+    ("plugin.disable", |host, params, _| step(params, |id| host.disable(id))),
+    ("plugin.unload", |host, params, _| step(params, |id| host.unload(id))),
+    ("log.levels", |host, params, _| none(params).map(|()| levels(host))),
+    ("log.level", |host, params, _| set_level(host, read(params)?)),
+    ("log.reopen", |host, params, _| none(params).and_then(|()| Ok(host.reopen_log().map(done)?))),
+    ("emit", |host, params, _| emit(host, read(params)?)),
+    ("emit_sync", |host, params, _| emit_sync(host, read(params)?)),
+    ("tail", |host, params, session| tail(host, read(params)?, session)),
+    ("config.get", |host, params, _| config(host, read(params)?)),
+    ("config.set", |host, params, _| set_config(host, read(params)?)),
+    ("config.patch", |host, params, _| patch_config(host, read(params)?)),
+];
+
+const NAMES: [&str; METHODS.len()] = {
+    let mut names = [""; METHODS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = METHODS[at].0;
+        at += 1;
+    }
+    names
+};
+
+/// The methods of a host, as its control socket serves them. Does not keep the host from stopping.
+pub(crate) struct HostMethods(pub(crate) Host);
+
+impl Methods for HostMethods {
+    fn names(&self) -> &'static [&'static str] {
+        &NAMES
+    }
+
+    fn answer(&self, method: &str, params: Map<String, Value>, session: &Arc<Session>) -> Answer {
+        answer(&self.0, method, params, Some(session))
+    }
+}
+
+/// Answers as the control socket does. Without a connection there is nowhere to send events to.
+pub(crate) fn answer(
+    host: &Host,
+    method: &str,
+    params: Map<String, Value>,
+    session: Option<&Arc<Session>>,
+) -> Answer {
+    match METHODS.iter().find(|(name, _)| *name == method) {
+        Some((_, carry_out)) => carry_out(host, params, session),
+        None => Err(Refusal::UnknownMethod),
+    }
+}
+
+/// One plugin, by its id.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Of {
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    /// Those too that lie in the plugin folders and were never loaded.
+    #[serde(default)]
+    available: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelOf {
+    plugin: Option<String>,
+    /// Null: the plugin follows the level of the host again.
+    level: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publish {
+    /// A CloudEvent in JSON.
+    event: Box<RawValue>,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishSync {
+    event: Box<RawValue>,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tail {
+    #[serde(default)]
+    patterns: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigOf {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewConfig {
+    id: String,
+    config: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigPatch {
+    id: String,
+    /// A JSON Merge Patch (RFC 7396).
+    patch: Value,
+}
+
+/// A plugin, as `plugins` shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a str,
+    version: &'a str,
+    state: &'static str,
+    generation: Option<u64>,
+    path: String,
+    sha256: Option<String>,
+    loaded_ms: Option<i64>,
+    stuck: bool,
+    error: Option<Failure>,
+    calls: u64,
+    failed_calls: u64,
+    handled: u64,
+    failed_handled: u64,
+    waiting: u64,
+    running: u64,
+    registrations: u64,
+    emitted: u64,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    kind: &'static str,
+    text: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind().name(), text: error.to_string() }
+    }
+}
+
+fn plugins(host: &Host, listing: Listing) -> Answer {
+    let infos = host.plugins();
+    let mut shown: Vec<Value> =
+        infos.iter().map(|info| given(&Shown::of(info))).collect::<Result<_, Refusal>>()?;
+    if listing.available {
+        let discovery = host.available();
+        let unknown = |candidate: &&Candidate| infos.iter().all(|info| info.id != candidate.manifest.id);
+        for candidate in discovery.found.iter().filter(unknown) {
+            let version = candidate.manifest.version.to_string();
+            shown.push(given(&Shown::available(candidate, &version))?);
+        }
+    }
+    Ok(json!({ "plugins": shown }))
+}
+
+impl<'a> Shown<'a> {
+    fn of(info: &'a PluginInfo) -> Self {
+        let counters = &info.counters;
+        Self {
+            id: &info.id,
+            version: &info.version,
+            state: info.state.name(),
+            generation: info.generation,
+            path: info.path.display().to_string(),
+            sha256: info.sha256.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+            loaded_ms: info.loaded_at.map(unix_ms),
+            stuck: info.stuck,
+            error: info.error.as_ref().map(Failure::from),
+            calls: counters.calls,
+            failed_calls: counters.failed_calls,
+            handled: counters.handled,
+            failed_handled: counters.failed_handled,
+            waiting: counters.waiting,
+            running: counters.running,
+            registrations: counters.registrations,
+            emitted: counters.emitted,
+        }
+    }
+
+    fn available(candidate: &'a Candidate, version: &'a str) -> Self {
+        Self {
+            id: &candidate.manifest.id,
+            version,
+            state: "available",
+            generation: None,
+            path: candidate.path.display().to_string(),
+            sha256: None,
+            loaded_ms: None,
+            stuck: false,
+            error: None,
+            calls: 0,
+            failed_calls: 0,
+            handled: 0,
+            failed_handled: 0,
+            waiting: 0,
+            running: 0,
+            registrations: 0,
+            emitted: 0,
+        }
+    }
+}
+
+fn subscriptions(host: &Host) -> Value {
+    let owners = host.owners();
+    let shown = host.subscriptions().into_iter().map(|report| {
+        let counters = report.counters;
+        json!({
+            "of": owners.get(&report.owner).map(|owner| &**owner),
+            "tenant": report.tenant.as_deref(),
+            "name": &*report.name,
+            "pattern": report.pattern.as_str(),
+            "capacity": report.capacity,
+            "policy": match report.policy {
+                Policy::DropOldest => "drop-oldest",
+                Policy::DropNew => "drop-new",
+                Policy::Wait => "wait",
+            },
+            "matched": counters.matched,
+            "waiting": counters.waiting,
+            "running": counters.running,
+            "delivered": counters.delivered,
+            "failed": counters.failed,
+            "dropped": counters.dropped.total(),
+        })
+    });
+    json!({ "subscriptions": shown.collect::<Vec<_>>() })
+}
+
+fn jobs(host: &Host) -> Value {
+    let owners = host.owners();
+    let shown = host.jobs().into_iter().map(|job| {
+        json!({
+            "of": owners.get(&job.owner).map(|owner| &**owner),
+            "tenant": job.tenant.as_deref(),
+            "name": &*job.name,
+            "when": job.when,
+            "live": job.live,
+            "running": job.running,
+            "next_ms": job.next_ms,
+            "last_ms": job.last_ms,
+            "runs": job.runs,
+            "failed": job.failed,
+            "skipped": job.skipped,
+            "error": job.last_error.as_ref().map(Failure::from),
+        })
+    });
+    json!({ "jobs": shown.collect::<Vec<_>>() })
+}
+
+fn step(params: Map<String, Value>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
+    let Of { id } = read(params)?;
+    Ok(carry_out(&id).map(done)?)
+}
+
+fn levels(host: &Host) -> Value {
+    let levels = host.log_levels();
+    let plugins: Map<String, Value> =
+        levels.plugins.iter().map(|(id, level)| (id.clone(), level.name().into())).collect();
+    json!({ "default": levels.default.name(), "plugins": plugins })
+}
+
+fn set_level(host: &Host, LevelOf { plugin, level }: LevelOf) -> Answer {
+    let level: Option<Level> = match level {
+        Some(level) => Some(level.parse().map_err(|_| {
+            Refusal::Params(format!(
+                "`level`: {level:?} is none: there are trace, debug, info, warn, error and fatal"
+            ))
+        })?),
+        None => None,
+    };
+    match (plugin, level) {
+        (plugin, Some(level)) => host.set_log_level(plugin.as_deref(), level),
+        (Some(plugin), None) => host.clear_log_level(&plugin),
+        (None, None) => {
+            return Err(Refusal::Params(
+                "`level` is missing: only a plugin can do without one of its own".into(),
+            ));
+        }
+    }
+    Ok(levels(host))
+}
+
+fn emit(host: &Host, Publish { event, wait_ms }: Publish) -> Answer {
+    let draft = draft(&event)?;
+    let tenant = draft.tenant.to_string();
+    let Emitted { matched, queued, dropped, displaced } =
+        host.emit_and_wait(&tenant, draft, wait("wait_ms", wait_ms)?)?;
+    Ok(json!({ "matched": matched, "queued": queued, "dropped": dropped, "displaced": displaced }))
+}
+
+fn emit_sync(host: &Host, PublishSync { event, timeout_ms }: PublishSync) -> Answer {
+    let draft = draft(&event)?;
+    let tenant = draft.tenant.to_string();
+    let timeout = timeout_ms.map(|ms| wait("timeout_ms", ms)).transpose()?;
+    let results = host.emit_sync(&tenant, draft, timeout)?;
+    Ok(json!({ "results": results.iter().map(handled).collect::<Vec<_>>() }))
+}
+
+fn handled(result: &HandlerResult) -> Value {
+    let outcome = match &result.outcome {
+        Outcome::Handled(_) => "handled",
+        Outcome::Failed(_) => "failed",
+        Outcome::Timeout(_) => "timeout",
+        Outcome::Panic(_) => "panic",
+        Outcome::Skipped(_) => "skipped",
+    };
+    let mut shown = json!({
+        "subscriber": &*result.subscriber,
+        "subscription": &*result.subscription,
+        "outcome": outcome,
+        "error": result.outcome.error().map(Failure::from),
+    });
+    // Bytes that are no text travel as in CloudEvents.
+    match str::from_utf8(result.outcome.reply()) {
+        Ok(text) => shown["reply"] = text.into(),
+        Err(_) => {
+            shown["reply_base64"] = data_encoding::BASE64.encode(result.outcome.reply()).into();
+        }
+    }
+    shown
+}
+
+/// An event as `tail` sends it.
+#[derive(Serialize)]
+struct Told<'a> {
+    event: &'a RawValue,
+}
+
+fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) -> Answer {
+    let Some(session) = session else {
+        let text = "events can be told on a connection only: ask the control socket";
+        return Err(Error::new(ErrorKind::Unsupported, text).into());
+    };
+    let patterns = if patterns.is_empty() { vec![">".to_owned()] } else { patterns };
+    if patterns.len() > MOST_PATTERNS {
+        let problem = format!("`patterns`: {} are too many, {MOST_PATTERNS} are taken", patterns.len());
+        return Err(Refusal::Params(problem));
+    }
+    let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    let mut taps = Vec::with_capacity(parsed.len());
+    for (at, text) in patterns.iter().enumerate() {
+        let before = parsed[..at].to_vec();
+        let session = Arc::downgrade(session);
+        let tell = move |event: &Event| {
+            // One that an earlier pattern is for has been told.
+            if !before.iter().any(|pattern| pattern.matches(&event.topic))
+                && let Some(session) = session.upgrade()
+                && let Ok(event) = RawValue::from_string(events::to_json(event))
+            {
+                session.notify("event", &Told { event: &event });
+            }
+        };
+        let options = SubscribeOptions { capacity: TAIL_CAPACITY, policy: Policy::DropOldest };
+        taps.push(host.tap(text, options, tell)?);
+    }
+    session.keep(Box::new(taps));
+    Ok(json!({ "patterns": patterns }))
+}
+
+fn config(host: &Host, ConfigOf { id }: ConfigOf) -> Answer {
+    let configs = host.configs();
+    match id {
+        None => Ok(configs.into_iter().map(|(id, config)| (id.to_string(), config)).collect()),
+        Some(id) => configs
+            .get(&*id)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "it is not loaded").of(id).into()),
+    }
+}
+
+fn set_config(host: &Host, NewConfig { id, config }: NewConfig) -> Answer {
+    let shown = host.configs().remove(&*id).unwrap_or_default();
+    host.configure_with(&id, |current| {
+        let mut new = config;
+        keep_secrets(&mut new, &shown, current);
+        *current = new;
+    })?;
+    self::config(host, ConfigOf { id: Some(id) })
+}
+
+fn patch_config(host: &Host, ConfigPatch { id, patch }: ConfigPatch) -> Answer {
+    host.configure_with(&id, |config| merge(config, &patch))?;
+    config(host, ConfigOf { id: Some(id) })
+}
+
+/// Puts secrets back where `new` has what is `shown` in their place: whoever changes a config begins with what he is shown.
+fn keep_secrets(new: &mut Value, shown: &Value, current: &Value) {
+    match (new, shown, current) {
+        (Value::Object(new), Value::Object(shown), Value::Object(current)) => {
+            for (name, new) in new {
+                if let (Some(shown), Some(current)) = (shown.get(name), current.get(name)) {
+                    keep_secrets(new, shown, current);
+                }
+            }
+        }
+        (Value::Array(new), Value::Array(shown), Value::Array(current)) => {
+            for ((new, shown), current) in new.iter_mut().zip(shown).zip(current) {
+                keep_secrets(new, shown, current);
+            }
+        }
+        (new, shown, current) => {
+            if new == shown && shown.as_str() == Some(HIDDEN) {
+                new.clone_from(current);
+            }
+        }
+    }
+}
+
+/// JSON Merge Patch, RFC 7396, section 2.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    if let Value::Object(target) = target {
+        for (name, value) in patch {
+            if value.is_null() {
+                target.remove(name);
+            } else {
+                merge(target.entry(name).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+fn draft(event: &RawValue) -> Result<Draft, Refusal> {
+    events::from_json(event.get().as_bytes()).map_err(|error| Refusal::Params(format!("`event`: {error}")))
+}
+
+fn wait(name: &str, ms: u64) -> Result<Duration, Refusal> {
+    if ms > LONGEST_WAIT_MS {
+        return Err(Refusal::Params(format!("`{name}`: {ms}, at most {LONGEST_WAIT_MS} are taken")));
+    }
+    Ok(Duration::from_millis(ms))
+}
+
+/// Params as a type. What is missing, unknown or of another type is told by name.
+fn read<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Refusal> {
+    serde_json::from_value(Value::Object(params)).map_err(|error| Refusal::Params(error.to_string()))
+}
+
+fn none(params: Map<String, Value>) -> Result<(), Refusal> {
+    match params.keys().next() {
+        None => Ok(()),
+        Some(name) => Err(Refusal::Params(format!("`{name}`: this method takes no params"))),
+    }
+}
+
+fn given(value: &impl Serialize) -> Answer {
+    serde_json::to_value(value).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("the answer cannot be said in JSON: {error}")).into()
+    })
+}
+
+fn done((): ()) -> Value {
+    json!({})
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of RFC 7396, appendix A.
+    #[test]
+    fn a_merge_patch_does_what_its_rfc_says() {
+        for (target, patch, expected) in [
+            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
+            (json!({"a":"b"}), json!({"a":null}), json!({})),
+            (json!({"a":"b","b":"c"}), json!({"a":null}), json!({"b":"c"})),
+            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
+            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
+            (json!({"a":{"b":"c"}}), json!({"a":{"b":"d","c":null}}), json!({"a":{"b":"d"}})),
+            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"a":"b"}), json!(["c"]), json!(["c"])),
+            (json!({"a":"foo"}), json!(null), json!(null)),
+            (json!({"a":"foo"}), json!("bar"), json!("bar")),
+            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
+            (json!([1, 2]), json!({"a":"b","c":null}), json!({"a":"b"})),
+            (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
+        ] {
+            let mut merged = target.clone();
+            merge(&mut merged, &patch);
+            assert_eq!(merged, expected, "{target} with {patch}");
+        }
+    }
+
+    #[test]
+    fn the_docs_explain_every_method_and_no_other() {
+        let docs = include_str!("../../docs/control.md");
+        let methods = docs.split("\n## Methods\n").nth(1).expect("there is the section");
+        let section = methods.split("\n## ").next().unwrap_or(methods);
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let documented: std::collections::BTreeSet<_> = rows.map(|(name, _)| name).collect();
+        assert_eq!(documented, NAMES.into_iter().collect());
+    }
+}

@@ -1,0 +1,1 @@
+//! The listener, as clients of all sorts meet it.
