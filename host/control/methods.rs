@@ -33,7 +33,7 @@ type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Map<String, Value>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 19] = [
+const METHODS: [(&str, Method); 20] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, read(params)?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
@@ -44,6 +44,7 @@ const METHODS: [(&str, Method); 19] = [
     ("plugin.enable", |host, params, _| step(params, |id| host.enable(id))),
     ("plugin.disable", |host, params, _| step(params, |id| host.disable(id))),
     ("plugin.unload", |host, params, _| step(params, |id| host.unload(id))),
+    ("plugin.release", |host, params, _| step(params, |id| host.release(id))),
     ("log.levels", |host, params, _| none(params).map(|()| levels(host))),
     ("log.level", |host, params, _| set_level(host, read(params)?)),
     ("log.reopen", |host, params, _| none(params).and_then(|()| Ok(host.reopen_log().map(done)?))),
@@ -169,6 +170,7 @@ struct Shown<'a> {
     sha256: Option<String>,
     loaded_ms: Option<i64>,
     stuck: bool,
+    suspended: Option<Value>,
     error: Option<Failure>,
     calls: u64,
     failed_calls: u64,
@@ -219,6 +221,14 @@ impl<'a> Shown<'a> {
             sha256: info.sha256.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect()),
             loaded_ms: info.loaded_at.map(unix_ms),
             stuck: info.stuck,
+            suspended: info.suspended.as_ref().map(|suspended| {
+                json!({
+                    "reason": suspended.reason.name(),
+                    "text": suspended.text,
+                    "since_ms": unix_ms(suspended.since),
+                    "until_ms": suspended.until.map(unix_ms),
+                })
+            }),
             error: info.error.as_ref().map(Failure::from),
             calls: counters.calls,
             failed_calls: counters.failed_calls,
@@ -241,6 +251,7 @@ impl<'a> Shown<'a> {
             sha256: None,
             loaded_ms: None,
             stuck: false,
+            suspended: None,
             error: None,
             calls: 0,
             failed_calls: 0,

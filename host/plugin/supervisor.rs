@@ -63,8 +63,9 @@ pub(super) struct Supervisor {
 
 #[derive(Default)]
 struct State {
-    trips: Vec<Trip>,
-    /// When whom to release, by the monotonic clock.
+    /// Whom to suspend, and not before when: by the monotonic clock, like all times here.
+    trips: Vec<(Duration, Trip)>,
+    /// When whom to release.
     due: Vec<(Duration, Ward)>,
     running: bool,
     closing: bool,
@@ -74,7 +75,7 @@ impl Overrun for Supervisor {
     fn overrun(&self, trip: Trip) {
         let mut state = self.state.lock();
         if !state.closing {
-            state.trips.push(trip);
+            state.trips.push((Duration::ZERO, trip));
             drop(state);
             self.alarm.ring();
         }
@@ -128,16 +129,20 @@ impl Supervisor {
                 if state.closing {
                     return;
                 }
-                let cooled: Vec<_> = state.due.extract_if(.., |(due, _)| *due <= now).collect();
-                (std::mem::take(&mut state.trips), cooled)
+                let State { trips, due, .. } = &mut *state;
+                let trips: Vec<_> = trips.extract_if(.., |(due, _)| *due <= now).collect();
+                let cooled: Vec<_> = due.extract_if(.., |(due, _)| *due <= now).collect();
+                (trips, cooled)
             };
-            let mut not_yet = Vec::new();
-            for trip in trips {
+            for (_, trip) in trips {
                 match wards.suspend(&trip) {
                     Suspended::For(Some(cooldown)) => {
                         self.release_after(cooldown, Ward { plugin: trip.plugin, arming: trip.arming });
                     }
-                    Suspended::NotYet => not_yet.push(trip),
+                    Suspended::NotYet => {
+                        let again = self.clock.monotonic().saturating_add(SOON);
+                        self.state.lock().trips.push((again, trip));
+                    }
                     Suspended::For(None) | Suspended::Over => {}
                 }
             }
@@ -145,10 +150,9 @@ impl Supervisor {
                 self.release_aside(wards, ward);
             }
             let until = {
-                let mut state = self.state.lock();
-                let soon = (!not_yet.is_empty()).then(|| self.clock.monotonic() + SOON);
-                state.trips.append(&mut not_yet);
-                state.due.iter().map(|(due, _)| *due).chain(soon).min()
+                let state = self.state.lock();
+                let trips = state.trips.iter().map(|(due, _)| *due);
+                trips.chain(state.due.iter().map(|(due, _)| *due)).min()
             };
             self.clock.wait(&self.alarm, until);
         }

@@ -37,7 +37,8 @@ fn budgets_1_each_budget_is_used_up_by_the_first_beyond_its_limit_and_by_none_be
     let slow = |most| Limits { slow_after: Some(ms(100)), slow: Some(most), ..NONE };
     let stuck = |most| Limits { stuck: Some(most), ..NONE };
     let errors = |percent, least| Limits { errors_percent: Some(percent), errors_least: least, ..NONE };
-    let cases: [(&str, Limits, &[(Done, usize)], Option<(usize, &str)>); 20] = [
+    type Case = (&'static str, Limits, &'static [(Done, usize)], Option<(usize, &'static str)>);
+    let cases: [Case; 20] = [
         ("nothing is set", NONE, &[(FAILED, 500), (SLOW, 500), (Done::Stuck, 500)], None),
         ("none is slow", slow(0), &[(FINE, 100), (FAILED, 100), (Done::Stuck, 9)], None),
         (
@@ -126,7 +127,7 @@ fn budgets_1_what_lies_further_apart_than_the_window_is_not_added_up() {
         (&[999, 4_000, 9_999], true),
         (&[999, 4_000, 10_000], false),
         (&[1_000, 4_000, 10_000], true),
-        (&[0, 1, 9_999, 10_000], true),
+        (&[0, 9_999, 10_000], false),
         (&[0, 10_000, 20_000, 30_000, 40_000], false),
         (&[0, 9_999, 19_998, 29_997], false),
         (&[5_000, 9_000, 14_999], true),
