@@ -632,7 +632,10 @@ impl Host {
         let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
         let supervised = self.inner.plugins.close(until(10));
         let control = self.inner.control.lock().take();
-        let asked = control.map(|control| control.close(until(12))).unwrap_or_default();
+        // Who is in the middle of a request may still come to its end, with the plugin that it is about.
+        if let Some(control) = &control {
+            control.shut(until(12));
+        }
         self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -642,7 +645,7 @@ impl Host {
         self.inner.listeners.close();
         self.inner.plugins.close_lanes();
         let mut left = self.inner.core.pool.shut_down(until(90));
-        left.extend(asked);
+        left.extend(control.map(|control| control.close(until(91))).unwrap_or_default());
         if still_served {
             left.push("the listener for metrics: the system had no socket to wake it with in time".into());
         }
