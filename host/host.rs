@@ -209,7 +209,6 @@ impl HostBuilder {
         };
         let plugins = Plugins::new(core, options, clock);
         let _ = report.plugins.set(plugins.clone());
-        plugins.supervise()?;
         let _ = core.router.set(plugins.clone());
         let application = Application::new(core, "application", settings.deadlines.handler);
         let inner = Inner {
@@ -227,7 +226,9 @@ impl HostBuilder {
             metrics: OnceLock::new(),
             folder: Mutex::new(Some(folder)),
         };
+        // What fails from here on stops the host, which closes the ledger before its folder is free for others.
         let host = Host { inner: Arc::new(inner), owner: true };
+        host.inner.plugins.supervise()?;
         if let Some(listen) = listen {
             host.serve_metrics(listen)?;
         }
