@@ -354,19 +354,21 @@ impl Host {
         self.inner.application.subscribe(pattern, options, Box::new(handler))
     }
 
-    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped. For those who listen in from
-    /// outside: neither do they hold up the application's handlers, nor those them.
+    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped, and `missed` with how many more found
+    /// no room, on the publisher's thread: it must not wait. For those who listen in from outside: neither do they hold up
+    /// the application's handlers, nor those them, and publishers that wait for answers get none of them.
     pub(crate) fn tap(
         &self,
         pattern: &str,
         options: SubscribeOptions,
         handler: impl Fn(&Event) + Send + Sync + 'static,
+        missed: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Tap> {
         let handler = move |event: &Event| {
             handler(event);
             Ok(Vec::new())
         };
-        self.inner.listeners.tap(pattern, options, Box::new(handler))
+        self.inner.listeners.tap(pattern, options, Box::new(handler), Box::new(missed))
     }
 
     /// Carries out what can be asked for at the control socket, without a socket: `docs/control.md` has the methods.

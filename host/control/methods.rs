@@ -22,7 +22,7 @@ use crate::{
 /// How many events may wait for a connection in the queue of its subscription.
 const TAIL_CAPACITY: usize = 4_096;
 
-/// The most patterns that one `tail` takes.
+/// The most patterns that one connection can ask for.
 const MOST_PATTERNS: usize = 16;
 
 /// The longest that a request may wait for handlers or for room.
@@ -397,8 +397,15 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
         return Err(Error::new(ErrorKind::Unsupported, text).into());
     };
     let patterns = if patterns.is_empty() { vec![">".to_owned()] } else { patterns };
-    if patterns.len() > MOST_PATTERNS {
-        let problem = format!("`patterns`: {} are too many, {MOST_PATTERNS} are taken", patterns.len());
+    let before = session.kept();
+    if before + patterns.len() > MOST_PATTERNS {
+        let problem = match before {
+            0 => format!("`patterns`: {} are too many, {MOST_PATTERNS} are taken", patterns.len()),
+            _ => format!(
+                "`patterns`: {} are too many on a connection that has {before} already, {MOST_PATTERNS} are taken",
+                patterns.len()
+            ),
+        };
         return Err(Refusal::Params(problem));
     }
     let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
@@ -406,6 +413,12 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
     for (at, text) in patterns.iter().enumerate() {
         let before = parsed[..at].to_vec();
         let session = Arc::downgrade(session);
+        let late = session.clone();
+        let missed = move |count| {
+            if let Some(session) = late.upgrade() {
+                session.missed(count);
+            }
+        };
         let tell = move |event: &Event| {
             // One that an earlier pattern is for has been told.
             if !before.iter().any(|pattern| pattern.matches(&event.topic))
