@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::mpsc::{self, Receiver},
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, Receiver},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -10,7 +13,7 @@ use std::{
 use pintle::{ErrorKind, Host, PluginState, SuspensionReason, stats::PluginStats};
 use serde_json::{Value, json};
 
-use crate::scene::{PATIENCE, Scene, ask, emit, info, state, until};
+use crate::scene::{PATIENCE, Scene, ask, draft, emit, info, state, until};
 
 /// A cool-down that no test waits for.
 const LONG: &str = "cooldown_ms = 3600000\n";
@@ -483,7 +486,7 @@ fn a_host_that_stops_while_plugins_trip_and_cool_down_stops_clean() {
         let host = scene.started();
         thread::scope(|threads| {
             threads.spawn(|| {
-                while host.emit("", crate::scene::draft("w.a", "")).is_ok() {
+                while host.emit("", draft("w.a", "")).is_ok() {
                     thread::yield_now();
                 }
             });
@@ -551,5 +554,65 @@ fn what_is_told_of_a_plugin_comes_in_the_order_in_which_it_happened() {
     });
     for (at, round) in seen.chunks(3).enumerate() {
         assert_eq!(round, ["suspended", "enabled", "released"], "round {at}");
+    }
+}
+
+#[test]
+fn steps_of_all_kinds_at_once_while_plugins_trip_leave_a_plugin_that_works_and_a_host_that_stops() {
+    let scene = faulty(&format!("{FRAIL}cooldown_ms = 1")).witness("second", &[("event", "fail")]);
+    let steps: [fn(&Host, u64) -> pintle::Result<()>; 6] = [
+        |host, _| host.enable("witness"),
+        |host, _| host.disable("witness"),
+        |host, _| host.unload("witness"),
+        |host, _| host.load("witness"),
+        |host, _| host.release("witness"),
+        |host, number| host.configure_with("witness", |config| config["number"] = number.into()),
+    ];
+    let exactly = |what: &str| scene.journal("witness").iter().filter(|line| *line == what).count();
+    for stops in [false, true] {
+        let host = scene.started();
+        let loads = exactly("load");
+        let over = AtomicBool::new(false);
+        thread::scope(|threads| {
+            let (host, over) = (&host, &over);
+            threads.spawn(move || {
+                while !over.load(Relaxed) && host.emit("", draft("w.a", "")).is_ok() {
+                    thread::yield_now();
+                }
+            });
+            for (at, step) in steps.into_iter().enumerate() {
+                threads.spawn(move || {
+                    for number in 1.. {
+                        match step(host, number) {
+                            Err(error) if error.kind() == ErrorKind::Stopping => break,
+                            Err(error) => assert_ne!(error.kind(), ErrorKind::Timeout, "step {at}: {error}"),
+                            Ok(()) => {}
+                        }
+                        if over.load(Relaxed) {
+                            break;
+                        }
+                        thread::yield_now();
+                    }
+                });
+            }
+            until("it was loaded, suspended and released", || {
+                exactly("load") > loads + 10 && stats(host, "witness").suspensions > 10
+            });
+            if stops {
+                let stopped = host.stop();
+                assert!(stopped.left.is_empty() && stopped.failed.is_empty(), "{stopped:?}");
+            }
+            over.store(true, Relaxed);
+        });
+        if !stops {
+            // Events that still waited may have it suspended once more.
+            until("it works", || {
+                host.enable("witness").is_ok() && host.call("", "witness.run", 1, "do", b"own", None).is_ok()
+            });
+            host.stop();
+        }
+        assert_eq!(scene.journal("witness").last().map(String::as_str), Some("unload"));
+        assert_eq!(scene.count("witness", "enable"), scene.count("witness", "disable"));
+        assert_eq!(exactly("load"), exactly("unload"));
     }
 }
