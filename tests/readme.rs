@@ -228,6 +228,8 @@ impl Newcomer {
             let path = env::var("PATH").unwrap_or_default();
             shell.env("PATH", format!("{}:{path}", built().display()));
         }
+        // A reader's own data is not the business of a test.
+        shell.env("XDG_DATA_HOME", self.place.path().join("data"));
         // What it builds is its own; the outer cargo's target folder is not its business.
         shell.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
         run(&mut shell)
