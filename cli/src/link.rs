@@ -123,7 +123,8 @@ impl Link {
     pub(crate) fn failure(&self, method: &str, error: &Error) -> Failure {
         match (error.kind(), &self.to) {
             (ErrorKind::Unsupported, To::Running(client)) => Failure::failed(format!(
-                "the host of process {} is Pintle {} and cannot do this ({method}): {error}: start it anew with Pintle {}",
+                "the host of process {} does not know {method:?}: it is Pintle {}, this command is of {}: start it anew with \
+                 the same",
                 client.pid(),
                 client.pintle(),
                 env!("CARGO_PKG_VERSION"),

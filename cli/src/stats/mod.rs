@@ -78,7 +78,7 @@ pub(crate) fn stats(options: &Options) -> Result<Exit, Failure> {
     let exit = print::answer(|out| {
         match options.json {
             true => out.write_all(json_line(&stats)?.as_bytes())?,
-            false => out.write_all(report::of(&stats, Style::of_stdout()).as_bytes())?,
+            false => out.write_all(report::of(&stats, link.is_made(), Style::of_stdout()).as_bytes())?,
         }
         Ok(Exit::Fine)
     })?;

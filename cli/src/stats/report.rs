@@ -12,9 +12,22 @@ use crate::{
 /// How wide the names are.
 const WIDTH: usize = 10;
 
-/// The report.
-pub(super) fn of(stats: &Value, style: Style) -> String {
+/// The report. Of a host that was made for the question there is only what is stored.
+pub(super) fn of(stats: &Value, made: bool, style: Style) -> String {
     let mut out = String::new();
+    if !made {
+        of_host(stats, style, &mut out);
+    }
+    for plugin in stats["plugins"].as_array().into_iter().flatten() {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        of_plugin(plugin, style, &mut out);
+    }
+    out
+}
+
+fn of_host(stats: &Value, style: Style, out: &mut String) {
     let mut line = |name: &str, value: String| {
         let name = Look::Dim.paint(&format!("{name:WIDTH$}"), style.colours);
         out.push_str(&format!("{name}{}\n", printable(&value)));
@@ -78,11 +91,6 @@ pub(super) fn of(stats: &Value, style: Style) -> String {
             count(ledger, "log_pages"),
         ),
     );
-    for plugin in stats["plugins"].as_array().into_iter().flatten() {
-        out.push('\n');
-        of_plugin(plugin, style, &mut out);
-    }
-    out
 }
 
 fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
