@@ -17,6 +17,7 @@ use crate::{
     inspect::Candidate,
     log::Level,
     services::config::HIDDEN,
+    stats::UsageStats,
 };
 
 /// How many events may wait for a connection in the queue of its subscription.
@@ -102,7 +103,7 @@ struct Of {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
-    /// Those too that lie in the plugin folders and were never loaded.
+    /// Those too that lie in the plugin folders and were never loaded, and those that have only left something behind.
     #[serde(default)]
     available: bool,
 }
@@ -180,6 +181,10 @@ struct Shown<'a> {
     running: u64,
     registrations: u64,
     emitted: u64,
+    cache_items: u64,
+    cache_bytes: u64,
+    storage_items: u64,
+    storage_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -200,10 +205,19 @@ fn plugins(host: &Host, listing: Listing) -> Answer {
         infos.iter().map(|info| given(&Shown::of(info))).collect::<Result<_, Refusal>>()?;
     if listing.available {
         let discovery = host.available();
+        let mut stored = host.stored();
+        for info in &infos {
+            stored.remove(&info.id);
+        }
         let unknown = |candidate: &&Candidate| infos.iter().all(|info| info.id != candidate.manifest.id);
         for candidate in discovery.found.iter().filter(unknown) {
-            let version = candidate.manifest.version.to_string();
-            shown.push(given(&Shown::available(candidate, &version))?);
+            let manifest = &candidate.manifest;
+            let (version, path) = (manifest.version.to_string(), candidate.path.display().to_string());
+            let kept = stored.remove(&manifest.id).unwrap_or_default();
+            shown.push(given(&Shown::idle(&manifest.id, &version, "available", path, kept))?);
+        }
+        for (id, kept) in stored.iter().filter(|(_, kept)| kept.items > 0) {
+            shown.push(given(&Shown::idle(id, "", "absent", String::new(), *kept))?);
         }
     }
     Ok(json!({ "plugins": shown }))
@@ -238,16 +252,21 @@ impl<'a> Shown<'a> {
             running: counters.running,
             registrations: counters.registrations,
             emitted: counters.emitted,
+            cache_items: counters.cache_items,
+            cache_bytes: counters.cache_bytes,
+            storage_items: counters.storage_items,
+            storage_bytes: counters.storage_bytes,
         }
     }
 
-    fn available(candidate: &'a Candidate, version: &'a str) -> Self {
+    /// One that this host has never loaded.
+    fn idle(id: &'a str, version: &'a str, state: &'static str, path: String, kept: UsageStats) -> Self {
         Self {
-            id: &candidate.manifest.id,
+            id,
             version,
-            state: "available",
+            state,
             generation: None,
-            path: candidate.path.display().to_string(),
+            path,
             sha256: None,
             loaded_ms: None,
             stuck: false,
@@ -261,6 +280,10 @@ impl<'a> Shown<'a> {
             running: 0,
             registrations: 0,
             emitted: 0,
+            cache_items: 0,
+            cache_bytes: 0,
+            storage_items: kept.items,
+            storage_bytes: kept.bytes,
         }
     }
 }
