@@ -39,7 +39,7 @@ pub(crate) struct Link {
 
 enum To {
     /// One that runs.
-    Running(Client),
+    Running(Box<Client>),
     /// One that is made for the question.
     Made(Host),
 }
@@ -74,7 +74,7 @@ impl Link {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(client) = Client::connect(&folder).map_err(Failure::failed)? {
-                return Ok(Self { to: To::Running(client), folder, settings });
+                return Ok(Self { to: To::Running(Box::new(client)), folder, settings });
             }
             let held = match holder(&folder)? {
                 Holder::Never => return Err(nobody(&folder, "none ever has")),
