@@ -14,7 +14,7 @@ use pintle::{
     control::{Client, Notification},
     log,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     exit::{Exit, Failure},
@@ -119,8 +119,20 @@ impl Link {
         }
     }
 
+    /// Whether the host knows of a plugin, loaded or not.
+    pub(crate) fn knows(&mut self, id: &str) -> Result<bool, Error> {
+        let answer = self.try_ask("plugins", json!({ "available": true }))?;
+        Ok(answer["plugins"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["id"] == id)))
+    }
+
     /// What an error of the host is to the command.
-    pub(crate) fn failure(&self, method: &str, error: &Error) -> Failure {
+    pub(crate) fn failure(&mut self, method: &str, error: &Error) -> Failure {
+        // Plugins answer NOT_FOUND too, of what they have looked for.
+        if error.kind() == ErrorKind::NotFound
+            && !error.plugin().is_some_and(|id| self.knows(id).unwrap_or(true))
+        {
+            return Failure { exit: Exit::NoPlugin, text: error.to_string() };
+        }
         match (error.kind(), &self.to) {
             (ErrorKind::Unsupported, To::Running(client)) => Failure::failed(format!(
                 "the host of process {} does not know {method:?}: it is Pintle {}, this command is of {}: start it anew with \
@@ -129,7 +141,6 @@ impl Link {
                 client.pintle(),
                 env!("CARGO_PKG_VERSION"),
             )),
-            (ErrorKind::NotFound, _) => Failure { exit: Exit::NoPlugin, text: error.to_string() },
             _ => Failure::failed(error),
         }
     }

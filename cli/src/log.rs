@@ -9,7 +9,6 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::Link,
-    plugins::knows,
     print::{self, Style, json_line, table, text},
     voice::Voice,
 };
@@ -93,7 +92,7 @@ pub(crate) fn log(options: &Options) -> Result<Exit, Failure> {
         Ok(Exit::Fine)
     })?;
     if let Some(plugin) = &options.plugin
-        && !knows(&mut link, plugin)?
+        && !link.knows(plugin).unwrap_or(true)
     {
         Voice::plain().say(&format!(
             "this host has no plugin {plugin:?}: the level counts if one comes; `pintle plugins` shows all"

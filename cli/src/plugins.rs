@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use pintle::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::{
@@ -104,8 +103,7 @@ pub(crate) fn plugins(options: &Options) -> Result<Exit, Failure> {
             out.flush()?;
             if let Err(error) = outcome {
                 let failure = link.failure(method, &error);
-                let hint =
-                    if error.kind() == ErrorKind::NotFound { ": `pintle plugins` shows all" } else { "" };
+                let hint = if failure.exit == Exit::NoPlugin { ": `pintle plugins` shows all" } else { "" };
                 Voice::plain().say(&(failure.text + hint));
                 exit = if exit == Exit::Fine { failure.exit } else { Exit::Failed };
             }
@@ -174,10 +172,4 @@ fn note(plugin: &Value) -> String {
     let said = ["note", "why"].into_iter().map(|name| text(plugin, name));
     let said = said.chain([text(&plugin["error"], "text")]).find(|text| !text.is_empty());
     said.unwrap_or_default().to_owned()
-}
-
-/// The ids of all plugins that a host knows of, for a word about one that it does not.
-pub(crate) fn knows(link: &mut Link, id: &str) -> Result<bool, Failure> {
-    let answer = link.ask("plugins", json!({ "available": true }))?;
-    Ok(answer["plugins"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["id"] == id)))
 }

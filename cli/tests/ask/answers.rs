@@ -120,11 +120,11 @@ fn configs_are_shown_changed_and_changed_back() {
         "hello\t-\t-\nsysmon\tinterval_ms\t3600000\nsysmon\tproc\t/proc\n"
     );
     let lasts = "[plugin.sysmon.config]";
-    place.write("whole.json", r#"{ "proc": "/whole" }"#);
+    place.write("whole.json", r#"{ "proc": "/proc/self/.." }"#);
     for (arguments, expected) in [
-        (&["set", "sysmon", "interval_ms=3600001", "/proc=/else"][..], config(3_600_001, "/else")),
+        (&["set", "sysmon", "interval_ms=3600001", "/proc=/proc/."][..], config(3_600_001, "/proc/.")),
         (&["unset", "sysmon", "proc"], config(3_600_001, "/proc")),
-        (&["set", "sysmon", "--file", "whole.json"], config(1_000, "/whole")),
+        (&["set", "sysmon", "--file", "whole.json"], config(1_000, "/proc/self/..")),
     ] {
         let answer = place.ask(&[&["config"], arguments, &["--json"]].concat());
         assert_eq!(
@@ -139,6 +139,7 @@ fn configs_are_shown_changed_and_changed_back() {
     place.write("list.json", "[1]");
     for (arguments, code, said) in [
         (&["set", "sysmon", "interval_ms=fast"][..], 1, "/interval_ms"),
+        (&["set", "sysmon", "proc=/gone"], 1, "cannot read /gone/stat"),
         (&["set", "gone", "a=1"], 3, "plugin \"gone\""),
         (&["get", "gone"], 3, "plugin \"gone\""),
         (&["set", "sysmon", "nonsense"], 2, "write KEY=VALUE"),
@@ -150,7 +151,7 @@ fn configs_are_shown_changed_and_changed_back() {
         assert_eq!((answer.code, &*answer.stdout), (Some(code), ""), "{arguments:?}: {}", answer.stderr);
         assert!(answer.stderr.contains(said), "{arguments:?}: {}", answer.stderr);
     }
-    assert_eq!(shown(), [config(1_000, "/whole")], "what was refused has changed something");
+    assert_eq!(shown(), [config(1_000, "/proc/self/..")], "what was refused has changed something");
 }
 
 #[test]

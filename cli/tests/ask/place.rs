@@ -137,7 +137,7 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> Answer {
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = mpsc::channel::<()>();
         let id = self.child.id().to_string();
         thread::spawn(move || {
             if told.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
