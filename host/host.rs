@@ -37,7 +37,7 @@ use crate::{
         storage::{self, LedgerStorage, Storage},
     },
     settings::{CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
-    stats::{HostStats, Stats, UsageStats, WorkerStats},
+    stats::{HostStats, Stats, WorkerStats},
 };
 
 /// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
@@ -434,13 +434,11 @@ impl Host {
         self.inner.plugins.infos()
     }
 
-    /// What plugins have in the storage now, for all tenants, by id: those too that are not loaded.
-    pub(crate) fn stored(&self) -> BTreeMap<String, UsageStats> {
+    /// What plugins have in the storage now, for all tenants, by id: items and bytes; those too that are not loaded.
+    pub(crate) fn stored(&self) -> BTreeMap<String, (u64, u64)> {
         // A disk that fails is told to those who use it; here the numbers are missing.
         let stored = self.inner.core.storage.usage().unwrap_or_default().into_iter();
-        stored
-            .map(|used| (used.plugin.to_string(), UsageStats { items: used.items, bytes: used.bytes }))
-            .collect()
+        stored.map(|used| (used.plugin.to_string(), (used.items, used.bytes))).collect()
     }
 
     /// All subscriptions, of plugins and of the application, with their counts.

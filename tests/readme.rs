@@ -141,7 +141,9 @@ fn an_operator_can_ask_and_steer_what_runs() {
     let (mut events, out) = (host.stdin.take().expect("asked for"), host.stdout.take().expect("asked for"));
     let event = br#"{"specversion":"1.0","id":"1","source":"/me","type":"greet.world"}"#;
     events.write_all(&[event, &b"\n"[..]].concat()).expect("it is read");
-    BufReader::new(out).read_line(&mut String::new()).expect("it writes text");
+    // And it runs as long as somebody takes what comes out.
+    let mut out = BufReader::new(out);
+    out.read_line(&mut String::new()).expect("it writes text");
     for line in blocks("sh operator").iter().flat_map(|block| block.lines()) {
         let endless = line.starts_with("pintle tail") || line.ends_with(" --watch");
         let line = if endless { format!("timeout --preserve-status -s INT 5 {line}") } else { line.into() };

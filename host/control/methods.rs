@@ -17,7 +17,6 @@ use crate::{
     inspect::Candidate,
     log::Level,
     services::config::HIDDEN,
-    stats::UsageStats,
 };
 
 /// How many events may wait for a connection in the queue of its subscription.
@@ -216,7 +215,7 @@ fn plugins(host: &Host, listing: Listing) -> Answer {
             let kept = stored.remove(&manifest.id).unwrap_or_default();
             shown.push(given(&Shown::idle(&manifest.id, &version, "available", path, kept))?);
         }
-        for (id, kept) in stored.iter().filter(|(_, kept)| kept.items > 0) {
+        for (id, kept) in stored.iter().filter(|(_, (items, _))| *items > 0) {
             shown.push(given(&Shown::idle(id, "", "absent", String::new(), *kept))?);
         }
     }
@@ -260,7 +259,13 @@ impl<'a> Shown<'a> {
     }
 
     /// One that this host has never loaded.
-    fn idle(id: &'a str, version: &'a str, state: &'static str, path: String, kept: UsageStats) -> Self {
+    fn idle(
+        id: &'a str,
+        version: &'a str,
+        state: &'static str,
+        path: String,
+        (items, bytes): (u64, u64),
+    ) -> Self {
         Self {
             id,
             version,
@@ -282,8 +287,8 @@ impl<'a> Shown<'a> {
             emitted: 0,
             cache_items: 0,
             cache_bytes: 0,
-            storage_items: kept.items,
-            storage_bytes: kept.bytes,
+            storage_items: items,
+            storage_bytes: bytes,
         }
     }
 }
