@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
-    control::{self, Control, HostMethods, Refusal},
+    control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
@@ -376,10 +376,10 @@ impl Host {
     /// UNSUPPORTED: there is no such method. INVALID_ARGUMENT: the params are no object, or not those of the method.
     /// Otherwise what the method answers.
     pub fn ask(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
-        let serde_json::Value::Object(params) = params else {
+        if !params.is_object() {
             return Err(Error::argument("params", "is no object"));
-        };
-        control::answer(self, method, params, None).map_err(|refusal| match refusal {
+        }
+        control::answer(self, method, Params::written(&params.to_string()), None).map_err(|refusal| match refusal {
             Refusal::UnknownMethod => {
                 Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
             }

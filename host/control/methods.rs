@@ -2,14 +2,15 @@
 //! docs/control.md has each method, with what it takes and gives; a test holds the two together.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Refusal, Session};
+use super::{Methods, Params, Refusal, Session};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
@@ -31,11 +32,11 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 type Answer = Result<Value, Refusal>;
 
 /// A method: from the host, its params and the connection, if there is one, to its answer.
-type Method = fn(&Host, Map<String, Value>, Option<&Arc<Session>>) -> Answer;
+type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
 const METHODS: [(&str, Method); 20] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
-    ("plugins", |host, params, _| plugins(host, read(params)?)),
+    ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
     ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
     ("subscriptions", |host, params, _| none(params).map(|()| subscriptions(host))),
@@ -46,14 +47,14 @@ const METHODS: [(&str, Method); 20] = [
     ("plugin.unload", |host, params, _| step(params, |id| host.unload(id))),
     ("plugin.release", |host, params, _| step(params, |id| host.release(id))),
     ("log.levels", |host, params, _| none(params).map(|()| levels(host))),
-    ("log.level", |host, params, _| set_level(host, read(params)?)),
+    ("log.level", |host, params, _| set_level(host, params.read()?)),
     ("log.reopen", |host, params, _| none(params).and_then(|()| Ok(host.reopen_log().map(done)?))),
-    ("emit", |host, params, _| emit(host, read(params)?)),
-    ("emit_sync", |host, params, _| emit_sync(host, read(params)?)),
-    ("tail", |host, params, session| tail(host, read(params)?, session)),
-    ("config.get", |host, params, _| config(host, read(params)?)),
-    ("config.set", |host, params, _| set_config(host, read(params)?)),
-    ("config.patch", |host, params, _| patch_config(host, read(params)?)),
+    ("emit", |host, params, _| emit(host, params.read()?)),
+    ("emit_sync", |host, params, _| emit_sync(host, params.read()?)),
+    ("tail", |host, params, session| tail(host, params.read()?, session)),
+    ("config.get", |host, params, _| config(host, params.read()?)),
+    ("config.set", |host, params, _| set_config(host, params.read()?)),
+    ("config.patch", |host, params, _| patch_config(host, params.read()?)),
 ];
 
 const NAMES: [&str; METHODS.len()] = {
@@ -74,7 +75,7 @@ impl Methods for HostMethods {
         &NAMES
     }
 
-    fn answer(&self, method: &str, params: Map<String, Value>, session: &Arc<Session>) -> Answer {
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Answer {
         answer(&self.0, method, params, Some(session))
     }
 }
@@ -83,7 +84,7 @@ impl Methods for HostMethods {
 pub(crate) fn answer(
     host: &Host,
     method: &str,
-    params: Map<String, Value>,
+    params: Params<'_>,
     session: Option<&Arc<Session>>,
 ) -> Answer {
     match METHODS.iter().find(|(name, _)| *name == method) {
@@ -340,8 +341,8 @@ fn jobs(host: &Host) -> Value {
     json!({ "jobs": shown.collect::<Vec<_>>() })
 }
 
-fn step(params: Map<String, Value>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
-    let Of { id } = read(params)?;
+fn step(params: Params<'_>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
+    let Of { id } = params.read()?;
     Ok(carry_out(&id).map(done)?)
 }
 
@@ -530,12 +531,8 @@ fn wait(name: &str, ms: u64) -> Result<Duration, Refusal> {
     Ok(Duration::from_millis(ms))
 }
 
-/// Params as a type. What is missing, unknown or of another type is told by name.
-fn read<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Refusal> {
-    serde_json::from_value(Value::Object(params)).map_err(|error| Refusal::Params(error.to_string()))
-}
-
-fn none(params: Map<String, Value>) -> Result<(), Refusal> {
+fn none(params: Params<'_>) -> Result<(), Refusal> {
+    let params: BTreeMap<String, IgnoredAny> = params.read()?;
     match params.keys().next() {
         None => Ok(()),
         Some(name) => Err(Refusal::Params(format!("`{name}`: this method takes no params"))),

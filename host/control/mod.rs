@@ -23,13 +23,14 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use client::{Client, Notification};
 pub(crate) use methods::{HostMethods, answer};
 #[cfg(unix)]
 pub(crate) use server::Control;
 pub(crate) use session::Session;
+pub(crate) use wire::Params;
 #[cfg(not(unix))]
 pub(crate) use socket::Control;
 
@@ -61,7 +62,7 @@ pub(crate) trait Methods: Send + Sync {
     fn answer(
         &self,
         method: &str,
-        params: Map<String, Value>,
+        params: Params<'_>,
         session: &Arc<Session>,
     ) -> Result<Value, Refusal>;
 }
