@@ -52,8 +52,18 @@ struct Listener {
     core: &'static Core,
     lane: Arc<Lane>,
     handler: Handler,
+    /// Of a tap.
+    drops: Option<Drops>,
     subscription: Weak<Subscription>,
 }
+
+/// Who is told of events that found no room.
+struct Drops {
+    told: AtomicU64,
+    tell: Missed,
+}
+
+type Missed = Box<dyn Fn(u64) + Send + Sync>;
 
 /// What the engine is given in place of the listener, which does not exist yet when the engine is asked.
 struct Gateway {
@@ -74,16 +84,24 @@ impl Application {
 
     /// Calls `handler` with every event whose topic matches, of every tenant, until the host stops.
     pub(crate) fn subscribe(&self, pattern: &str, options: SubscribeOptions, handler: Handler) -> Result<()> {
-        let listener = self.listen(String::new(), pattern, options, handler)?;
+        let listener = self.listen(String::new(), pattern, options, handler, None)?;
         self.listeners.lock().push(listener);
         Ok(())
     }
 
-    /// Like `subscribe`, until the answer is dropped; there may be many of one pattern.
-    pub(crate) fn tap(&self, pattern: &str, options: SubscribeOptions, handler: Handler) -> Result<Tap> {
+    /// Like `subscribe`, until the answer is dropped; there may be many of one pattern. It answers nobody. `missed` is told
+    /// on the publisher's thread how many more events found no room.
+    pub(crate) fn tap(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        handler: Handler,
+        missed: Missed,
+    ) -> Result<Tap> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let name = format!("{}-{}", self.name, LAST.fetch_add(1, Relaxed) + 1);
-        self.listen(name, pattern, options, handler).map(Tap)
+        let drops = Drops { told: AtomicU64::new(0), tell: missed };
+        self.listen(name, pattern, options, handler, Some(drops)).map(Tap)
     }
 
     fn listen(
@@ -92,12 +110,14 @@ impl Application {
         pattern: &str,
         options: SubscribeOptions,
         handler: Handler,
+        drops: Option<Drops>,
     ) -> Result<Arc<Listener>> {
         let SubscribeOptions { capacity, policy } = options;
         let request = SubscribeRequest {
             name,
             capacity,
             policy,
+            answers: drops.is_none(),
             ..SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?)
         };
         let mut made = Ok(());
@@ -109,6 +129,7 @@ impl Application {
                 core: self.core,
                 lane: self.lane.clone(),
                 handler,
+                drops,
                 subscription: subscription.map(|made| Arc::downgrade(&made)).unwrap_or_default(),
             }
         });
@@ -133,6 +154,20 @@ impl Deliver for Gateway {
         let listener = self.listener.upgrade().ok_or_else(over)?;
         let lane = listener.lane.clone();
         lane.push_event(listener)
+    }
+
+    fn dropped(&self, subscription: &Arc<Subscription>) {
+        if let Some(listener) = self.listener.upgrade()
+            && let Some(Drops { told, tell }) = &listener.drops
+        {
+            let dropped = subscription.counters().dropped;
+            let dropped = dropped.displaced + dropped.no_room + dropped.not_taken;
+            // Of publishers that come here at the same time each tells what the others have not.
+            let before = told.fetch_max(dropped, Relaxed);
+            if dropped > before {
+                tell(dropped - before);
+            }
+        }
     }
 
     fn wait(&self, _: &Arc<Subscription>) -> Result<Box<dyn Any>> {

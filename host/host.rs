@@ -209,7 +209,6 @@ impl HostBuilder {
         };
         let plugins = Plugins::new(core, options, clock);
         let _ = report.plugins.set(plugins.clone());
-        plugins.supervise()?;
         let _ = core.router.set(plugins.clone());
         let application = Application::new(core, "application", settings.deadlines.handler);
         let inner = Inner {
@@ -227,7 +226,9 @@ impl HostBuilder {
             metrics: OnceLock::new(),
             folder: Mutex::new(Some(folder)),
         };
+        // What fails from here on stops the host, which closes the ledger before its folder is free for others.
         let host = Host { inner: Arc::new(inner), owner: true };
+        host.inner.plugins.supervise()?;
         if let Some(listen) = listen {
             host.serve_metrics(listen)?;
         }
@@ -353,19 +354,21 @@ impl Host {
         self.inner.application.subscribe(pattern, options, Box::new(handler))
     }
 
-    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped. For those who listen in from
-    /// outside: neither do they hold up the application's handlers, nor those them.
+    /// Calls `handler` with events like `subscribe_with`, until the answer is dropped, and `missed` with how many more found
+    /// no room, on the publisher's thread: it must not wait. For those who listen in from outside: neither do they hold up
+    /// the application's handlers, nor those them, and publishers that wait for answers get none of them.
     pub(crate) fn tap(
         &self,
         pattern: &str,
         options: SubscribeOptions,
         handler: impl Fn(&Event) + Send + Sync + 'static,
+        missed: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Tap> {
         let handler = move |event: &Event| {
             handler(event);
             Ok(Vec::new())
         };
-        self.inner.listeners.tap(pattern, options, Box::new(handler))
+        self.inner.listeners.tap(pattern, options, Box::new(handler), Box::new(missed))
     }
 
     /// Carries out what can be asked for at the control socket, without a socket: `docs/control.md` has the methods.
@@ -639,7 +642,10 @@ impl Host {
         let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
         let supervised = self.inner.plugins.close(until(10));
         let control = self.inner.control.lock().take();
-        let asked = control.map(|control| control.close(until(12))).unwrap_or_default();
+        // Who is in the middle of a request may still come to its end, with the plugin that it is about.
+        if let Some(control) = &control {
+            control.shut(until(12));
+        }
         self.inner.core.scheduler.shutdown();
         let failed = self.unload_all(until(75));
         // What plugins emitted last still reaches the application.
@@ -649,7 +655,7 @@ impl Host {
         self.inner.listeners.close();
         self.inner.plugins.close_lanes();
         let mut left = self.inner.core.pool.shut_down(until(90));
-        left.extend(asked);
+        left.extend(control.map(|control| control.close(until(91))).unwrap_or_default());
         if still_served {
             left.push("the listener for metrics: the system had no socket to wake it with in time".into());
         }

@@ -158,12 +158,13 @@ impl Limits {
     /// What is too much in the window as it is now.
     pub(super) fn exceeded(&self, window: &Window) -> Option<Excess> {
         let Counts { handled, failed, slow, stuck } = window.sum;
-        let within = span(self.window);
+        // Asked at the end of each handler: words are made only of what is too much.
+        let within = || span(self.window);
         if let Some(allowed) = self.stuck
             && stuck > u64::from(allowed)
         {
             let calls = if stuck == 1 { "1 call".to_owned() } else { format!("{stuck} calls") };
-            let text = format!("{calls} went past the deadline within {within}, {}", tolerated(allowed));
+            let text = format!("{calls} went past the deadline within {}, {}", within(), tolerated(allowed));
             return Some(Excess { reason: SuspensionReason::Stuck, text });
         }
         if let Some(allowed) = self.errors_percent
@@ -171,7 +172,7 @@ impl Limits {
             && failed * 100 > handled * u64::from(allowed)
         {
             let text =
-                format!("{failed} of {handled} handlers failed within {within}, {allowed} % are allowed");
+                format!("{failed} of {handled} handlers failed within {}, {allowed} % are allowed", within());
             return Some(Excess { reason: SuspensionReason::Errors, text });
         }
         if let (Some(allowed), Some(after)) = (self.slow, self.slow_after)
@@ -179,8 +180,9 @@ impl Limits {
         {
             let handlers = if slow == 1 { "1 handler".to_owned() } else { format!("{slow} handlers") };
             let text = format!(
-                "{handlers} took longer than {} within {within}, {}",
+                "{handlers} took longer than {} within {}, {}",
                 span(after),
+                within(),
                 tolerated(allowed)
             );
             return Some(Excess { reason: SuspensionReason::Slow, text });

@@ -23,7 +23,7 @@ use crate::{
 /// How many events may wait for a connection in the queue of its subscription.
 const TAIL_CAPACITY: usize = 4_096;
 
-/// The most patterns that one `tail` takes.
+/// The most patterns that one connection can ask for.
 const MOST_PATTERNS: usize = 16;
 
 /// The longest that a request may wait for handlers or for room.
@@ -426,8 +426,15 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
         return Err(Error::new(ErrorKind::Unsupported, text).into());
     };
     let patterns = if patterns.is_empty() { vec![">".to_owned()] } else { patterns };
-    if patterns.len() > MOST_PATTERNS {
-        let problem = format!("`patterns`: {} are too many, {MOST_PATTERNS} are taken", patterns.len());
+    let before = session.kept();
+    if before + patterns.len() > MOST_PATTERNS {
+        let problem = match before {
+            0 => format!("`patterns`: {} are too many, {MOST_PATTERNS} are taken", patterns.len()),
+            _ => format!(
+                "`patterns`: {} are too many on a connection that has {before} already, {MOST_PATTERNS} are taken",
+                patterns.len()
+            ),
+        };
         return Err(Refusal::Params(problem));
     }
     let parsed: Vec<Pattern> = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
@@ -435,6 +442,12 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
     for (at, text) in patterns.iter().enumerate() {
         let before = parsed[..at].to_vec();
         let session = Arc::downgrade(session);
+        let late = session.clone();
+        let missed = move |count| {
+            if let Some(session) = late.upgrade() {
+                session.missed(count);
+            }
+        };
         let tell = move |event: &Event| {
             // One that an earlier pattern is for has been told.
             if !before.iter().any(|pattern| pattern.matches(&event.topic))
@@ -445,9 +458,11 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
             }
         };
         let options = SubscribeOptions { capacity: TAIL_CAPACITY, policy: Policy::DropOldest };
-        taps.push(host.tap(text, options, tell)?);
+        taps.push(host.tap(text, options, tell, missed)?);
     }
-    session.keep(Box::new(taps));
+    for tap in taps {
+        session.keep(Box::new(tap));
+    }
     Ok(json!({ "patterns": patterns }))
 }
 
@@ -463,12 +478,17 @@ fn config(host: &Host, ConfigOf { id }: ConfigOf) -> Answer {
 }
 
 fn set_config(host: &Host, NewConfig { id, config }: NewConfig) -> Answer {
-    let shown = host.configs().remove(&*id).unwrap_or_default();
+    let mut kept = Ok(());
     host.configure_with(&id, |current| {
+        // Nobody else changes it meanwhile: what is shown here is this.
+        let shown = host.configs().remove(&*id).unwrap_or_default();
         let mut new = config;
-        keep_secrets(&mut new, &shown, current);
-        *current = new;
+        kept = keep_secrets(&mut new, &shown, current, &mut "config".to_owned());
+        if kept.is_ok() {
+            *current = new;
+        }
     })?;
+    kept.map_err(|error| error.of(id.as_str()))?;
     self::config(host, ConfigOf { id: Some(id) })
 }
 
@@ -477,19 +497,41 @@ fn patch_config(host: &Host, ConfigPatch { id, patch }: ConfigPatch) -> Answer {
     config(host, ConfigOf { id: Some(id) })
 }
 
-/// Puts secrets back where `new` has what is `shown` in their place: whoever changes a config begins with what he is shown.
-fn keep_secrets(new: &mut Value, shown: &Value, current: &Value) {
+/// Puts secrets back where `new`, which lies at `path`, has what is `shown` in their place: whoever changes a config begins
+/// with what he is shown.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT: an element of a list has a secret that is hidden, and cannot be told from others. One element's
+/// secret must not get to another.
+fn keep_secrets(new: &mut Value, shown: &Value, current: &Value, path: &mut String) -> Result<()> {
     match (new, shown, current) {
         (Value::Object(new), Value::Object(shown), Value::Object(current)) => {
             for (name, new) in new {
                 if let (Some(shown), Some(current)) = (shown.get(name), current.get(name)) {
-                    keep_secrets(new, shown, current);
+                    below(path, name, |path| keep_secrets(new, shown, current, path))?;
                 }
             }
         }
+        (Value::Array(_), Value::Array(shown), Value::Array(current)) if shown == current => {}
         (Value::Array(new), Value::Array(shown), Value::Array(current)) => {
-            for ((new, shown), current) in new.iter_mut().zip(shown).zip(current) {
-                keep_secrets(new, shown, current);
+            let mut changed = new.iter().zip(shown).filter(|(new, shown)| new != shown);
+            // All that were there are, or one of them was changed where it stands.
+            let in_place = match new.len().checked_sub(shown.len()) {
+                None => false,
+                Some(0) => changed.nth(1).is_none(),
+                Some(_) => changed.next().is_none(),
+            };
+            for (at, new) in new.iter_mut().enumerate() {
+                let origin = match (shown.get(at), current.get(at)) {
+                    (Some(shown), Some(current)) if in_place => Some((shown, current)),
+                    _ => only_one(new, shown, current),
+                };
+                below(path, &at.to_string(), |path| match origin {
+                    Some((shown, current)) => keep_secrets(new, shown, current, path),
+                    None if hides(new) => Err(unknown_secret(path)),
+                    None => Ok(()),
+                })?;
             }
         }
         (new, shown, current) => {
@@ -498,6 +540,41 @@ fn keep_secrets(new: &mut Value, shown: &Value, current: &Value) {
             }
         }
     }
+    Ok(())
+}
+
+/// The element of a list that `new` is equal to, as it is shown and as it is; none if there are several.
+fn only_one<'a>(new: &Value, shown: &'a [Value], current: &'a [Value]) -> Option<(&'a Value, &'a Value)> {
+    let mut equal = shown.iter().zip(current).filter(|(shown, _)| *shown == new);
+    let first = equal.next()?;
+    equal.all(|(_, current)| current == first.1).then_some(first)
+}
+
+/// Whether something in there may stand for a secret.
+fn hides(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(hides),
+        Value::Array(elements) => elements.iter().any(hides),
+        other => other.as_str() == Some(HIDDEN),
+    }
+}
+
+fn unknown_secret(path: &str) -> Error {
+    let text = format!(
+        "{path}: the list was changed so that nobody can tell which secret {HIDDEN:?} stands for here"
+    );
+    Error::new(ErrorKind::InvalidArgument, text)
+        .mend("write the secret in its place, or change one element of the list at a time")
+}
+
+/// Does something with the path of a member or element.
+fn below<T>(path: &mut String, name: &str, act: impl FnOnce(&mut String) -> T) -> T {
+    let above = path.len();
+    path.push('/');
+    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let outcome = act(path);
+    path.truncate(above);
+    outcome
 }
 
 /// JSON Merge Patch, RFC 7396, section 2.

@@ -133,12 +133,13 @@ impl Control {
         }
     }
 
-    /// Lets nobody in any more, tells all clients that the host stops, and ends their connections. What does not end by
-    /// the deadline is left behind and named. May be called by a method; the second call does nothing.
-    pub(crate) fn close(&self, deadline: Instant) -> Vec<String> {
-        let Some(door) = self.door.lock().take() else { return Vec::new() };
+    /// Lets nobody in any more, tells all clients that the host stops, and ends their connections. Waits for that until
+    /// the deadline; requests that are under way go on, and `close` tells what became of them.
+    pub(crate) fn shut(&self, deadline: Instant) {
         let Shared { place, closing, table, .. } = &*self.shared;
-        closing.store(true, SeqCst);
+        if closing.swap(true, SeqCst) {
+            return;
+        }
         place.shut();
         self.shared.changed.notify_all();
         for connection in table.lock().connections.values() {
@@ -150,6 +151,14 @@ impl Control {
             connection.session.cut();
         }
         drop(table);
+        drop(self.shared.wait_until(deadline, Table::is_over));
+    }
+
+    /// Shuts it, and waits for its threads. What does not end by the deadline is left behind and named. May be called by
+    /// a method; the second call does nothing.
+    pub(crate) fn close(&self, deadline: Instant) -> Vec<String> {
+        let Some(door) = self.door.lock().take() else { return Vec::new() };
+        self.shut(deadline);
         let mut table = self.shared.wait_until(deadline, Table::is_over);
         let left = table.connections.values().filter(|connection| !connection.is_own());
         let left = left.map(Connection::describe).collect();

@@ -51,6 +51,8 @@ struct State {
     notifications: Load,
     /// Notifications that found no room. While there are some, no other is taken: the count has to stand in their place.
     dropped: u64,
+    /// Notifications that were lost before they came here: the count stands before the next one that is taken.
+    missed: u64,
     kept: Vec<Box<dyn Any + Send>>,
     request: Option<(String, Instant)>,
     /// When the client last sent something.
@@ -85,6 +87,7 @@ impl Session {
             answers: Load::default(),
             notifications: Load::default(),
             dropped: 0,
+            missed: 0,
             kept: Vec::new(),
             request: None,
             heard: Instant::now(),
@@ -112,8 +115,18 @@ impl Session {
             state.dropped += 1;
             return;
         };
+        let missed = mem::take(&mut state.missed);
+        if missed > 0 {
+            state.put(Kind::Own, wire::dropped(missed));
+        }
         state.put(Kind::Notification, line);
         self.changed.notify_all();
+    }
+
+    /// So many notifications are lost that were to come before the next: they came faster than they could be told. Never
+    /// waits.
+    pub(crate) fn missed(&self, count: u64) {
+        self.state.lock().missed += count;
     }
 
     /// Keeps what is to be dropped when the connection ends. A connection that keeps something is not idle.
@@ -125,6 +138,11 @@ impl Session {
         }
         drop(state);
         drop(what);
+    }
+
+    /// How many things it keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.state.lock().kept.len()
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -294,8 +312,8 @@ impl State {
         // Not before half of the queue is free, or every second line would be a count.
         let half = Load { lines: NOTIFICATIONS.lines / 2, bytes: NOTIFICATIONS.bytes / 2 };
         if self.dropped > 0 && self.stage < Stage::Over && !self.notifications.reaches(half) {
-            let line = wire::dropped(mem::take(&mut self.dropped));
-            self.put(Kind::Own, line);
+            let count = mem::take(&mut self.dropped) + mem::take(&mut self.missed);
+            self.put(Kind::Own, wire::dropped(count));
         }
     }
 

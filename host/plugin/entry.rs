@@ -147,6 +147,11 @@ impl EntryState {
         }
     }
 
+    /// The version that was loaded last; empty if there was none.
+    pub(super) fn version(&self) -> String {
+        self.manifest.as_ref().map_or_else(String::new, |manifest| manifest.version.to_string())
+    }
+
     /// What the generation has registered now.
     fn registrations(&self) -> u64 {
         self.generation.as_ref().map_or(0, |generation| generation.register().len() as u64)
@@ -163,6 +168,13 @@ impl EntryState {
             stuck: lane.is_stuck(),
             times_stuck: self.stuck_before.times + times,
             stuck_ms: (self.stuck_before.total + total).as_millis() as u64,
+        }
+    }
+
+    /// It is not enabled any more. It may have been unloaded meanwhile, by an `unload` that came to its end late.
+    pub(super) fn disabled(&mut self) {
+        if self.state == PluginState::Enabled {
+            self.state = PluginState::Loaded;
         }
     }
 
@@ -230,7 +242,7 @@ impl Entry {
     pub(super) fn disable(&self, deadline: Duration) -> Result<()> {
         let generation = self.loaded()?;
         // Calls are refused from here on, those that wait in the lane too.
-        self.state.lock().state = PluginState::Loaded;
+        self.state.lock().disabled();
         if !generation.is_enabled() {
             return Ok(());
         }
@@ -247,10 +259,7 @@ impl Entry {
         let (handled, failed_handled) = self.metrics.handled();
         PluginInfo {
             id: self.id.to_string(),
-            version: state
-                .manifest
-                .as_ref()
-                .map_or_else(String::new, |manifest| manifest.version.to_string()),
+            version: state.version(),
             state: state.state,
             built_in: false,
             path: state.path.clone(),
@@ -282,7 +291,7 @@ impl Entry {
         state.catch_up();
         PluginStats {
             id: self.id.to_string(),
-            version: state.manifest.as_ref().map(|manifest| manifest.version.to_string()).unwrap_or_default(),
+            version: state.version(),
             state: state.state.name(),
             suspended: state.suspension.as_ref().map(Suspending::stats),
             suspensions: state.suspensions,

@@ -221,7 +221,7 @@ impl Plugins {
             Some(enabling) => enabling.wait(self.options.load),
             None => return loaded.map(drop),
         };
-        self.note_enabled(&entry, &outcome);
+        self.note_enabled(&entry, &outcome, By::Operator);
         outcome
     }
 
@@ -321,13 +321,9 @@ impl Plugins {
     pub(super) fn enable_loaded(&self, entry: &Entry, by: By) -> Result<()> {
         self.open()?;
         let generation = entry.loaded()?;
-        let suspended = {
-            let state = entry.state.lock();
-            if state.state == PluginState::Enabled {
-                return Ok(());
-            }
-            state.suspension.is_some()
-        };
+        if entry.state.lock().state == PluginState::Enabled {
+            return Ok(());
+        }
         // A `disable` that nobody could wait for is made up for first. What it answers keeps nothing from going on.
         if let Err(error) = entry.disable(self.options.stop) {
             if error.kind() == ErrorKind::Timeout {
@@ -336,24 +332,27 @@ impl Plugins {
             self.core.report_failure(&error, "disable");
         }
         let outcome = generation.enable(self.options.load);
-        self.note_enabled(entry, &outcome);
-        if suspended && outcome.is_ok() {
-            self.announce_with(entry, "released", Some(generation.number()), |data| {
-                data.insert("by".into(), by.name().into());
-            });
-        }
+        self.note_enabled(entry, &outcome, by);
         outcome
     }
 
-    fn note_enabled(&self, entry: &Entry, outcome: &Result<()>) {
+    fn note_enabled(&self, entry: &Entry, outcome: &Result<()>, by: By) {
         let mut state = entry.state.lock();
         state.error = outcome.as_ref().err().cloned();
-        if outcome.is_ok() {
-            state.state = PluginState::Enabled;
-            state.suspension = None;
+        if let Err(error) = outcome {
+            drop(state);
+            return self.announce(entry, "failed", Some(error));
         }
-        drop(state);
-        self.announce(entry, if outcome.is_ok() { "enabled" } else { "failed" }, outcome.as_ref().err());
+        state.state = PluginState::Enabled;
+        let suspended = state.suspension.take().is_some();
+        // With the state locked: it may be suspended at once, which is told after this.
+        let generation = state.generation.as_ref().map(|generation| generation.number());
+        self.publish(entry, &state, "enabled", generation, |_| ());
+        if suspended {
+            self.publish(entry, &state, "released", generation, |data| {
+                data.insert("by".into(), by.name().into());
+            });
+        }
     }
 
     /// Calls `disable` of an enabled plugin.
@@ -365,8 +364,13 @@ impl Plugins {
 
     fn disable_entry(&self, entry: &Entry, deadline: Duration) -> Result<()> {
         let generation = entry.loaded()?;
-        // A suspension ends here: what somebody has disabled does not come back by itself.
-        let suspended = entry.state.lock().suspension.take().is_some();
+        // A suspension ends here: what somebody has disabled does not come back by itself. And none begins from here on,
+        // which would outlive this.
+        let suspended = {
+            let mut state = entry.state.lock();
+            state.disabled();
+            state.suspension.take().is_some()
+        };
         if !generation.is_enabled() && !suspended {
             return Ok(());
         }
@@ -402,43 +406,40 @@ impl Plugins {
         match &outcome {
             Ok(()) => {
                 self.configs.remove(id, generation.number());
+                self.publish(&entry, &state, "unloaded", Some(generation.number()), |_| ());
                 state.forget_generation();
             }
             Err(error) => state.error = Some(error.clone()),
         }
         drop(state);
-        if outcome.is_ok() {
-            self.announce_generation(&entry, "unloaded", None, Some(generation.number()));
-        }
         outcome.map(|()| disabled)
     }
 
     /// Publishes what became of a plugin, as `pintle.plugin.<what>`.
     fn announce(&self, entry: &Entry, what: &str, error: Option<&Error>) {
-        self.announce_generation(entry, what, error, entry.info().generation);
-    }
-
-    fn announce_generation(&self, entry: &Entry, what: &str, error: Option<&Error>, generation: Option<u64>) {
-        self.announce_with(entry, what, generation, |data| {
+        let state = entry.state.lock();
+        let generation = state.generation.as_ref().map(|generation| generation.number());
+        self.publish(entry, &state, what, generation, |data| {
             if let Some(error) = error {
                 data.insert("error".into(), error.to_string().into());
             }
         });
     }
 
-    /// With more data than whom it is about.
-    pub(super) fn announce_with(
+    /// The same, with more data, by whoever has the state locked: what is told in there is told in the order in which it
+    /// happened. Waits for nobody.
+    pub(super) fn publish(
         &self,
         entry: &Entry,
+        state: &EntryState,
         what: &str,
         generation: Option<u64>,
         add: impl FnOnce(&mut Map<String, Value>),
     ) {
         let Ok(topic) = Topic::parse(&format!("pintle.plugin.{what}")) else { return };
-        let info = entry.info();
         let mut data = Map::new();
-        data.insert("id".into(), info.id.into());
-        data.insert("version".into(), info.version.into());
+        data.insert("id".into(), (*entry.id).into());
+        data.insert("version".into(), state.version().into());
         data.insert("generation".into(), generation.into());
         add(&mut data);
         // Nobody may listen, and the engine may have been shut down.

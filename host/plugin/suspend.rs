@@ -165,7 +165,8 @@ impl Wards for Plugins {
         let cooldown = self.cooldown(&entry.id);
         let since_ms = self.wall_ms();
         let until_ms = cooldown.map(|cooldown| later(since_ms, cooldown));
-        let generation = {
+        let reason = trip.excess.reason.name();
+        {
             let mut state = entry.state.lock();
             if !entry.metrics.watch().is_some_and(|watch| watch.is_tripped(trip.arming)) {
                 return Suspended::Over;
@@ -183,10 +184,14 @@ impl Wards for Plugins {
                 since_ms,
                 until_ms,
             });
-            // With the state locked: whoever enables it meanwhile does so after it.
+            // With the state locked: whoever enables it meanwhile does so after it, and says so after it.
             generation.disable_soon(self.stop_deadline());
-            generation.number()
-        };
+            self.publish(&entry, &state, "suspended", Some(trip.generation), |data| {
+                data.insert("reason".into(), reason.into());
+                data.insert("text".into(), trip.excess.text.as_str().into());
+                data.insert("until_ms".into(), until_ms.into());
+            });
+        }
         let how_long = match cooldown {
             Some(cooldown) => {
                 format!(
@@ -197,14 +202,8 @@ impl Wards for Plugins {
             }
             None => format!("disabled until it is released: `pintle plugins release {}`", entry.id),
         };
-        let reason = trip.excess.reason.name();
         let fields = [Field::text("of", &entry.id), Field::text("budget", reason)];
         self.core().log.host(Level::Error, &format!("{}: {how_long}", trip.excess.text), fields);
-        self.announce_with(&entry, "suspended", Some(generation), |data| {
-            data.insert("reason".into(), reason.into());
-            data.insert("text".into(), trip.excess.text.as_str().into());
-            data.insert("until_ms".into(), until_ms.into());
-        });
         Suspended::For(cooldown)
     }
 

@@ -19,6 +19,7 @@ use std::{
 use pintle::{
     Host,
     control::Client,
+    events::{Draft, SubscribeOptions, Topic},
     log::{Options, Target},
 };
 use serde_json::{Value, json};
@@ -199,4 +200,78 @@ fn something_else_in_the_place_of_the_socket_keeps_no_host_from_starting() {
     assert!(path.is_dir(), "it was not ours");
     let log = std::fs::read_to_string(log).expect("there is a log");
     assert!(log.contains("is a folder, and is left alone"), "{log}");
+}
+
+/// Who listens in changes nothing for those who talk.
+#[test]
+fn whoever_tails_is_not_one_of_those_who_answer_an_event() {
+    let rig = Rig::new();
+    rig.host
+        .subscribe_replying("ask.>", SubscribeOptions::default(), |_| Ok(b"an answer".to_vec()))
+        .expect("it may");
+    let ask = |rig: &Rig| {
+        let draft = Draft::new(Topic::parse("ask.now").expect("it is a topic"), "/test", Vec::new());
+        let results = rig.host.emit_sync("", draft, None).expect("it is published");
+        results.iter().map(|result| result.outcome.reply().to_vec()).collect::<Vec<_>>()
+    };
+    let before = ask(&rig);
+    assert_eq!(before, [b"an answer"]);
+    let mut client = rig.client();
+    client.call("tail", json!({ "patterns": ["ask.>", "ask.now"] })).expect("it is told");
+    assert_eq!(ask(&rig), before);
+    let told = client.next().expect("it is told").expect("it is there");
+    assert_eq!(told.params["event"]["type"], "ask.now");
+    rig.end();
+}
+
+#[test]
+fn a_connection_can_ask_for_16_patterns_in_all() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let subscriptions = rig.host.subscriptions().len();
+    for _ in 0..4 {
+        client.call("tail", json!({ "patterns": ["a.>", "b.>", "c.>", "d.>"] })).expect("it is told");
+    }
+    let error = client.call("tail", json!({})).expect_err("it is one too many");
+    assert!(error.to_string().contains("16"), "{error}");
+    assert_eq!(rig.host.subscriptions().len(), subscriptions + 16);
+    rig.client().call("tail", json!({})).expect("that is another connection");
+    rig.end();
+}
+
+/// Events that come faster than they can be told are missing, and the client knows how many.
+#[test]
+fn whoever_tails_is_told_of_all_events_or_how_many_are_missing() {
+    const EVENTS: u64 = 20_000;
+    let rig = Rig::new();
+    let mut client = rig.client();
+    client.set_timeout(Some(LONG));
+    client.call("tail", json!({ "patterns": ["flood.>"] })).expect("it is told");
+    let draft = |topic: &str, bytes: usize| {
+        Draft::new(Topic::parse(topic).expect("it is a topic"), "/test", vec![0xff; bytes])
+    };
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..EVENTS {
+                rig.host.emit("", draft("flood.more", 8_000)).expect("it is published");
+            }
+            assert!(rig.host.wait_idle(LONG), "the rest is told");
+            rig.host.emit("", draft("flood.end", 0)).expect("it is published");
+        });
+        let (mut told, mut missing) = (0, 0);
+        loop {
+            let next = client.next().expect("it is told").expect("it is there");
+            match next.method.as_str() {
+                "dropped" => missing += next.params["count"].as_u64().expect("it is a number"),
+                _ => told += 1,
+            }
+            if told + missing > EVENTS {
+                break;
+            }
+        }
+        assert_eq!(told + missing, EVENTS + 1, "{told} were told");
+    });
+    let displaced = rig.host.event_totals().counters.dropped.displaced;
+    println!("{displaced} of {EVENTS} came too fast for the host");
+    rig.end();
 }

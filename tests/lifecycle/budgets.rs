@@ -525,3 +525,31 @@ fn a_plugin_that_is_disabled_and_enabled_while_it_trips_ends_as_it_was_told_last
     assert!(Path::new(&scene.journal_of("witness")).is_file());
     assert_eq!(scene.count("witness", "enable"), scene.count("witness", "disable"));
 }
+
+#[test]
+fn what_is_told_of_a_plugin_comes_in_the_order_in_which_it_happened() {
+    // It trips with the first event after each `enable`, while that is still being told.
+    let scene = faulty(&format!("{FRAIL}cooldown_ms = 1"));
+    let host = scene.started();
+    let told = Told::of(&host);
+    let mut seen = Vec::new();
+    thread::scope(|threads| {
+        let (done, over) = mpsc::channel::<()>();
+        let emitting = &host;
+        threads.spawn(move || {
+            while over.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                emit(emitting, "", "w.a", "");
+            }
+        });
+        let deadline = Instant::now() + PATIENCE;
+        while seen.len() < 600 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (topic, _) = told.0.recv_timeout(left).expect("it is suspended and released again and again");
+            seen.push(topic);
+        }
+        drop(done);
+    });
+    for (at, round) in seen.chunks(3).enumerate() {
+        assert_eq!(round, ["suspended", "enabled", "released"], "round {at}");
+    }
+}

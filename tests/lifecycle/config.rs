@@ -1,6 +1,6 @@
 //! Changing a plugin's config while it runs.
 
-use pintle::ErrorKind;
+use pintle::{ErrorKind, Host};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, ask, told};
@@ -77,4 +77,76 @@ fn a_changed_config_is_kept_over_disable_and_enable() {
     host.configure("witness", &config(&scene, &json!({ "number": 7 }))).expect("it is valid");
     host.enable("witness").expect("it is fine");
     assert_eq!(told(&ask(&host, "", "witness", "config /number")), "7");
+}
+
+/// What the operator sets begins with what he is shown: each secret stays with what it belongs to, or he is asked for it.
+#[test]
+fn secrets_in_lists_stay_with_their_elements_when_the_operator_changes_the_list() {
+    let door = |name: &str, key: &str| json!({ "name": name, "key": key });
+    let (front, back) = (door("front", "secret-f"), door("back", "secret-b"));
+    let (front_shown, back_shown) = (door("front", "***"), door("back", "***"));
+    let set = |host: &Host, scene: &Scene, changes: Value| {
+        host.ask("config.set", json!({ "id": "witness", "config": config(scene, &changes) }))
+    };
+    let both = json!([front, back]);
+    let cases = [
+        ("as it is shown", json!([front_shown, back_shown]), Some(both.clone())),
+        ("one is gone", json!([back_shown]), Some(json!([back]))),
+        ("in another order", json!([back_shown, front_shown]), Some(json!([back, front]))),
+        ("one more", json!([front_shown, back_shown, front]), Some(json!([front, back, front]))),
+        ("one more in front", json!([door("x", "y"), back_shown]), Some(json!([door("x", "y"), back]))),
+        (
+            "one is changed",
+            json!([front_shown, door("rear", "***")]),
+            Some(json!([front, door("rear", "secret-b")])),
+        ),
+        (
+            "a new secret",
+            json!([door("front", "new"), back_shown]),
+            Some(json!([door("front", "new"), back])),
+        ),
+        ("both are changed", json!([door("a", "***"), door("b", "***")]), None),
+        ("one is gone, and the other changed", json!([door("rear", "***")]), None),
+        ("one that was not there", json!([front_shown, back_shown, door("new", "***")]), None),
+    ];
+    for (what, doors, expected) in cases {
+        let scene = Scene::new().witness("witness", &[]);
+        let host = scene.started();
+        host.configure("witness", &config(&scene, &json!({ "doors": both }))).expect("it is valid");
+        assert_eq!(host.configs()["witness"]["doors"], json!([front_shown, back_shown]));
+        let outcome = set(&host, &scene, json!({ "doors": doors }));
+        match &expected {
+            Some(_) => drop(outcome.unwrap_or_else(|error| panic!("{what}: {error}"))),
+            None => {
+                let error = outcome.expect_err(what);
+                assert_eq!(
+                    (error.kind(), error.plugin()),
+                    (ErrorKind::InvalidArgument, Some("witness")),
+                    "{what}"
+                );
+                assert!(
+                    error.to_string().contains("config/doors/") && !error.to_string().contains("secret-"),
+                    "{what}: {error}"
+                );
+            }
+        }
+        let now: Value =
+            serde_json::from_str(&told(&ask(&host, "", "witness", "config /doors"))).expect("it is JSON");
+        assert_eq!(now, expected.unwrap_or_else(|| both.clone()), "{what}");
+    }
+    let scene = Scene::new().witness("witness", &[]);
+    let host = scene.started();
+    host.configure("witness", &config(&scene, &json!({ "keys": ["a", "b"] }))).expect("it is valid");
+    for (keys, expected) in [
+        (json!(["***"]), None),
+        (json!(["***", "***", "c"]), Some(json!(["a", "b", "c"]))),
+        (json!(["***", "d", "***"]), Some(json!(["a", "d", "c"]))),
+        (json!(["x"]), Some(json!(["x"]))),
+    ] {
+        let before = told(&ask(&host, "", "witness", "config /keys"));
+        let outcome = set(&host, &scene, json!({ "keys": keys }));
+        assert_eq!(outcome.is_ok(), expected.is_some(), "{keys}: {outcome:?}");
+        let now = told(&ask(&host, "", "witness", "config /keys"));
+        assert_eq!(now, expected.map_or(before, |keys| keys.to_string()), "{keys}");
+    }
 }

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pintle::{ErrorKind, Host};
+use pintle::{ErrorKind, Host, control::Client};
 use pintle_test_support::samples;
+use serde_json::json;
 
 use crate::scene::{Scene, ask, emit, info, until};
 
@@ -220,4 +221,27 @@ fn a_rust_plugin_that_hangs_while_it_is_unloaded_pins_only_its_own_library() {
     assert_eq!(closed, host.workers().retired == 0);
     scene.free("gate");
     assert!(host.wait_closed(crate::scene::PATIENCE), "nothing is left when the call has returned");
+}
+
+#[test]
+fn a_request_of_the_operator_that_ends_while_the_host_stops_is_not_told_as_left_behind() {
+    let scene = Scene::with_workers(2);
+    let hang = format!("hang {}", scene.path("gate").display());
+    let scene = scene.witness("witness", &[("disable", &hang)]).witness("second", &[]);
+    let mut settings = scene.settings();
+    settings.data = Some(scene.path("data"));
+    let host = scene.host_of(settings);
+    assert!(host.start().failed.is_empty());
+    let mut client = Client::connect(&scene.path("data")).expect("it is there").expect("it serves");
+    thread::scope(|threads| {
+        threads.spawn(move || client.call("plugin.disable", json!({ "id": "witness" })));
+        until("it hangs", || scene.count("witness", "hangs") == 1);
+        let stopping = threads.spawn(|| host.stop());
+        // Other plugins are unloaded when nobody is waited for any more who has asked for something.
+        until("the stop goes on", || scene.count("second", "unload") == 1);
+        scene.free("gate");
+        let stopped = stopping.join().expect("no panic");
+        assert!(stopped.left.is_empty() && stopped.failed.is_empty(), "{stopped:?}");
+    });
+    assert_eq!(scene.journal("witness").last().map(String::as_str), Some("unload"));
 }

@@ -46,10 +46,18 @@ MANIFEST({
       "disable": { "$ref": "#/$defs/script" }, "unload": { "$ref": "#/$defs/script" },
       "configure": { "$ref": "#/$defs/script" }, "event": { "$ref": "#/$defs/script" },
       "job": { "$ref": "#/$defs/script" }, "release": { "$ref": "#/$defs/script" },
-      "number": { "type": "integer", "minimum": 1, "default": 1 }
+      "number": { "type": "integer", "minimum": 1, "default": 1 },
+      "doors": { "type": "array", "items": { "$ref": "#/$defs/door" } },
+      "keys": { "type": "array", "items": { "type": "string", "writeOnly": true } }
     },
     "additionalProperties": false,
-    "$defs": { "script": { "type": "string", "default": "" } }
+    "$defs": {
+      "script": { "type": "string", "default": "" },
+      "door": {
+        "type": "object",
+        "properties": { "name": { "type": "string" }, "key": { "type": "string", "writeOnly": true } }
+      }
+    }
   }
 });
 

@@ -118,6 +118,8 @@ pub(crate) struct SubscribeRequest {
     pub policy: Policy,
     /// Whether it takes events at once, or only after [`Subscription::set_live`].
     pub live: bool,
+    /// Whether publishers that wait for answers wait for its; not if it only listens in.
+    pub answers: bool,
 }
 
 impl SubscribeRequest {
@@ -132,6 +134,7 @@ impl SubscribeRequest {
             capacity: 0,
             policy: Policy::default(),
             live: true,
+            answers: true,
         }
     }
 }
@@ -207,6 +210,7 @@ impl Events {
             pattern: request.pattern,
             capacity,
             policy: request.policy,
+            answers: request.answers,
             deliver,
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });

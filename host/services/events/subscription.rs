@@ -79,6 +79,7 @@ pub(crate) struct Subscription {
     pub(super) pattern: Pattern,
     pub(super) capacity: usize,
     pub(super) policy: Policy,
+    pub(super) answers: bool,
     pub(super) deliver: Arc<dyn Deliver>,
     pub(super) queue: Mutex<Queue>,
 }

@@ -145,7 +145,7 @@ impl Delivery {
 
 impl Events {
     /// Publishes an event and waits until `deadline` for what its handlers answer: one result for each subscription
-    /// that it was for, in their order. What the handlers answer is no error.
+    /// that it was for and that answers, in their order. What the handlers answer is no error.
     ///
     /// REENTRANT if a handler could only run after this call has returned, BUSY if too many wait already: then no
     /// handler was called, as with all errors of [`emit`](Self::emit). STOPPING if the publisher is to wait for nobody
@@ -159,7 +159,10 @@ impl Events {
         draft.check()?;
         let matching = self.matching(&draft)?;
         let number = publisher.map_or(0, |publisher| publisher.number);
-        let asked = matching.iter().map(|subscription| ask(subscription, number, deadline));
+        // Who only listens in is told as of any other event, and changes nothing for those who talk.
+        let (answering, listening): (Vec<_>, Vec<_>) =
+            matching.iter().partition(|subscription| subscription.answers);
+        let asked = answering.iter().map(|subscription| ask(subscription, number, deadline));
         let asked: Vec<_> = asked.collect::<Result<_>>()?;
         // Not before all waits can be found by who stops it: one of the two sees the other.
         if publisher.is_some_and(|publisher| (publisher.stopping)()) {
@@ -172,8 +175,8 @@ impl Events {
         self.emitted.fetch_add(1, Ordering::Relaxed);
         let event = Arc::new(self.stamp(draft));
         let mut emitted = Emitted::default();
-        let mut waits = Vec::with_capacity(matching.len());
-        for (subscription, asked) in matching.iter().zip(asked) {
+        let mut waits = Vec::with_capacity(answering.len());
+        for (subscription, asked) in answering.into_iter().zip(asked) {
             let (offer, expected) = match asked {
                 Some((expected, answer)) => (subscription.offer_awaited(&event, answer), Some(expected)),
                 None => (subscription.pass_over(), None),
@@ -182,6 +185,9 @@ impl Events {
             if offer != Offer::Over {
                 waits.push((subscription, expected));
             }
+        }
+        for subscription in listening {
+            emitted.add(subscription.offer(&event, false));
         }
         self.count(&matching, emitted);
         if let Some(first) = waits.iter().find_map(|(_, expected)| expected.as_ref()) {
