@@ -382,12 +382,14 @@ impl Host {
         if !params.is_object() {
             return Err(Error::argument("params", "is no object"));
         }
-        control::answer(self, method, Params::written(&params.to_string()), None).map_err(|refusal| match refusal {
-            Refusal::UnknownMethod => {
-                Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+        control::answer(self, method, Params::written(&params.to_string()), None).map_err(|refusal| {
+            match refusal {
+                Refusal::UnknownMethod => {
+                    Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+                }
+                Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
+                Refusal::Failed(error) => error,
             }
-            Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
-            Refusal::Failed(error) => error,
         })
     }
 

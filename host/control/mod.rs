@@ -30,9 +30,9 @@ pub(crate) use methods::{HostMethods, answer};
 #[cfg(unix)]
 pub(crate) use server::Control;
 pub(crate) use session::Session;
-pub(crate) use wire::Params;
 #[cfg(not(unix))]
 pub(crate) use socket::Control;
+pub(crate) use wire::Params;
 
 use crate::error::Error;
 
@@ -59,12 +59,7 @@ pub(crate) trait Methods: Send + Sync {
 
     /// Carries out one of them, on the thread of the connection: as long as it takes, other connections are served, and
     /// this one waits.
-    fn answer(
-        &self,
-        method: &str,
-        params: Params<'_>,
-        session: &Arc<Session>,
-    ) -> Result<Value, Refusal>;
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Result<Value, Refusal>;
 }
 
 /// Why a request has no result.

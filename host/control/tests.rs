@@ -91,12 +91,7 @@ impl Methods for Asked {
         &["echo", "fail", "panic", "hang", "tap", "flood", "big", "wide", "close"]
     }
 
-    fn answer(
-        &self,
-        method: &str,
-        params: Params<'_>,
-        session: &Arc<Session>,
-    ) -> Result<Value, Refusal> {
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Result<Value, Refusal> {
         let params: Map<String, Value> = params.read()?;
         let fake = &self.0;
         fake.change(|seen| seen.calls += 1);
