@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
-    control::{self, Control, HostMethods, Refusal},
+    control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
@@ -379,15 +379,17 @@ impl Host {
     /// UNSUPPORTED: there is no such method. INVALID_ARGUMENT: the params are no object, or not those of the method.
     /// Otherwise what the method answers.
     pub fn ask(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
-        let serde_json::Value::Object(params) = params else {
+        if !params.is_object() {
             return Err(Error::argument("params", "is no object"));
-        };
-        control::answer(self, method, params, None).map_err(|refusal| match refusal {
-            Refusal::UnknownMethod => {
-                Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+        }
+        control::answer(self, method, Params::written(&params.to_string()), None).map_err(|refusal| {
+            match refusal {
+                Refusal::UnknownMethod => {
+                    Error::new(ErrorKind::Unsupported, format!("there is no method {method:?}"))
+                }
+                Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
+                Refusal::Failed(error) => error,
             }
-            Refusal::Params(problem) => Error::new(ErrorKind::InvalidArgument, problem),
-            Refusal::Failed(error) => error,
         })
     }
 
@@ -435,6 +437,13 @@ impl Host {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.inner.plugins.infos()
+    }
+
+    /// What plugins have in the storage now, for all tenants, by id: items and bytes; those too that are not loaded.
+    pub(crate) fn stored(&self) -> BTreeMap<String, (u64, u64)> {
+        // A disk that fails is told to those who use it; here the numbers are missing.
+        let stored = self.inner.core.storage.usage().unwrap_or_default().into_iter();
+        stored.map(|used| (used.plugin.to_string(), (used.items, used.bytes))).collect()
     }
 
     /// All subscriptions, of plugins and of the application, with their counts.

@@ -4,8 +4,9 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{OnceLock, mpsc},
     time::Duration,
 };
@@ -127,6 +128,31 @@ fn a_newcomer_gets_what_the_page_says() {
     assert_eq!(of_rust["data"]["text"], "Welcome, you!");
 }
 
+/// What it says to try in another terminal.
+#[test]
+#[cfg(unix)]
+fn an_operator_can_ask_and_steer_what_runs() {
+    let newcomer = Newcomer::new();
+    newcomer.run("mkdir -p plugins");
+    install(&samples().c("hello"), &newcomer.path("plugins"));
+    let mut host = newcomer.shell("exec pintle run --plugins plugins --events -");
+    let mut host = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    // What comes out shows that it runs.
+    let (mut events, out) = (host.stdin.take().expect("asked for"), host.stdout.take().expect("asked for"));
+    let event = br#"{"specversion":"1.0","id":"1","source":"/me","type":"greet.world"}"#;
+    events.write_all(&[event, &b"\n"[..]].concat()).expect("it is read");
+    // And it runs as long as somebody takes what comes out.
+    let mut out = BufReader::new(out);
+    out.read_line(&mut String::new()).expect("it writes text");
+    for line in blocks("sh operator").iter().flat_map(|block| block.lines()) {
+        let endless = line.starts_with("pintle tail") || line.ends_with(" --watch");
+        let line = if endless { format!("timeout --preserve-status -s INT 5 {line}") } else { line.into() };
+        run(&mut newcomer.shell(&line));
+    }
+    host.kill().expect("it runs still");
+    host.wait().expect("it ends");
+}
+
 #[test]
 fn every_command_of_the_page_is_tried_somewhere() {
     // By the tests above, by `.ci/run`, or, for the path, by what `Newcomer` does.
@@ -222,15 +248,22 @@ impl Newcomer {
 
     /// Runs a command line of the page in a shell, as it stands there.
     fn run(&self, line: &str) -> Output {
+        run(&mut self.shell(line))
+    }
+
+    /// The shell that runs it.
+    fn shell(&self, line: &str) -> Command {
         let mut shell = Command::new("sh");
         shell.args(["-euc", line]).current_dir(self.home());
-        if line.starts_with("pintle ") {
+        if line.contains("pintle ") {
             let path = env::var("PATH").unwrap_or_default();
             shell.env("PATH", format!("{}:{path}", built().display()));
         }
+        // A reader's own data is not the business of a test.
+        shell.env("XDG_DATA_HOME", self.place.path().join("data"));
         // What it builds is its own; the outer cargo's target folder is not its business.
         shell.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
-        run(&mut shell)
+        shell
     }
 
     /// What the plugins in its folder emit when the events of its file come in: `count` of them.

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 pub(crate) const HELP: &str = "\
 Exit status:
   0  all went well
-  1  it could not run, or not to its end: the data folder is in use, a file fails, a plugin hangs
+  1  it could not run, or not to its end: the data folder is in use, a file fails, a plugin hangs,
+     a host refuses what it is asked for, or ends meanwhile
   2  the command line or the settings are wrong; nothing was run
-  3  no plugin: run could start none, a file for inspect is none, a folder for list cannot be read
-  4  not whole: a plugin did not start, a line was no event, or events were dropped; for inspect:
-     a plugin is one that this host cannot load
+  3  no plugin: run could start none, a file for inspect is none, a folder for list cannot be read,
+     the host has none of this id
+  4  not whole: a plugin did not start, a line was no event, events were dropped, or a handler
+     failed that was waited for; for inspect: a plugin is one that this host cannot load
+  5  no host runs on the data folder, or none that can be asked
   130, 143  ended at once by the second SIGINT or SIGTERM";
 
 /// How the command ends when nobody ends it.
@@ -26,6 +29,8 @@ pub(crate) enum Exit {
     NoPlugin = 3,
     /// It ran, but not whole, or a plugin could not.
     Partly = 4,
+    /// There is no host to ask.
+    NoHost = 5,
 }
 
 /// Why a command cannot go on.

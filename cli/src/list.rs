@@ -14,6 +14,7 @@ use pintle::{
 use serde::Serialize;
 
 use crate::{
+    bar::Bar,
     exit::{Exit, Failure},
     inspect::{Failed, target},
     print::{self, Style, json_line, size, table},
@@ -65,9 +66,20 @@ pub(crate) fn list(options: &Options) -> Result<Exit, Failure> {
     let (refused, skipped): (Vec<_>, Vec<_>) =
         skipped.into_iter().partition(|skipped| folders.contains(&skipped.path));
 
-    let mut entries: Vec<Entry> = found.iter().map(|found| Entry::found(found, &warnings)).collect();
+    let mut bar = Bar::of("looking at plugins", Some((found.len() + skipped.len()) as u64));
+    let mut looked = 0;
+    let mut look = |path: &Path| {
+        bar.at(looked, || print::printable(&path.display().to_string()));
+        looked += 1;
+    };
+    let entry = |found: &Candidate| {
+        look(&found.path);
+        Entry::found(found, &warnings)
+    };
+    let mut entries: Vec<Entry> = found.iter().map(entry).collect();
     let mut passed_over = 0;
     for skipped in &skipped {
+        look(&skipped.path);
         let entry = Entry::skipped(skipped);
         if entry.state != PASSED_OVER || options.all {
             entries.push(entry);
@@ -75,6 +87,7 @@ pub(crate) fn list(options: &Options) -> Result<Exit, Failure> {
             passed_over += 1;
         }
     }
+    drop(bar);
     let exit = if unreadable.is_empty() && refused.is_empty() { Exit::Fine } else { Exit::NoPlugin };
     let done = print::answer(|out| write(out, &entries, options.json).map(|()| exit))?;
 

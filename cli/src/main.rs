@@ -3,15 +3,27 @@
 
 #![forbid(unsafe_code)]
 
+mod bar;
 mod completions;
+mod config;
+mod emit;
+mod event;
 mod exit;
+mod folder;
 mod inspect;
+mod lines;
+mod link;
 mod list;
+mod log;
 mod man;
 mod pen;
+mod plugins;
 mod print;
 mod run;
 mod screen;
+mod signals;
+mod stats;
+mod tail;
 mod voice;
 
 use std::process::ExitCode;
@@ -39,6 +51,24 @@ enum Command {
     /// Lists the plugins in folders, without running anything of them
     #[command(long_about = list::ABOUT, after_help = exit::HELP)]
     List(list::Options),
+    /// Shows the plugins of a host, and loads, enables, disables and unloads single ones
+    #[command(long_about = plugins::ABOUT, after_help = exit::HELP)]
+    Plugins(plugins::Options),
+    /// Shows what a host counts: calls, errors, times, events, queues
+    #[command(long_about = stats::ABOUT, after_help = exit::HELP)]
+    Stats(stats::Options),
+    /// Shows and sets the log levels of a running host
+    #[command(long_about = log::ABOUT, after_help = exit::HELP)]
+    Log(log::Options),
+    /// Publishes events to a running host
+    #[command(long_about = emit::ABOUT, after_help = exit::HELP)]
+    Emit(emit::Options),
+    /// Shows the events of a running host as they come
+    #[command(long_about = tail::ABOUT, after_help = exit::HELP)]
+    Tail(tail::Options),
+    /// Shows the configs of plugins, and changes them in a running host
+    #[command(long_about = config::ABOUT, after_help = exit::HELP)]
+    Config(config::Options),
     /// Writes completions of the command line for a shell to stdout
     #[command(long_about = completions::ABOUT, after_help = exit::HELP)]
     Completions(completions::Options),
@@ -52,6 +82,12 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Inspect(options) => inspect::inspect(&options),
         Command::List(options) => list::list(&options),
+        Command::Plugins(options) => plugins::plugins(&options),
+        Command::Stats(options) => stats::stats(&options),
+        Command::Log(options) => log::log(&options),
+        Command::Emit(options) => emit::emit(&options),
+        Command::Tail(options) => tail::tail(&options),
+        Command::Config(options) => config::config(&options),
         Command::Completions(options) => completions::completions(&options),
         Command::Man(options) => man::man(&options),
     };

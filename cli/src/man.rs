@@ -16,12 +16,13 @@ pub(crate) const ABOUT: &str = "\
 Writes a page of the manual to stdout
 
 In troff, as man reads it: `pintle man | man -l -` shows the page of the whole command, `pintle man run > pintle-run.1` \
-makes a file of that of one.";
+makes a file of that of one, `pintle man plugins enable` is about a command of a command.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The command that the page is of; by default the page is of all of them
-    command: Option<String>,
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
 }
 
 /// Writes the page.
@@ -29,7 +30,7 @@ pub(crate) fn man(options: &Options) -> Result<Exit, Failure> {
     let mut command = Arguments::command().disable_help_subcommand(true);
     // From here on commands know how they are called as a whole.
     command.build();
-    if let Some(name) = &options.command {
+    for name in &options.command {
         command = match command.find_subcommand(name) {
             Some(found) => found.clone(),
             None => {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     exit::{Exit, Failure},
@@ -20,16 +21,24 @@ pub(crate) fn answer(write: impl FnOnce(&mut dyn Write) -> io::Result<Exit>) -> 
     match write(&mut out).and_then(|exit| out.flush().map(|()| exit)) {
         Ok(exit) => Ok(exit),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
-        Err(error) => {
-            let text = format!("stdout cannot be written: {error}: make room there, or send it elsewhere");
-            Err(Failure::failed(text))
-        }
+        Err(error) => Err(cannot_write(&error)),
     }
+}
+
+/// That stdout takes no more.
+pub(crate) fn cannot_write(error: &io::Error) -> Failure {
+    Failure::failed(format!("stdout cannot be written: {error}: make room there, or send it elsewhere"))
 }
 
 /// `value` as one line of JSON that no terminal takes for anything but text.
 pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
-    let plain = serde_json::to_string(value)?;
+    let mut line = clean_json(&serde_json::to_string(value)?);
+    line.push('\n');
+    Ok(line)
+}
+
+/// JSON in which no terminal finds anything but text.
+pub(crate) fn clean_json(plain: &str) -> String {
     let mut line = String::with_capacity(plain.len() + 1);
     for character in plain.chars() {
         if steers(character) {
@@ -40,8 +49,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
             line.push(character);
         }
     }
-    line.push('\n');
-    Ok(line)
+    line
 }
 
 /// `text` without anything that steers a terminal.
@@ -97,6 +105,28 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>], style: Style) -> Strin
         out.push('\n');
     }
     out
+}
+
+/// A member that counts something; 0 if it is not there.
+pub(crate) fn count(of: &Value, name: &str) -> u64 {
+    of[name].as_u64().unwrap_or(0)
+}
+
+/// A member that is a text; empty if it is none.
+pub(crate) fn text<'v>(of: &'v Value, name: &str) -> &'v str {
+    of[name].as_str().unwrap_or_default()
+}
+
+/// A number of bytes: as a size for people, as it is for programs.
+pub(crate) fn sized(bytes: u64, style: Style) -> String {
+    if style.terminal { size(bytes as f64) } else { bytes.to_string() }
+}
+
+/// The time of day, UTC.
+pub(crate) fn clock(time_ms: i64) -> String {
+    let day = time_ms.rem_euclid(86_400_000);
+    let (hour, minute, second) = (day / 3_600_000, day / 60_000 % 60, day / 1_000 % 60);
+    format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
 }
 
 /// A size for people: `1.5 MiB`.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     LONGEST_ANSWER, LONGEST_REQUEST, PATIENCE, PROTOCOL, SOCKET,
@@ -66,6 +66,8 @@ pub struct Notification {
     pub method: String,
     /// What there is to know.
     pub params: Value,
+    /// The same as the host wrote it: numbers of any length, members in their order.
+    pub text: String,
 }
 
 /// A stream that is read until a moment.
@@ -82,8 +84,7 @@ struct Message {
     #[serde(default)]
     id: Value,
     method: Option<String>,
-    #[serde(default)]
-    params: Value,
+    params: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "present")]
     result: Option<Value>,
     error: Option<Failure>,
@@ -216,7 +217,7 @@ impl Client {
         }
         if self.lost > 0 {
             let count = std::mem::take(&mut self.lost);
-            return Ok(Some(Notification { method: "dropped".into(), params: json!({ "count": count }) }));
+            return Ok(Some(Notification::new("dropped", json!({ "count": count }))));
         }
         if self.over.is_some() {
             return Ok(None);
@@ -323,12 +324,13 @@ impl Client {
             let bytes = line.len();
             let message = serde_json::from_slice::<Message>(line);
             return match message {
-                Ok(Message { method: Some(method), params, .. }) if method == "bye" => {
-                    self.bye = Some(params["why"].as_str().unwrap_or("it does not say why").into());
-                    continue;
-                }
                 Ok(Message { method: Some(method), params, .. }) => {
-                    Ok(Received::Told(Notification { method, params }, bytes))
+                    let told = Notification::read(method, params);
+                    if told.method == "bye" {
+                        self.bye = Some(told.params["why"].as_str().unwrap_or("it does not say why").into());
+                        continue;
+                    }
+                    Ok(Received::Told(told, bytes))
                 }
                 Ok(Message { id, error: Some(failure), .. }) => {
                     Ok(Received::Answer(id, Err(failure.restore())))
@@ -379,6 +381,18 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("path", &self.path).field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+impl Notification {
+    fn new(method: &str, params: Value) -> Self {
+        Self { method: method.into(), text: params.to_string(), params }
+    }
+
+    fn read(method: String, params: Option<Box<RawValue>>) -> Self {
+        let text = params.map_or_else(|| "null".into(), |params| String::from(Box::<str>::from(params)));
+        // JSON it is, for it was read as a part of some; what nests too deep for a value still has its text.
+        Self { method, params: serde_json::from_str(&text).unwrap_or_default(), text }
     }
 }
 

@@ -2,14 +2,15 @@
 //! docs/control.md has each method, with what it takes and gives; a test holds the two together.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Refusal, Session};
+use super::{Methods, Params, Refusal, Session};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
@@ -31,11 +32,11 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 type Answer = Result<Value, Refusal>;
 
 /// A method: from the host, its params and the connection, if there is one, to its answer.
-type Method = fn(&Host, Map<String, Value>, Option<&Arc<Session>>) -> Answer;
+type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
 const METHODS: [(&str, Method); 20] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
-    ("plugins", |host, params, _| plugins(host, read(params)?)),
+    ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
     ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
     ("subscriptions", |host, params, _| none(params).map(|()| subscriptions(host))),
@@ -46,14 +47,14 @@ const METHODS: [(&str, Method); 20] = [
     ("plugin.unload", |host, params, _| step(params, |id| host.unload(id))),
     ("plugin.release", |host, params, _| step(params, |id| host.release(id))),
     ("log.levels", |host, params, _| none(params).map(|()| levels(host))),
-    ("log.level", |host, params, _| set_level(host, read(params)?)),
+    ("log.level", |host, params, _| set_level(host, params.read()?)),
     ("log.reopen", |host, params, _| none(params).and_then(|()| Ok(host.reopen_log().map(done)?))),
-    ("emit", |host, params, _| emit(host, read(params)?)),
-    ("emit_sync", |host, params, _| emit_sync(host, read(params)?)),
-    ("tail", |host, params, session| tail(host, read(params)?, session)),
-    ("config.get", |host, params, _| config(host, read(params)?)),
-    ("config.set", |host, params, _| set_config(host, read(params)?)),
-    ("config.patch", |host, params, _| patch_config(host, read(params)?)),
+    ("emit", |host, params, _| emit(host, params.read()?)),
+    ("emit_sync", |host, params, _| emit_sync(host, params.read()?)),
+    ("tail", |host, params, session| tail(host, params.read()?, session)),
+    ("config.get", |host, params, _| config(host, params.read()?)),
+    ("config.set", |host, params, _| set_config(host, params.read()?)),
+    ("config.patch", |host, params, _| patch_config(host, params.read()?)),
 ];
 
 const NAMES: [&str; METHODS.len()] = {
@@ -74,7 +75,7 @@ impl Methods for HostMethods {
         &NAMES
     }
 
-    fn answer(&self, method: &str, params: Map<String, Value>, session: &Arc<Session>) -> Answer {
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Answer {
         answer(&self.0, method, params, Some(session))
     }
 }
@@ -83,7 +84,7 @@ impl Methods for HostMethods {
 pub(crate) fn answer(
     host: &Host,
     method: &str,
-    params: Map<String, Value>,
+    params: Params<'_>,
     session: Option<&Arc<Session>>,
 ) -> Answer {
     match METHODS.iter().find(|(name, _)| *name == method) {
@@ -102,7 +103,7 @@ struct Of {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
-    /// Those too that lie in the plugin folders and were never loaded.
+    /// Those too that lie in the plugin folders and were never loaded, and those that have only left something behind.
     #[serde(default)]
     available: bool,
 }
@@ -180,6 +181,10 @@ struct Shown<'a> {
     running: u64,
     registrations: u64,
     emitted: u64,
+    cache_items: u64,
+    cache_bytes: u64,
+    storage_items: u64,
+    storage_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -200,10 +205,19 @@ fn plugins(host: &Host, listing: Listing) -> Answer {
         infos.iter().map(|info| given(&Shown::of(info))).collect::<Result<_, Refusal>>()?;
     if listing.available {
         let discovery = host.available();
+        let mut stored = host.stored();
+        for info in &infos {
+            stored.remove(&info.id);
+        }
         let unknown = |candidate: &&Candidate| infos.iter().all(|info| info.id != candidate.manifest.id);
         for candidate in discovery.found.iter().filter(unknown) {
-            let version = candidate.manifest.version.to_string();
-            shown.push(given(&Shown::available(candidate, &version))?);
+            let manifest = &candidate.manifest;
+            let (version, path) = (manifest.version.to_string(), candidate.path.display().to_string());
+            let kept = stored.remove(&manifest.id).unwrap_or_default();
+            shown.push(given(&Shown::idle(&manifest.id, &version, "available", path, kept))?);
+        }
+        for (id, kept) in stored.iter().filter(|(_, (items, _))| *items > 0) {
+            shown.push(given(&Shown::idle(id, "", "absent", String::new(), *kept))?);
         }
     }
     Ok(json!({ "plugins": shown }))
@@ -238,16 +252,27 @@ impl<'a> Shown<'a> {
             running: counters.running,
             registrations: counters.registrations,
             emitted: counters.emitted,
+            cache_items: counters.cache_items,
+            cache_bytes: counters.cache_bytes,
+            storage_items: counters.storage_items,
+            storage_bytes: counters.storage_bytes,
         }
     }
 
-    fn available(candidate: &'a Candidate, version: &'a str) -> Self {
+    /// One that this host has never loaded.
+    fn idle(
+        id: &'a str,
+        version: &'a str,
+        state: &'static str,
+        path: String,
+        (items, bytes): (u64, u64),
+    ) -> Self {
         Self {
-            id: &candidate.manifest.id,
+            id,
             version,
-            state: "available",
+            state,
             generation: None,
-            path: candidate.path.display().to_string(),
+            path,
             sha256: None,
             loaded_ms: None,
             stuck: false,
@@ -261,6 +286,10 @@ impl<'a> Shown<'a> {
             running: 0,
             registrations: 0,
             emitted: 0,
+            cache_items: 0,
+            cache_bytes: 0,
+            storage_items: items,
+            storage_bytes: bytes,
         }
     }
 }
@@ -312,8 +341,8 @@ fn jobs(host: &Host) -> Value {
     json!({ "jobs": shown.collect::<Vec<_>>() })
 }
 
-fn step(params: Map<String, Value>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
-    let Of { id } = read(params)?;
+fn step(params: Params<'_>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
+    let Of { id } = params.read()?;
     Ok(carry_out(&id).map(done)?)
 }
 
@@ -579,12 +608,8 @@ fn wait(name: &str, ms: u64) -> Result<Duration, Refusal> {
     Ok(Duration::from_millis(ms))
 }
 
-/// Params as a type. What is missing, unknown or of another type is told by name.
-fn read<T: DeserializeOwned>(params: Map<String, Value>) -> Result<T, Refusal> {
-    serde_json::from_value(Value::Object(params)).map_err(|error| Refusal::Params(error.to_string()))
-}
-
-fn none(params: Map<String, Value>) -> Result<(), Refusal> {
+fn none(params: Params<'_>) -> Result<(), Refusal> {
+    let params: BTreeMap<String, IgnoredAny> = params.read()?;
     match params.keys().next() {
         None => Ok(()),
         Some(name) => Err(Refusal::Params(format!("`{name}`: this method takes no params"))),

@@ -23,7 +23,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use client::{Client, Notification};
 pub(crate) use methods::{HostMethods, answer};
@@ -32,6 +32,7 @@ pub(crate) use server::Control;
 pub(crate) use session::Session;
 #[cfg(not(unix))]
 pub(crate) use socket::Control;
+pub(crate) use wire::Params;
 
 use crate::error::Error;
 
@@ -58,12 +59,7 @@ pub(crate) trait Methods: Send + Sync {
 
     /// Carries out one of them, on the thread of the connection: as long as it takes, other connections are served, and
     /// this one waits.
-    fn answer(
-        &self,
-        method: &str,
-        params: Map<String, Value>,
-        session: &Arc<Session>,
-    ) -> Result<Value, Refusal>;
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Result<Value, Refusal>;
 }
 
 /// Why a request has no result.

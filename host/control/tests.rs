@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::{Map, Value, json, value::RawValue};
 use tempfile::TempDir;
 
-use super::{Client, Control, Methods, Refusal, SOCKET, Session};
+use super::{Client, Control, Methods, Params, Refusal, SOCKET, Session};
 use crate::error::{Error, ErrorKind};
 
 /// Longer than anything takes that is not to fail, also on a machine that has much else to do.
@@ -91,12 +91,8 @@ impl Methods for Asked {
         &["echo", "fail", "panic", "hang", "tap", "flood", "big", "wide", "close"]
     }
 
-    fn answer(
-        &self,
-        method: &str,
-        params: Map<String, Value>,
-        session: &Arc<Session>,
-    ) -> Result<Value, Refusal> {
+    fn answer(&self, method: &str, params: Params<'_>, session: &Arc<Session>) -> Result<Value, Refusal> {
+        let params: Map<String, Value> = params.read()?;
         let fake = &self.0;
         fake.change(|seen| seen.calls += 1);
         let number = |name: &str| {

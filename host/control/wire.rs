@@ -6,7 +6,7 @@
 use std::{borrow::Cow, io};
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, error::Category, json, value::RawValue};
+use serde_json::{Value, error::Category, json, value::RawValue};
 
 use super::{LONGEST_ANSWER, LONGEST_REQUEST, PROTOCOL, Refusal};
 use crate::{
@@ -105,16 +105,38 @@ impl<'l> Request<'l> {
     }
 
     /// The params, by name.
-    pub(super) fn params(&self) -> Result<Map<String, Value>, Refusal> {
-        let Some(params) = self.params else { return Ok(Map::new()) };
+    pub(super) fn params(&self) -> Result<Params<'l>, Refusal> {
+        let Some(params) = self.params else { return Ok(Params("{}")) };
         match params.get().as_bytes().first() {
-            Some(b'{') => serde_json::from_str(params.get())
-                .map_err(|error| Refusal::Params(format!("they cannot be read: {}", in_line(&error)))),
+            Some(b'{') => Ok(Params(params.get())),
             Some(b'[') => {
                 Err(Refusal::Params("they are taken by name, as an object, and not as a list".into()))
             }
             Some(_) | None => Err(Refusal::Params("they must be an object, or be left out".into())),
         }
+    }
+}
+
+/// The params of a request: the text of an object, of which no more is read than a method wants. What it passes on stays
+/// as it was written, to the last digit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Params<'l>(&'l str);
+
+impl<'l> Params<'l> {
+    /// Those that are written in JSON as `object`.
+    pub(crate) fn written(object: &'l str) -> Self {
+        Self(object)
+    }
+
+    /// Takes them as what a method wants.
+    pub(crate) fn read<T: Deserialize<'l>>(self) -> Result<T, Refusal> {
+        serde_json::from_str(self.0).map_err(|error| {
+            let text = in_line(&error);
+            Refusal::Params(match error.classify() {
+                Category::Data => text,
+                Category::Syntax | Category::Eof | Category::Io => format!("they cannot be read: {text}"),
+            })
+        })
     }
 }
 

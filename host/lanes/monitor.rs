@@ -96,6 +96,8 @@ fn watch(pool: &Arc<Pool>) {
             drop(state);
             look.tell(pool);
             state = pool.state.lock();
+            // Meanwhile calls may have returned and others begun, and nobody wakes a monitor that is awake.
+            next = Next::After(BUSY_TICK);
         }
     }
 }

@@ -13,7 +13,10 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    services::config::Schema,
+};
 pub use problem::Problem;
 
 /// The most bytes that the text of a manifest may have.
@@ -169,6 +172,15 @@ impl Manifest {
         }
         problems.truncate(MAX_PROBLEMS);
         Err(problems)
+    }
+
+    /// A config as it may be shown to people: with the defaults that its schema has, and `"***"` in place of secrets. None:
+    /// what is secret cannot be told, because the manifest has no schema that this host understands, or the config does
+    /// not fit it.
+    #[must_use]
+    pub fn without_secrets(&self, config: &Value) -> Option<Value> {
+        let schema = Schema::compile(self.config.as_ref()?).ok()?;
+        schema.check(config).ok().map(|filled| schema.redacted(&filled))
     }
 
     /// Can this host serve the plugin?

@@ -189,6 +189,22 @@ fn a_client_hears_of_events_until_the_host_stops() {
 }
 
 #[test]
+fn what_an_event_carries_arrives_to_the_last_digit_and_in_its_order() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    client.call("tail", json!({})).expect("it is told");
+    let data = r#"{"z":123456789012345678901234567890,"a":1.10,"m":[1e400,"\u00e4"]}"#;
+    let mut raw = rig.raw();
+    let request = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"emit","params":{{"event":{{"specversion":"1.0","id":"1","source":"/t","type":"a.b","data":{data}}}}}}}"#
+    );
+    writeln!(raw.get_mut(), "{request}").expect("it reads");
+    let told = client.next().expect("it is told").expect("it is there");
+    assert!(told.text.contains(data), "{}", told.text);
+    rig.end();
+}
+
+#[test]
 fn something_else_in_the_place_of_the_socket_keeps_no_host_from_starting() {
     let data = tempfile::tempdir().expect("there is a place for temporary files");
     let (log, path): (_, &Path) = (data.path().join("log"), &data.path().join("pintle.sock"));

@@ -60,6 +60,8 @@ impl Newcomer {
         shell.env("PWD", &self.folder);
         // The screen as the page shows it.
         shell.env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
+        // A reader's own data is not the business of a test.
+        shell.env("XDG_DATA_HOME", self.place.path().join("data"));
         // All that a reader's own crate needs is here already, for the workspace needs it too.
         shell.env("CARGO_NET_OFFLINE", "true");
         // Of the cargo that runs this test: that of the reader would take them for its own. And a reader has asked for no

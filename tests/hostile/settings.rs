@@ -39,7 +39,12 @@ const LONG: &str = "\"long\"";
 
 /// A key with a value, on the second line.
 fn text_of(name: &str, value: &str) -> String {
-    format!("# a line before\n{}", line_of(name, value))
+    // One without the other is another mistake.
+    let before = match name.strip_suffix(".slow") {
+        Some(section) => format!("{}.slow_ms = 1", plugin_key(section)),
+        None => "# a line before".into(),
+    };
+    format!("{before}\n{}", line_of(name, value))
 }
 
 fn line_of(name: &str, value: &str) -> String {
@@ -68,6 +73,8 @@ fn takes(key: &Key, value: &str) -> bool {
         let mut bounds = bounds.split([' ', ',']).filter_map(|word| word.parse::<i64>().ok());
         let (least, most) = (bounds.next().expect("a least"), bounds.next().expect("a most"));
         value.parse::<i64>().is_ok_and(|number| (least..=most).contains(&number))
+    } else if words.starts_with("a loopback address") {
+        false
     } else {
         assert!(words.contains(r#" or ""#), "{}: these words are new here: {words}", key.name);
         false

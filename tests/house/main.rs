@@ -28,7 +28,16 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("folder", &["error", "plugin::stage"]),
     (
         "control",
-        &["host", "events", "error", "plugin", "services", "boundary::status_of", "lanes::panic_text"],
+        &[
+            "host",
+            "events",
+            "error",
+            "plugin",
+            "services",
+            "stats",
+            "boundary::status_of",
+            "lanes::panic_text",
+        ],
     ),
     ("embed", &["host", "error"]),
     ("settings", &["error", "services::log", "services::config"]),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pintle::{
     metrics::open_metrics,
-    stats::{CallStats, HandlerStats, PluginStats, Stats, TenantCallStats, TenantStats, Times},
+    stats::{CallStats, HandlerStats, PluginStats, Stats, TenantCallStats, TenantStats, Times, UsageStats},
 };
 
 use crate::checker::{Family, check};
@@ -39,6 +39,7 @@ pub(crate) fn full() -> Stats {
         (plugin.id, plugin.version, plugin.state) = (id.into(), "1.2.3".into(), ["enabled", "failed"][at]);
         plugin.generation = [Some(u64::MAX), None][at];
         plugin.lane.stuck_ms = 1_500;
+        plugin.storage = Some(UsageStats::default());
         plugin.events.dropped.too_late = 5;
         let mut calls = CallStats::default();
         (calls.calls, calls.failed, calls.bytes, calls.times) = (200, 1, 4_096, times.clone());

@@ -18,6 +18,7 @@ use pintle::{
 
 pub(crate) use self::json::Failed;
 use crate::{
+    bar::Bar,
     exit::{Exit, Failure},
     print::{self, Style},
     voice::Voice,
@@ -69,10 +70,17 @@ struct NoPlugin {
 /// Shows plugins.
 pub(crate) fn inspect(options: &Options) -> Result<Exit, Failure> {
     let style = Style::of_stdout();
+    let mut bar = Bar::of("inspecting", Some(options.files.len() as u64));
     print::answer(|out| {
         let (mut strangers, mut refused) = (false, false);
         for (number, file) in options.files.iter().enumerate() {
+            if !style.terminal {
+                bar.at(number as u64, || print::printable(&file.display().to_string()));
+            }
             let looked = Plugin::look(file);
+            if looked.is_err() {
+                bar.clear();
+            }
             match &looked {
                 Ok(plugin) => refused |= plugin.refused.is_some(),
                 Err(_) => strangers = true,

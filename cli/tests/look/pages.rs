@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 5] = ["run", "inspect", "list", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["run", "inspect", "list", "plugins", "stats", "log", "emit", "tail", "config", "completions", "man"];
 
 #[test]
 fn completions_know_every_command_in_every_shell() {
@@ -36,9 +37,18 @@ fn every_command_has_a_page_of_the_manual() {
         assert!(page.stdout.contains(".SH \"EXIT STATUS\"\n.nf\n0  all went well\n"), "{}", page.stdout);
     }
     assert!(!whole.stdout.contains("pintle\\-help(1)"), "it has no page");
+    for (parent, commands) in [
+        ("plugins", &["list", "load", "enable", "disable", "unload", "release"][..]),
+        ("config", &["get", "set", "unset"]),
+    ] {
+        for command in commands {
+            let page = place.ask(&["man", parent, command]);
+            assert!(page.stdout.contains(&format!(".TH pintle-{parent}-{command} 1")), "{}", page.stdout);
+        }
+    }
     let none = place.ask(&["man", "women"]);
     assert_eq!((none.code, &*none.stdout), (Some(2), ""));
-    let said = "pintle: there is no command women: there are run, inspect, list, completions, man\n";
+    let said = format!("pintle: there is no command women: there are {}\n", COMMANDS.join(", "));
     assert_eq!(none.stderr, said);
 }
 

@@ -70,6 +70,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PINTLE);
         command.arg("run").args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("XDG_DATA_HOME", self.path("usual"));
         command
     }
 
@@ -88,6 +89,7 @@ impl Place {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{lines}\nexec \"$0\" run \"$@\"")]).arg(PINTLE).args(arguments);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("XDG_DATA_HOME", self.path("usual"));
         command
     }
 

@@ -37,8 +37,8 @@ fn budgets_1_each_budget_is_used_up_by_the_first_beyond_its_limit_and_by_none_be
     let slow = |most| Limits { slow_after: Some(ms(100)), slow: Some(most), ..NONE };
     let stuck = |most| Limits { stuck: Some(most), ..NONE };
     let errors = |percent, least| Limits { errors_percent: Some(percent), errors_least: least, ..NONE };
-    type Case = (&'static str, Limits, &'static [(Done, usize)], Option<(usize, &'static str)>);
-    let cases: [Case; 20] = [
+    type Case<'a> = (&'a str, Limits, &'a [(Done, usize)], Option<(usize, &'a str)>);
+    let cases: [Case<'_>; 20] = [
         ("nothing is set", NONE, &[(FAILED, 500), (SLOW, 500), (Done::Stuck, 500)], None),
         ("none is slow", slow(0), &[(FINE, 100), (FAILED, 100), (Done::Stuck, 9)], None),
         (

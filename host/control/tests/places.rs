@@ -9,10 +9,10 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -125,24 +125,28 @@ fn the_folder_may_have_a_long_path() {
 pub(super) fn never_open_to_others() {
     let data = folder();
     let over = AtomicBool::new(false);
+    let seen = AtomicU64::new(0);
     let path = data.path().join(SOCKET);
     thread::scope(|threads| {
         let looking = threads.spawn(|| {
-            let mut seen = 0;
             while !over.load(SeqCst) {
                 if let Ok(found) = fs::symlink_metadata(&path) {
                     assert!(found.file_type().is_socket());
                     assert_eq!(found.permissions().mode() & 0o7777, 0o600);
-                    seen += 1;
+                    seen.fetch_add(1, SeqCst);
                 }
             }
-            seen
         });
-        for _ in 0..200 {
+        // The other thread may be slow to begin.
+        let patience = Instant::now() + Duration::from_secs(60);
+        let mut made = 0;
+        while (made < 200 || seen.load(SeqCst) == 0) && !looking.is_finished() && Instant::now() < patience {
             drop(start(data.path()).expect("it is made"));
+            made += 1;
         }
         over.store(true, SeqCst);
-        assert!(looking.join().expect("it was always closed to others") > 0, "it was never seen");
+        looking.join().expect("it was always closed to others");
+        assert!(seen.load(SeqCst) > 0, "it was never seen");
     });
 }
 

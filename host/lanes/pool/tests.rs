@@ -683,6 +683,39 @@ fn a_shutdown_names_what_hangs_and_leaves_it_behind() {
     assert_eq!(pool.stats(), PoolStats::default());
 }
 
+/// Tells of each call that is stuck, and takes its time with it.
+struct Slow(Plain<(mpsc::Sender<()>, mpsc::Receiver<()>)>);
+
+impl Report for Slow {
+    fn stuck(&self, _: &Arc<Lane>, _: &str, _: Duration) {
+        let ends = self.0.lock().expect("no panic");
+        let _ = ends.0.send(());
+        let _ = ends.1.recv();
+    }
+    fn resumed(&self, _: &Arc<Lane>, _: &str) {}
+    fn failed(&self, _: &str, _: &str) {}
+}
+
+#[test]
+fn a_call_that_begins_while_the_monitor_tells_of_another_is_watched_too() {
+    let (tell, told) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel();
+    let pool = Pool::new(PoolOptions { workers: 2, most: 8 }, Arc::new(Slow(Plain::new((tell, goes_on)))));
+    let deadline = Duration::from_millis(100);
+    let lane = Lane::new(&pool, LaneOptions { name: "a".into(), concurrency: 1, capacity: 100, deadline });
+    let mut first = Hung::on(&lane);
+    told.recv_timeout(Duration::from_secs(60)).expect("the first is past its deadline");
+    first.release();
+    assert!(pool.wait_idle(soon()));
+    let mut second = Hung::on(&lane);
+    second.has_begun();
+    go_on.send(()).expect("the monitor waits for it");
+    told.recv_timeout(Duration::from_secs(60)).expect("the second is past its deadline");
+    second.release();
+    drop(go_on);
+    assert!(pool.shut_down(soon()).is_empty());
+}
+
 #[test]
 fn a_watched_pool_gets_by_without_anybody_looking() {
     let told = Arc::new(Told::default());

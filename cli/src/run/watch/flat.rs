@@ -9,7 +9,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::{print::size, voice::push_printable};
+use crate::{
+    print::{clock, size},
+    voice::push_printable,
+};
 
 /// The most characters that are shown of an event's data.
 const MOST: usize = 240;
@@ -71,13 +74,6 @@ pub(super) fn flat(members: &[(String, Value)]) -> String {
         },
     });
     printable(&members.collect::<Vec<_>>().join("  "))
-}
-
-/// The time of day, UTC.
-pub(super) fn clock(time_ms: i64) -> String {
-    let day = time_ms.rem_euclid(86_400_000);
-    let (hour, minute, second) = (day / 3_600_000, day / 60_000 % 60, day / 1_000 % 60);
-    format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
 }
 
 /// `text` without control characters, and not too long.

@@ -8,11 +8,11 @@ use pintle::{
 };
 
 use self::Column::{Number, Rest, Word};
-use super::{
-    Board,
-    flat::{clock, printable},
+use super::{Board, flat::printable};
+use crate::{
+    print::{clock, size},
+    screen::Look,
 };
-use crate::{print::size, screen::Look};
 
 /// Everything that a report is about, of one moment.
 pub(in crate::run) struct Report<'a> {

@@ -1,26 +1,36 @@
-//! SIGINT and SIGTERM: the first asks for a clean stop, the second ends the process at once. SIGXFSZ: nothing.
+//! SIGINT and SIGTERM: the first asks for a clean end, the second ends the process at once.
 
 use std::{
     io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc::Sender,
     },
     thread,
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM, SIGXFSZ},
+    flag,
+    iterator::Signals,
+};
 
-use super::News;
-use crate::pen;
+use crate::{exit::Failure, pen};
 
 /// From now on the first signal sets `stopping` and is told.
-pub(super) fn take(stopping: Arc<AtomicBool>, news: Sender<News>) -> io::Result<()> {
+pub(crate) fn take(stopping: &Arc<AtomicBool>, tell: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    begin(Arc::clone(stopping), tell).map_err(|error| {
+        Failure::failed(format!(
+            "signals cannot be taken: {error}: allow this process more files (ulimit -n)"
+        ))
+    })
+}
+
+fn begin(stopping: Arc<AtomicBool>, tell: impl Fn() + Send + 'static) -> io::Result<()> {
     // A file that reaches the limit of this process (`ulimit -f`) is an error of the write, like a disk that is full, and
     // no death.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    flag::register(SIGXFSZ, Arc::default())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("pintle-signals".into()).spawn(move || {
         let mut asked = false;
         for signal in signals.forever() {
@@ -31,8 +41,7 @@ pub(super) fn take(stopping: Arc<AtomicBool>, news: Sender<News>) -> io::Result<
             asked = true;
             stopping.store(true, SeqCst);
             pen::hurry();
-            // Nobody listens any more when the command is about to end anyway.
-            let _ = news.send(News::Signal);
+            tell();
         }
     })?;
     Ok(())

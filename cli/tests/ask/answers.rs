@@ -1,0 +1,186 @@
+//! What the commands answer where a host runs: for people, with `--json`, and by their status.
+
+use serde_json::{Value, json};
+
+use super::place::Place;
+
+#[test]
+fn plugins_are_shown_and_led_through_their_lives() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let states = || -> Vec<(String, String)> {
+        let answer = place.ask(&["plugins", "list"]).fine();
+        answer.rows().iter().map(|row| (row[0].to_owned(), row[2].to_owned())).collect()
+    };
+    let of =
+        |hello: &str| [("hello", hello), ("sysmon", "enabled")].map(|(id, state)| (id.into(), state.into()));
+    assert_eq!(states(), of("enabled"));
+    for (step, done, state) in [
+        ("disable", "disabled", "loaded"),
+        ("enable", "enabled", "enabled"),
+        ("unload", "unloaded", "unloaded"),
+        ("load", "loaded", "loaded"),
+    ] {
+        let answer = place.ask(&["plugins", step, "hello"]).fine();
+        assert_eq!(answer.stdout, format!("hello\t{done}\n"));
+        assert_eq!(states(), of(state), "{step}");
+    }
+    let answer = place.ask(&["plugins", "enable", "gone", "hello", "--json"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.stderr);
+    let lines = answer.json();
+    assert_eq!((&lines[0]["done"], &lines[0]["error"]["kind"]), (&json!(null), &json!("NOT_FOUND")));
+    assert_eq!(lines[1], json!({ "id": "hello", "done": "enabled", "error": null }));
+    assert!(
+        answer.stderr.contains("plugin \"gone\"") && answer.stderr.contains("`pintle plugins` shows all")
+    );
+    let shown = place.ask(&["plugins", "--json"]).fine().json();
+    assert_eq!((&shown[0]["id"], &shown[0]["generation"]), (&json!("hello"), &json!(3)));
+}
+
+#[test]
+fn stats_are_shown_whole_and_of_one_plugin() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    place.ask(&["emit", "greet.you", "--wait"]).fine();
+    let report = place.ask(&["stats"]).fine().stdout;
+    for text in [
+        "host      Pintle ",
+        "\nledger    ",
+        "\nhello 0.1.0 enabled\n",
+        "\n  HANDLED",
+        "\nsysmon 0.1.0 enabled\n",
+    ] {
+        assert!(report.contains(text), "{report}\nlacks {text}");
+    }
+    let stats = place.ask(&["stats", "hello", "--json"]).fine().json();
+    let [stats] = &stats[..] else { panic!("one line, not {}", stats.len()) };
+    assert_eq!(stats["plugins"].as_array().map(Vec::len), Some(1));
+    assert_eq!(stats["plugins"][0]["handlers"]["event"]["handled"], 1);
+    let none = place.ask(&["stats", "gone"]);
+    assert_eq!((none.code, &*none.stdout), (Some(3), ""));
+    assert!(none.stderr.contains("no plugin \"gone\""), "{}", none.stderr);
+}
+
+#[test]
+fn what_is_watched_comes_again_and_again_until_a_signal() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    for (flags, begin) in
+        [(&["stats", "--watch"][..], "pintle: process "), (&["stats", "--watch", "--json"], "{")]
+    {
+        let mut watch = place.start(flags);
+        let mut seen = 0;
+        while seen < 2 {
+            let line = watch.line();
+            assert!(!line.is_empty(), "it has ended");
+            seen += usize::from(line.starts_with(begin));
+        }
+        watch.signal("INT");
+        watch.ended().fine();
+    }
+}
+
+#[test]
+fn log_levels_are_shown_set_and_taken_away() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    for (arguments, expected) in [
+        (&["log"][..], "(default)\tinfo\n"),
+        (&["log", "warn"], "(default)\twarn\n"),
+        (&["log", "trace", "--plugin", "hello"], "(default)\twarn\nhello\ttrace\n"),
+        (&["log", "default", "--plugin", "hello"], "(default)\twarn\n"),
+        (&["log", "--reopen"], ""),
+        (&["log", "--json"], "{\"default\":\"warn\",\"plugins\":{}}\n"),
+    ] {
+        assert_eq!(place.ask(arguments).fine().stdout, expected, "{arguments:?}");
+    }
+    let unknown = place.ask(&["log", "debug", "--plugin", "gone"]);
+    assert_eq!((unknown.code, &*unknown.stdout), (Some(0), "(default)\twarn\ngone\tdebug\n"));
+    assert!(unknown.stderr.contains("no plugin \"gone\""), "{}", unknown.stderr);
+    for (arguments, said) in [
+        (&["log", "default"][..], "name the plugin with --plugin ID"),
+        (&["log", "loud"], "[possible values: trace, debug, info, warn, error, fatal, default]"),
+        (&["log", "--plugin", "hello"], "<LEVEL>"),
+    ] {
+        let answer = place.ask(arguments);
+        assert_eq!((answer.code, &*answer.stdout), (Some(2), ""), "{arguments:?}");
+        assert!(answer.stderr.contains(said), "{arguments:?}: {}", answer.stderr);
+    }
+}
+
+#[test]
+fn configs_are_shown_changed_and_changed_back() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let config = |interval: u64, proc: &str| json!({ "id": "sysmon", "config": { "interval_ms": interval, "proc": proc } });
+    let shown = || place.ask(&["config", "sysmon", "--json"]).fine().json();
+    assert_eq!(shown(), [config(3_600_000, "/proc")]);
+    assert_eq!(
+        place.ask(&["config"]).fine().stdout,
+        "hello\t-\t-\nsysmon\tinterval_ms\t3600000\nsysmon\tproc\t/proc\n"
+    );
+    let lasts = "[plugin.sysmon.config]";
+    place.write("whole.json", r#"{ "proc": "/proc/self/.." }"#);
+    for (arguments, expected) in [
+        (&["set", "sysmon", "interval_ms=3600001", "/proc=/proc/."][..], config(3_600_001, "/proc/.")),
+        (&["unset", "sysmon", "proc"], config(3_600_001, "/proc")),
+        (&["set", "sysmon", "--file", "whole.json"], config(1_000, "/proc/self/..")),
+    ] {
+        let answer = place.ask(&[&["config"], arguments, &["--json"]].concat());
+        assert_eq!(
+            (answer.code, &answer.json()[..]),
+            (Some(0), &[expected.clone()][..]),
+            "{}",
+            answer.stderr
+        );
+        assert!(answer.stderr.contains(lasts), "{}", answer.stderr);
+        assert_eq!(shown(), [expected]);
+    }
+    place.write("list.json", "[1]");
+    for (arguments, code, said) in [
+        (&["set", "sysmon", "interval_ms=fast"][..], 1, "/interval_ms"),
+        (&["set", "sysmon", "proc=/gone"], 1, "cannot read /gone/stat"),
+        (&["set", "gone", "a=1"], 3, "plugin \"gone\""),
+        (&["get", "gone"], 3, "plugin \"gone\""),
+        (&["set", "sysmon", "nonsense"], 2, "write KEY=VALUE"),
+        (&["set", "sysmon", "proc=null"], 2, "`pintle config unset` takes proc away"),
+        (&["set", "sysmon", "--file", "list.json"], 2, "is no JSON object"),
+        (&["set", "sysmon", "--file", "gone.json"], 2, "gone.json cannot be read"),
+    ] {
+        let answer = place.ask(&[&["config"], arguments].concat());
+        assert_eq!((answer.code, &*answer.stdout), (Some(code), ""), "{arguments:?}: {}", answer.stderr);
+        assert!(answer.stderr.contains(said), "{arguments:?}: {}", answer.stderr);
+    }
+    assert_eq!(shown(), [config(1_000, "/proc/self/..")], "what was refused has changed something");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    for asked in [
+        &["plugins"][..],
+        &["plugins", "--json"],
+        &["stats"],
+        &["stats", "--json"],
+        &["stats", "--watch"],
+        &["log"],
+        &["config"],
+        &["emit", "greet.you"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("pipes can be made");
+        drop(reader);
+        let ended = place.command(asked).stdout(writer).output().expect("it starts");
+        assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &b""[..]), "{asked:?}");
+    }
+}
+
+#[test]
+fn members_that_the_page_promises_are_there() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let emitted = &place.ask(&["emit", "greet.you", "--json"]).fine().json()[0];
+    for member in ["id", "source", "type", "matched", "queued", "dropped", "displaced"] {
+        assert_ne!(emitted[member], Value::Null, "{emitted}");
+    }
+}

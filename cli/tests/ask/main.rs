@@ -1,0 +1,13 @@
+//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail` and `config`, with one that runs beside
+//! them, and with none.
+//!
+//! `place` has the folder of a test, the host and the commands in it; the others have what their names say.
+
+#![cfg(unix)]
+
+mod answers;
+mod events;
+mod nobody;
+mod place;
+mod strangers;
+mod terminal;
