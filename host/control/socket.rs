@@ -94,14 +94,17 @@ impl Place {
 
     /// Nobody is let in any more; whoever waits in `accept` is woken.
     pub(super) fn shut(&self) {
-        self.remove();
         if self.waker.shutdown(Shutdown::Both).is_err() || cfg!(not(target_os = "linux")) {
             // Elsewhere a knock on the door wakes.
             let _ = self.listener.set_nonblocking(true);
-            if let Ok(address) = self.listener.local_addr() {
-                let _ = UnixStream::connect_addr(&address);
-            }
+            self.knock();
         }
+        self.remove();
+    }
+
+    /// Connects to it, by the name that it has now: the one that it was made by is gone.
+    pub(super) fn knock(&self) {
+        let _ = addressed(&self.path, |it| UnixStream::connect(it));
     }
 
     /// The file, if it is still ours.

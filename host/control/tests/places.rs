@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::{Asked, Fake, LONG, Rig, private};
 use crate::{
-    control::{Client, Control, SOCKET},
+    control::{Client, Control, SOCKET, socket::Place},
     error::{Error, ErrorKind},
 };
 
@@ -178,4 +178,17 @@ fn what_has_taken_the_place_of_the_socket_is_not_removed_with_it() {
     let again = Rig::at_path(rig.path(), LONG);
     fs::remove_file(again.path().join(SOCKET)).expect("it is there");
     again.end();
+}
+
+/// What wakes the door at the stop, where the end of a socket does not.
+#[test]
+fn a_knock_arrives_although_the_socket_was_moved_when_it_was_made() {
+    let data = folder();
+    let place = Place::make(data.path(), &private(data.path())).expect("nothing is in its way");
+    place.listener().set_nonblocking(true).expect("it can");
+    assert!(place.listener().accept().is_err(), "nobody has come yet");
+    place.knock();
+    place.listener().accept().expect("somebody has");
+    place.shut();
+    assert!(!data.path().join(SOCKET).exists());
 }
