@@ -237,6 +237,22 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
     )?;
     page.by_plugin(
         Gauge,
+        "pintle_plugin_suspended",
+        None,
+        "1 while the plugin is disabled because it has used up a budget.",
+        plugins,
+        |plugin| u64::from(plugin.suspended.is_some()),
+    )?;
+    page.by_plugin(
+        Counter,
+        "pintle_plugin_suspensions",
+        None,
+        "How often the plugin was disabled because it had used up a budget.",
+        plugins,
+        |plugin| plugin.suspensions,
+    )?;
+    page.by_plugin(
+        Gauge,
         "pintle_plugin_cache_items",
         None,
         "Items in the cache now, for all tenants.",
@@ -337,6 +353,17 @@ fn of_calls(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
             Ok(())
         })?;
     }
+    let help = "Those that took longer than `budgets.slow_ms`, if that is set.";
+    page.family(Counter, "pintle_plugin_handlers_slow", None, help, |to| {
+        for plugin in plugins {
+            for (kind, handlers) in &plugin.handlers {
+                if let Some(slow) = handlers.slow {
+                    to.put(of(plugin).and("kind", *kind), Is::Count(slow))?;
+                }
+            }
+        }
+        Ok(())
+    })?;
     page.family(Histogram, "pintle_plugin_handler_sampled", Some(Unit::Seconds), "How long calls of the host to the plugin took. A sample: one call in 64 is timed, so `_count` is not the number of calls.", |to| {
         for plugin in plugins {
             for (kind, handlers) in &plugin.handlers {

@@ -40,6 +40,7 @@ pub(crate) fn full() -> Stats {
         plugin.generation = [Some(u64::MAX), None][at];
         plugin.lane.stuck_ms = 1_500;
         plugin.storage = Some(UsageStats::default());
+        plugin.suspensions = 2;
         plugin.events.dropped.too_late = 5;
         let mut calls = CallStats::default();
         (calls.calls, calls.failed, calls.bytes, calls.times) = (200, 1, 4_096, times.clone());
@@ -47,6 +48,7 @@ pub(crate) fn full() -> Stats {
         let mut handlers = HandlerStats::default();
         (handlers.handled, handlers.failed, handlers.busy_ms, handlers.times) =
             (130, 2, 86_400_001, times.clone());
+        handlers.slow = Some(7);
         plugin.handlers.insert("event", handlers);
         for tenant in NASTY.into_iter().map(Some).chain([Some(""), None]) {
             let mut counted = TenantStats::default();
