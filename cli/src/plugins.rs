@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::Link,
-    print::{self, Style, count, json_line, sized, table, text},
+    print::{self, Style, count, json_line, sized, state, table, text},
     voice::Voice,
 };
 
@@ -18,7 +18,8 @@ pub(crate) const ABOUT: &str = "\
 Shows the plugins of a host, and loads, enables, disables and unloads single ones
 
 Asks the host that runs on the data folder. Without one, list shows what is in the plugin folders and in the storage. \
-States are enabled, loaded, unloaded, failed, available (it lies in a plugin folder and was not loaded) and absent (it \
+States are enabled, loaded, unloaded, failed, stuck (a call of it is past its deadline), suspended (it has used up a \
+budget), available (it lies in a plugin folder and was not loaded) and absent (it \
 has only left something in the storage).
 
 Examples:
@@ -151,7 +152,7 @@ fn write(out: &mut dyn Write, plugins: &[Value], json: bool) -> std::io::Result<
 
 fn row(plugin: &Value, style: Style) -> Vec<String> {
     let number = |name: &str| count(plugin, name).to_string();
-    let state = if plugin["stuck"] == true { "stuck" } else { text(plugin, "state") };
+    let state = state(plugin, plugin["stuck"] == true);
     vec![
         text(plugin, "id").to_owned(),
         text(plugin, "version").to_owned(),
@@ -170,6 +171,7 @@ fn row(plugin: &Value, style: Style) -> Vec<String> {
 /// What an operator should know of it beside its state.
 fn note(plugin: &Value) -> String {
     let said = ["note", "why"].into_iter().map(|name| text(plugin, name));
-    let said = said.chain([text(&plugin["error"], "text")]).find(|text| !text.is_empty());
+    let said = said.chain([text(&plugin["suspended"], "text"), text(&plugin["error"], "text")]);
+    let said = said.into_iter().find(|text| !text.is_empty());
     said.unwrap_or_default().to_owned()
 }

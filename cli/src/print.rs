@@ -129,6 +129,15 @@ pub(crate) fn clock(time_ms: i64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
 }
 
+/// The state of a plugin, as an operator wants to see it: what is wrong now before what it is in.
+pub(crate) fn state(plugin: &Value, stuck: bool) -> &str {
+    match (stuck, plugin["suspended"].is_object()) {
+        (true, _) => "stuck",
+        (false, true) => "suspended",
+        (false, false) => text(plugin, "state"),
+    }
+}
+
 /// A size for people: `1.5 MiB`.
 pub(crate) fn size(bytes: f64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

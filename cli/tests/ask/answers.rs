@@ -1,8 +1,11 @@
 //! What the commands answer where a host runs: for people, with `--json`, and by their status.
 
+use std::time::Instant;
+
+use pintle_test_support::{install, samples};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::place::{PATIENCE, Place};
 
 #[test]
 fn plugins_are_shown_and_led_through_their_lives() {
@@ -35,6 +38,38 @@ fn plugins_are_shown_and_led_through_their_lives() {
     );
     let shown = place.ask(&["plugins", "--json"]).fine().json();
     assert_eq!((&shown[0]["id"], &shown[0]["generation"]), (&json!("hello"), &json!(3)));
+}
+
+#[test]
+fn a_plugin_that_has_used_up_a_budget_is_shown_with_the_reason_and_released_by_hand() {
+    let place = Place::new();
+    place.write(
+        "pintle.toml",
+        "plugins = [\"plugins\"]\ndata = \"data\"\n[log]\nfile = \"log\"\n\
+         [budgets]\nerrors_percent = 0\nerrors_least = 1\ncooldown_ms = 0\n",
+    );
+    // It wants JSON.
+    install(&samples().rust("hello"), &place.path("plugins"));
+    let _host = place.host(&[]);
+    let failed = place.ask(&["emit", "greet.you", "--text", "no JSON", "--wait"]);
+    assert_eq!(failed.code, Some(4), "{}{}", failed.stdout, failed.stderr);
+    // It is suspended a moment later.
+    let deadline = Instant::now() + PATIENCE;
+    let state = || place.ask(&["plugins"]).fine().rows()[1][2].to_owned();
+    while state() != "suspended" {
+        assert!(Instant::now() < deadline, "it is not suspended");
+    }
+    let why = "1 of 1 handlers failed within 60 s, 0 % are allowed";
+    let row = place.ask(&["plugins"]).fine();
+    assert_eq!(row.rows()[1].last().copied(), Some(why));
+    let report = place.ask(&["stats", "hello-rust"]).fine().stdout;
+    let line = format!("  suspended {why}: `pintle plugins release hello-rust` ends it; 1 times in all");
+    assert!(report.contains("hello-rust 0.1.0 suspended\n") && report.contains(&line), "{report}");
+    assert_eq!(place.ask(&["plugins", "release", "hello-rust"]).fine().stdout, "hello-rust\treleased\n");
+    assert_eq!(state(), "enabled");
+    let again = place.ask(&["plugins", "release", "hello-rust"]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("it is not suspended"), "{}", again.stderr);
 }
 
 #[test]

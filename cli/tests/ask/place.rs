@@ -83,7 +83,7 @@ impl Place {
         let deadline = std::time::Instant::now() + PATIENCE;
         let ready = |answer: &Answer| {
             let plugins = answer.stdout.lines().filter(|line| line.contains("\"state\":\"enabled\""));
-            answer.code == Some(0) && plugins.count() == 2
+            answer.code == Some(0) && plugins.count() >= 2
         };
         // Nobody tells when a host that says nothing is ready.
         while !ready(&self.ask(&["plugins", "--json"])) {
