@@ -131,7 +131,7 @@ impl Link {
         if error.kind() == ErrorKind::NotFound
             && !error.plugin().is_some_and(|id| self.knows(id).unwrap_or(true))
         {
-            return Failure { exit: Exit::NoPlugin, text: error.to_string() };
+            return Failure { exit: Exit::NoPlugin, text: format!("{error}: `pintle plugins` shows all") };
         }
         match (error.kind(), &self.to) {
             (ErrorKind::Unsupported, To::Running(client)) => Failure::failed(format!(

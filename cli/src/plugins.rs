@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::Link,
-    print::{self, Style, count, json_line, sized, table, text},
+    print::{self, Report, Style, count, json_line, sized, table, text},
     voice::Voice,
 };
 
@@ -86,10 +86,10 @@ pub(crate) fn plugins(options: &Options) -> Result<Exit, Failure> {
         Some(Action::Release(named)) => ("plugin.release", "released", named),
     };
     let mut link = Link::running(&options.place)?;
-    print::answer(|out| {
-        let mut exit = Exit::Fine;
-        for id in ids {
-            let outcome = link.try_ask(method, json!({ "id": id }));
+    let (mut report, mut exit) = (Report::new(), Exit::Fine);
+    for id in ids {
+        let outcome = link.try_ask(method, json!({ "id": id }));
+        report.tell(|out| {
             if options.json {
                 let error = outcome.as_ref().err();
                 let error =
@@ -100,16 +100,16 @@ pub(crate) fn plugins(options: &Options) -> Result<Exit, Failure> {
                 writeln!(out, "{}\t{done}", print::printable(id))?;
             }
             // One at a time: each may take long.
-            out.flush()?;
-            if let Err(error) = outcome {
-                let failure = link.failure(method, &error);
-                let hint = if failure.exit == Exit::NoPlugin { ": `pintle plugins` shows all" } else { "" };
-                Voice::plain().say(&(failure.text + hint));
-                exit = if exit == Exit::Fine { failure.exit } else { Exit::Failed };
-            }
+            out.flush()
+        });
+        if let Err(error) = outcome {
+            let failure = link.failure(method, &error);
+            Voice::plain().say(&failure.text);
+            // Of several that differ none alone is the truth.
+            exit = if [Exit::Fine, failure.exit].contains(&exit) { failure.exit } else { Exit::Failed };
         }
-        Ok(exit)
-    })
+    }
+    report.end(exit)
 }
 
 fn list(options: &Options) -> Result<Exit, Failure> {

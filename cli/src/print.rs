@@ -25,6 +25,36 @@ pub(crate) fn answer(write: impl FnOnce(&mut dyn Write) -> io::Result<Exit>) -> 
     }
 }
 
+/// What has become of work that is done whether anybody reads of it or not: when stdout takes no more, the rest is not
+/// told, and done all the same.
+pub(crate) struct Report {
+    out: BufWriter<io::StdoutLock<'static>>,
+    over: Option<io::Error>,
+}
+
+impl Report {
+    /// Nothing is told yet.
+    pub(crate) fn new() -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()), over: None }
+    }
+
+    /// Tells more.
+    pub(crate) fn tell(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if self.over.is_none() {
+            self.over = write(&mut self.out).err();
+        }
+    }
+
+    /// The end: as the work went, or that not all could be told.
+    pub(crate) fn end(mut self, exit: Exit) -> Result<Exit, Failure> {
+        self.tell(|out| out.flush());
+        match self.over {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
+            _ => Ok(exit),
+        }
+    }
+}
+
 /// That stdout takes no more.
 pub(crate) fn cannot_write(error: &io::Error) -> Failure {
     Failure::failed(format!("stdout cannot be written: {error}: make room there, or send it elsewhere"))
