@@ -145,6 +145,19 @@ impl Link {
         }
     }
 
+    /// What to say of a host that does not answer.
+    pub(crate) fn slow(&self) -> impl Fn(Duration) -> String + use<> {
+        let pid = match &self.to {
+            To::Running(client) => client.pid(),
+            To::Made(_) => u64::from(std::process::id()),
+        };
+        move |time| {
+            format!(
+                "the host of process {pid} has not answered for {time:?}: look whether it was halted, and in its log"
+            )
+        }
+    }
+
     /// The next that a running host tells; None if nothing came within `patience`. `Err`: it tells no more, and why.
     pub(crate) fn next(&mut self, patience: Duration) -> Result<Option<Notification>, Ended> {
         let To::Running(client) = &mut self.to else { return Err(Ended::Cut("there is no host".into())) };

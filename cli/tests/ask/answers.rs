@@ -33,6 +33,9 @@ fn plugins_are_shown_and_led_through_their_lives() {
     assert!(
         answer.stderr.contains("plugin \"gone\"") && answer.stderr.contains("`pintle plugins` shows all")
     );
+    for (ids, code) in [(&["gone", "lost"][..], 3), (&["sysmon", "gone"], 3), (&["gone"], 3)] {
+        assert_eq!(place.ask(&[&["plugins", "enable"], ids].concat()).code, Some(code), "{ids:?}");
+    }
     let shown = place.ask(&["plugins", "--json"]).fine().json();
     assert_eq!((&shown[0]["id"], &shown[0]["generation"]), (&json!("hello"), &json!(3)));
 }
@@ -140,12 +143,13 @@ fn configs_are_shown_changed_and_changed_back() {
     for (arguments, code, said) in [
         (&["set", "sysmon", "interval_ms=fast"][..], 1, "/interval_ms"),
         (&["set", "sysmon", "proc=/gone"], 1, "cannot read /gone/stat"),
-        (&["set", "gone", "a=1"], 3, "plugin \"gone\""),
+        (&["set", "gone", "a=1"], 3, "`pintle plugins` shows all"),
         (&["get", "gone"], 3, "plugin \"gone\""),
         (&["set", "sysmon", "nonsense"], 2, "write KEY=VALUE"),
         (&["set", "sysmon", "proc=null"], 2, "`pintle config unset` takes proc away"),
         (&["set", "sysmon", "--file", "list.json"], 2, "is no JSON object"),
         (&["set", "sysmon", "--file", "gone.json"], 2, "gone.json cannot be read"),
+        (&["set", "sysmon", "--file", "/dev/zero"], 2, "has more than 2097152 bytes"),
     ] {
         let answer = place.ask(&[&["config"], arguments].concat());
         assert_eq!((answer.code, &*answer.stdout), (Some(code), ""), "{arguments:?}: {}", answer.stderr);
@@ -173,6 +177,42 @@ fn a_reader_that_has_gone_is_no_error() {
         let ended = place.command(asked).stdout(writer).output().expect("it starts");
         assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &b""[..]), "{asked:?}");
     }
+}
+
+#[test]
+fn steps_are_done_whether_anybody_reads_of_them_or_not() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let states = || {
+        let answer = place.ask(&["plugins"]).fine();
+        answer.rows().iter().map(|row| row[2].to_owned()).collect::<Vec<_>>()
+    };
+    let (reader, writer) = std::io::pipe().expect("pipes can be made");
+    drop(reader);
+    let step = ["plugins", "disable", "hello", "gone", "sysmon"];
+    let ended = place.command(&step).stdout(writer).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert_eq!(states(), ["loaded", "loaded"]);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let ended = place.command(&["plugins", "enable", "hello", "sysmon"]).stdout(full).output();
+    let ended = ended.expect("it starts");
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(states(), ["enabled", "enabled"]);
+}
+
+#[test]
+fn a_host_that_was_halted_does_not_keep_a_watch_from_ending() {
+    let place = Place::new();
+    let host = place.host(&[]);
+    let mut watch = place.start(&["stats", "--watch", "--json"]);
+    assert!(watch.line().starts_with('{'));
+    host.signal("STOP");
+    let said = watch.said();
+    assert!(said.contains("has not answered for 5s: look whether it was halted"), "{said}");
+    assert!(said.contains(&format!("process {}", host.child.id())), "{said}");
+    watch.signal("INT");
+    assert_eq!(watch.ended().code, Some(0));
+    host.signal("CONT");
 }
 
 #[test]
