@@ -40,7 +40,6 @@ const MOST_BYTES: u64 = 2 << 20;
 const HIDDEN: &str = "***";
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     /// The plugin; by default all
     #[arg(value_name = "ID")]
@@ -87,6 +86,12 @@ enum Action {
 
 /// Shows configs, or changes one.
 pub(crate) fn config(options: &Options) -> Result<Exit, Failure> {
+    // Not by `args_conflicts_with_subcommands`: for that --data before the command would be in conflict too.
+    if let (Some(plugin), Some(_)) = (&options.plugin, &options.action) {
+        return Err(Failure::misused(format!(
+            "{plugin:?} stands before what is to be done: write the command first, as in `pintle config set {plugin} KEY=VALUE`"
+        )));
+    }
     let (plugin, method, params) = match &options.action {
         None => return get(options, options.plugin.as_deref()),
         Some(Action::Get { plugin }) => return get(options, plugin.as_deref()),

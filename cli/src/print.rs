@@ -147,6 +147,27 @@ pub(crate) fn text<'v>(of: &'v Value, name: &str) -> &'v str {
     of[name].as_str().unwrap_or_default()
 }
 
+/// What a plugin is up to, in one word: what an operator must know of comes first.
+pub(crate) fn state(plugin: &Value) -> &str {
+    if plugin["stuck"] == true || plugin["lane"]["stuck"] == true {
+        "stuck"
+    } else if plugin["suspended"].is_object() {
+        "suspended"
+    } else {
+        text(plugin, "state")
+    }
+}
+
+/// Why a plugin is suspended, and until when; None: it is not.
+pub(crate) fn suspension(plugin: &Value) -> Option<String> {
+    let suspended = plugin["suspended"].as_object()?;
+    let why = suspended.get("text").and_then(Value::as_str).unwrap_or("it is suspended");
+    Some(match suspended.get("until_ms").and_then(Value::as_i64) {
+        Some(until) => format!("{why}: until {}, or `pintle plugins release`", clock(until)),
+        None => format!("{why}: until `pintle plugins release`"),
+    })
+}
+
 /// A number of bytes: as a size for people, as it is for programs.
 pub(crate) fn sized(bytes: u64, style: Style) -> String {
     if style.terminal { size(bytes as f64) } else { bytes.to_string() }

@@ -127,7 +127,8 @@ impl Sum {
         let lost = self.dropped + self.displaced;
         if lost > 0 {
             Voice::plain().say(&format!(
-                "{lost} events were dropped in full queues: --wait publishes no faster than they are handled"
+                "{lost} events were dropped, by full queues or because a plugin is not enabled (`pintle plugins`): --wait publishes \
+                 no faster than they are handled"
             ));
         }
     }

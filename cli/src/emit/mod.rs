@@ -126,12 +126,15 @@ pub(crate) fn emit(options: &Options) -> Result<Exit, Failure> {
             draft.topic.as_str()
         ));
     }
-    for (name, why) in
-        [("dropped", "its queue was full"), ("displaced", "this event has taken the last place")]
-    {
+    for (name, why) in [
+        ("dropped", "a queue was full, or a plugin is not enabled"),
+        ("displaced", "this event has taken the last place"),
+    ] {
         let lost = count(&answer, name);
         if lost > 0 {
-            Voice::plain().say(&format!("{lost} {name}: {why}: --wait waits for the handlers"));
+            Voice::plain().say(&format!(
+                "{lost} {name}: {why}: --wait waits for the handlers, and tells what became of each"
+            ));
         }
     }
     Ok(exit)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{dropped, sum};
 use crate::{
-    print::{Style, count, size, table, text},
+    print::{Style, count, size, state, table, text},
     screen::Look,
 };
 
@@ -82,11 +82,10 @@ impl<'v> Rates<'v> {
             stats["plugins"].as_array()?.iter().find(|plugin| plugin["id"] == id).map(look)
         };
         let rate = |look: &dyn Fn(&Value) -> u64| self.rate(|stats| of(stats, look));
-        let state = if plugin["lane"]["stuck"] == true { "stuck" } else { text(plugin, "state") };
         let busy = self.per_second(|stats| of(stats, &|plugin| sum(&plugin["handlers"], "busy_ms")));
         vec![
             id.to_owned(),
-            state.to_owned(),
+            state(plugin).to_owned(),
             rate(&|plugin| sum(&plugin["calls"], "calls")),
             rate(&|plugin| sum(&plugin["calls"], "failed")),
             rate(&|plugin| count(&plugin["events"], "emitted")),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::place::{PATIENCE, Place};
 
 #[test]
 fn plugins_are_shown_and_led_through_their_lives() {
@@ -126,7 +126,8 @@ fn configs_are_shown_changed_and_changed_back() {
     place.write("whole.json", r#"{ "proc": "/proc/self/.." }"#);
     for (arguments, expected) in [
         (&["set", "sysmon", "interval_ms=3600001", "/proc=/proc/."][..], config(3_600_001, "/proc/.")),
-        (&["unset", "sysmon", "proc"], config(3_600_001, "/proc")),
+        // What is said of the place may come first.
+        (&["--data", "data", "unset", "sysmon", "proc"], config(3_600_001, "/proc")),
         (&["set", "sysmon", "--file", "whole.json"], config(1_000, "/proc/self/..")),
     ] {
         let answer = place.ask(&[&["config"], arguments, &["--json"]].concat());
@@ -143,6 +144,7 @@ fn configs_are_shown_changed_and_changed_back() {
     for (arguments, code, said) in [
         (&["set", "sysmon", "interval_ms=fast"][..], 1, "/interval_ms"),
         (&["set", "sysmon", "proc=/gone"], 1, "cannot read /gone/stat"),
+        (&["sysmon", "set", "gone", "a=1"], 2, "write the command first"),
         (&["set", "gone", "a=1"], 3, "`pintle plugins` shows all"),
         (&["get", "gone"], 3, "plugin \"gone\""),
         (&["set", "sysmon", "nonsense"], 2, "write KEY=VALUE"),
@@ -198,6 +200,35 @@ fn steps_are_done_whether_anybody_reads_of_them_or_not() {
     let ended = ended.expect("it starts");
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert_eq!(states(), ["enabled", "enabled"]);
+}
+
+#[test]
+fn a_plugin_that_the_host_has_disabled_says_why_wherever_it_is_shown() {
+    let place = Place::new();
+    let settings = std::fs::read_to_string(place.path("pintle.toml")).expect("it is there");
+    let budgets = "\n[budgets]\nerrors_percent = 1\nerrors_least = 1\ncooldown_ms = 0\n";
+    // What is refused by the quota makes its handler fail.
+    place.write("pintle.toml", &(settings + budgets + "[plugin.hello.quota]\ncalls_per_second = 1\n"));
+    let _host = place.host(&[]);
+    let failed = || place.ask(&["emit", "greet.you", "--wait"]).code == Some(4);
+    assert!((0..100).any(|_| failed()), "its handler does not fail");
+    let state = || place.ask(&["plugins"]).fine().rows()[0][2].to_owned();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while state() != "suspended" {
+        assert!(std::time::Instant::now() < deadline, "it is {}", state());
+    }
+    for asked in [&["plugins"][..], &["stats", "hello"]] {
+        let shown = place.ask(asked).fine().stdout;
+        assert!(
+            shown.contains("handlers failed") && shown.contains("until `pintle plugins release`"),
+            "{shown}"
+        );
+    }
+    let lost = place.ask(&["emit", "greet.you"]);
+    assert_eq!(lost.code, Some(4));
+    assert!(lost.stderr.contains("or a plugin is not enabled"), "{}", lost.stderr);
+    place.ask(&["plugins", "release", "hello"]).fine();
+    assert_eq!(state(), "enabled");
 }
 
 #[test]
