@@ -12,7 +12,9 @@ fn listening(place: &Place, arguments: &[&str]) -> Running {
         // One of hello, two of sysmon, one of the command that runs the host, and those of the tail.
         line["host"]["subscriptions"].as_u64() >= Some(5)
     };
+    let deadline = std::time::Instant::now() + PATIENCE;
     while !listens() {
+        assert!(std::time::Instant::now() < deadline, "the tail does not listen");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     tail

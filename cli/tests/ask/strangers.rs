@@ -51,8 +51,7 @@ fn whatever_has_the_socket_and_is_no_host_is_told() {
 
 #[test]
 fn the_host_of_another_user_cannot_be_asked() {
-    let is_root = fs::write("/proc/self/oom_score_adj", "0").is_ok()
-        && Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     if !is_root || Command::new("setpriv").arg("--version").output().is_err() {
         return eprintln!("SKIPPED: only root can become another user, with setpriv");
     }
