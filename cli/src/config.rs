@@ -1,11 +1,7 @@
 //! `pintle config`: the configs of plugins, as a running host has them, or, without one, as the settings have them; and
 //! changes of them in a running host.
 
-use std::{
-    fs,
-    io::{self, Read},
-    path::PathBuf,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -13,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     exit::{Exit, Failure},
     folder::Place,
+    lines,
     link::Link,
     print::{self, Style, json_line, table},
     voice::Voice,
@@ -36,11 +33,13 @@ Examples:
   pintle config unset sysmon disks
   pintle config set sysmon --file sysmon.json";
 
+/// The most bytes that a config has; a request has no more.
+const MOST_BYTES: u64 = 2 << 20;
+
 /// What stands where a value is not shown.
 const HIDDEN: &str = "***";
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     /// The plugin; by default all
     #[arg(value_name = "ID")]
@@ -87,6 +86,12 @@ enum Action {
 
 /// Shows configs, or changes one.
 pub(crate) fn config(options: &Options) -> Result<Exit, Failure> {
+    // Not by `args_conflicts_with_subcommands`: for that --data before the command would be in conflict too.
+    if let (Some(plugin), Some(_)) = (&options.plugin, &options.action) {
+        return Err(Failure::misused(format!(
+            "{plugin:?} stands before what is to be done: write the command first, as in `pintle config set {plugin} KEY=VALUE`"
+        )));
+    }
     let (plugin, method, params) = match &options.action {
         None => return get(options, options.plugin.as_deref()),
         Some(Action::Get { plugin }) => return get(options, plugin.as_deref()),
@@ -260,16 +265,11 @@ fn patch(changes: impl Iterator<Item = Result<Change, Failure>>) -> Result<Value
 }
 
 /// A whole config.
-fn read(file: &PathBuf) -> Result<Value, Failure> {
+fn read(file: &Path) -> Result<Value, Failure> {
     let name = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
-    let mut text = String::new();
-    let read = match file.as_os_str() == "-" {
-        true => io::stdin().lock().read_to_string(&mut text).map(|_| text),
-        false => fs::read_to_string(file),
-    };
     let text =
-        read.map_err(|error| Failure::misused(format!("the config in {name} cannot be read: {error}")))?;
-    match serde_json::from_str(&text) {
+        lines::whole(file, "config", MOST_BYTES, "a host takes no such request: name the JSON of a config")?;
+    match serde_json::from_slice(&text) {
         Ok(config @ Value::Object(_)) => Ok(config),
         Ok(_) => {
             Err(Failure::misused(format!("the config in {name} is no JSON object: write one, such as {{}}")))

@@ -1,4 +1,4 @@
-//! Events from a file or from stdin, one on each line.
+//! What comes from a file or from stdin: events, one on each line, or all of it at once.
 
 use std::{
     fs::File,
@@ -22,6 +22,25 @@ pub(crate) struct Lines {
     /// How many there are, if that is known.
     pub(crate) total: Option<u64>,
     line: Vec<u8>,
+}
+
+/// All of a file, which has at most so many bytes; `-` is stdin. `what` says what is in it, `mend` what to do if there is
+/// more.
+pub(crate) fn whole(file: &Path, what: &str, most: u64, mend: &str) -> Result<Vec<u8>, Failure> {
+    let stdin = file.as_os_str() == "-";
+    let name = if stdin { "standard input".into() } else { file.display().to_string() };
+    let unreadable =
+        |error: io::Error| Failure::misused(format!("the {what} in {name} cannot be read: {error}"));
+    let mut from: Box<dyn Read> = match stdin {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(File::open(file).map_err(unreadable)?),
+    };
+    let mut bytes = Vec::new();
+    from.by_ref().take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(Failure::misused(format!("the {what} in {name} has more than {most} bytes: {mend}")));
+    }
+    Ok(bytes)
 }
 
 /// What comes next.

@@ -131,7 +131,7 @@ impl Link {
         if error.kind() == ErrorKind::NotFound
             && !error.plugin().is_some_and(|id| self.knows(id).unwrap_or(true))
         {
-            return Failure { exit: Exit::NoPlugin, text: error.to_string() };
+            return Failure { exit: Exit::NoPlugin, text: format!("{error}: `pintle plugins` shows all") };
         }
         match (error.kind(), &self.to) {
             (ErrorKind::Unsupported, To::Running(client)) => Failure::failed(format!(
@@ -142,6 +142,19 @@ impl Link {
                 env!("CARGO_PKG_VERSION"),
             )),
             _ => Failure::failed(error),
+        }
+    }
+
+    /// What to say of a host that does not answer.
+    pub(crate) fn slow(&self) -> impl Fn(Duration) -> String + use<> {
+        let pid = match &self.to {
+            To::Running(client) => client.pid(),
+            To::Made(_) => u64::from(std::process::id()),
+        };
+        move |time| {
+            format!(
+                "the host of process {pid} has not answered for {time:?}: look whether it was halted, and in its log"
+            )
         }
     }
 

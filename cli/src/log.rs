@@ -94,9 +94,10 @@ pub(crate) fn log(options: &Options) -> Result<Exit, Failure> {
     if let Some(plugin) = &options.plugin
         && !link.knows(plugin).unwrap_or(true)
     {
-        Voice::plain().say(&format!(
-            "this host has no plugin {plugin:?}: the level counts if one comes; `pintle plugins` shows all"
-        ));
+        let taken = options.level == Some(Wanted::Default);
+        let then = if taken { "a level for it counts no more" } else { "the level counts if one comes" };
+        Voice::plain()
+            .say(&format!("this host has no plugin {plugin:?}: {then}; `pintle plugins` shows all"));
     }
     Ok(exit)
 }

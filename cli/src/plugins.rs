@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::Link,
-    print::{self, Style, count, json_line, sized, state, table, text},
+    print::{self, Report, Style, count, json_line, sized, state, suspension, table, text},
     voice::Voice,
 };
 
@@ -18,9 +18,9 @@ pub(crate) const ABOUT: &str = "\
 Shows the plugins of a host, and loads, enables, disables and unloads single ones
 
 Asks the host that runs on the data folder. Without one, list shows what is in the plugin folders and in the storage. \
-States are enabled, loaded, unloaded, failed, stuck (a call of it is past its deadline), suspended (it has used up a \
-budget), available (it lies in a plugin folder and was not loaded) and absent (it \
-has only left something in the storage).
+States are enabled, loaded, unloaded, failed, stuck (a call is past its deadline), suspended (the host has disabled it \
+because of what it did), available (it lies in a plugin folder and was not loaded) and absent (it has only left \
+something in the storage).
 
 Examples:
   pintle plugins
@@ -87,10 +87,10 @@ pub(crate) fn plugins(options: &Options) -> Result<Exit, Failure> {
         Some(Action::Release(named)) => ("plugin.release", "released", named),
     };
     let mut link = Link::running(&options.place)?;
-    print::answer(|out| {
-        let mut exit = Exit::Fine;
-        for id in ids {
-            let outcome = link.try_ask(method, json!({ "id": id }));
+    let (mut report, mut exit) = (Report::new(), Exit::Fine);
+    for id in ids {
+        let outcome = link.try_ask(method, json!({ "id": id }));
+        report.tell(|out| {
             if options.json {
                 let error = outcome.as_ref().err();
                 let error =
@@ -101,16 +101,16 @@ pub(crate) fn plugins(options: &Options) -> Result<Exit, Failure> {
                 writeln!(out, "{}\t{done}", print::printable(id))?;
             }
             // One at a time: each may take long.
-            out.flush()?;
-            if let Err(error) = outcome {
-                let failure = link.failure(method, &error);
-                let hint = if failure.exit == Exit::NoPlugin { ": `pintle plugins` shows all" } else { "" };
-                Voice::plain().say(&(failure.text + hint));
-                exit = if exit == Exit::Fine { failure.exit } else { Exit::Failed };
-            }
+            out.flush()
+        });
+        if let Err(error) = outcome {
+            let failure = link.failure(method, &error);
+            Voice::plain().say(&failure.text);
+            // Of several that differ none alone is the truth.
+            exit = if [Exit::Fine, failure.exit].contains(&exit) { failure.exit } else { Exit::Failed };
         }
-        Ok(exit)
-    })
+    }
+    report.end(exit)
 }
 
 fn list(options: &Options) -> Result<Exit, Failure> {
@@ -152,11 +152,10 @@ fn write(out: &mut dyn Write, plugins: &[Value], json: bool) -> std::io::Result<
 
 fn row(plugin: &Value, style: Style) -> Vec<String> {
     let number = |name: &str| count(plugin, name).to_string();
-    let state = state(plugin, plugin["stuck"] == true);
     vec![
         text(plugin, "id").to_owned(),
         text(plugin, "version").to_owned(),
-        state.to_owned(),
+        state(plugin).to_owned(),
         plugin["generation"].as_u64().map(|generation| generation.to_string()).unwrap_or_default(),
         number("calls"),
         number("failed_calls"),
@@ -170,8 +169,39 @@ fn row(plugin: &Value, style: Style) -> Vec<String> {
 
 /// What an operator should know of it beside its state.
 fn note(plugin: &Value) -> String {
-    let said = ["note", "why"].into_iter().map(|name| text(plugin, name));
-    let said = said.chain([text(&plugin["suspended"], "text"), text(&plugin["error"], "text")]);
-    let said = said.into_iter().find(|text| !text.is_empty());
-    said.unwrap_or_default().to_owned()
+    suspension(plugin).unwrap_or_else(|| {
+        let said = ["note", "why"].into_iter().map(|name| text(plugin, name));
+        let said = said.chain([text(&plugin["error"], "text")]).find(|text| !text.is_empty());
+        said.unwrap_or_default().to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_does_not_work_says_so_first() {
+        let suspended = json!({ "text": "3 of 3 handlers failed", "until_ms": 1_000 });
+        let by_hand = json!({ "text": "3 of 3 handlers failed", "until_ms": null });
+        let error = json!({ "kind": "INTERNAL", "text": "no" });
+        for (plugin, state, note) in [
+            (json!({ "state": "enabled", "suspended": null }), "enabled", ""),
+            (json!({ "state": "failed", "error": error }), "failed", "no"),
+            (json!({ "state": "enabled", "stuck": true }), "stuck", ""),
+            (
+                json!({ "state": "loaded", "suspended": suspended, "error": error }),
+                "suspended",
+                "3 of 3 handlers failed: until 00:00:01.000Z, or `pintle plugins release`",
+            ),
+            (
+                json!({ "state": "loaded", "stuck": true, "suspended": by_hand }),
+                "stuck",
+                "3 of 3 handlers failed: until `pintle plugins release`",
+            ),
+        ] {
+            let row = row(&plugin, Style { terminal: false, colours: false });
+            assert_eq!((&*row[2], &*row[10]), (state, note), "{plugin}");
+        }
+    }
 }

@@ -25,6 +25,36 @@ pub(crate) fn answer(write: impl FnOnce(&mut dyn Write) -> io::Result<Exit>) -> 
     }
 }
 
+/// What has become of work that is done whether anybody reads of it or not: when stdout takes no more, the rest is not
+/// told, and done all the same.
+pub(crate) struct Report {
+    out: BufWriter<io::StdoutLock<'static>>,
+    over: Option<io::Error>,
+}
+
+impl Report {
+    /// Nothing is told yet.
+    pub(crate) fn new() -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()), over: None }
+    }
+
+    /// Tells more.
+    pub(crate) fn tell(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if self.over.is_none() {
+            self.over = write(&mut self.out).err();
+        }
+    }
+
+    /// The end: as the work went, or that not all could be told.
+    pub(crate) fn end(mut self, exit: Exit) -> Result<Exit, Failure> {
+        self.tell(|out| out.flush());
+        match self.over {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
+            _ => Ok(exit),
+        }
+    }
+}
+
 /// That stdout takes no more.
 pub(crate) fn cannot_write(error: &io::Error) -> Failure {
     Failure::failed(format!("stdout cannot be written: {error}: make room there, or send it elsewhere"))
@@ -117,6 +147,27 @@ pub(crate) fn text<'v>(of: &'v Value, name: &str) -> &'v str {
     of[name].as_str().unwrap_or_default()
 }
 
+/// What a plugin is up to, in one word: what an operator must know of comes first.
+pub(crate) fn state(plugin: &Value) -> &str {
+    if plugin["stuck"] == true || plugin["lane"]["stuck"] == true {
+        "stuck"
+    } else if plugin["suspended"].is_object() {
+        "suspended"
+    } else {
+        text(plugin, "state")
+    }
+}
+
+/// Why a plugin is suspended, and until when; None: it is not.
+pub(crate) fn suspension(plugin: &Value) -> Option<String> {
+    let suspended = plugin["suspended"].as_object()?;
+    let why = suspended.get("text").and_then(Value::as_str).unwrap_or("it is suspended");
+    Some(match suspended.get("until_ms").and_then(Value::as_i64) {
+        Some(until) => format!("{why}: until {}, or `pintle plugins release`", clock(until)),
+        None => format!("{why}: until `pintle plugins release`"),
+    })
+}
+
 /// A number of bytes: as a size for people, as it is for programs.
 pub(crate) fn sized(bytes: u64, style: Style) -> String {
     if style.terminal { size(bytes as f64) } else { bytes.to_string() }
@@ -127,15 +178,6 @@ pub(crate) fn clock(time_ms: i64) -> String {
     let day = time_ms.rem_euclid(86_400_000);
     let (hour, minute, second) = (day / 3_600_000, day / 60_000 % 60, day / 1_000 % 60);
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
-}
-
-/// The state of a plugin, as an operator wants to see it: what is wrong now before what it is in.
-pub(crate) fn state(plugin: &Value, stuck: bool) -> &str {
-    match (stuck, plugin["suspended"].is_object()) {
-        (true, _) => "stuck",
-        (false, true) => "suspended",
-        (false, false) => text(plugin, "state"),
-    }
 }
 
 /// A size for people: `1.5 MiB`.

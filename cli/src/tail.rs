@@ -1,7 +1,7 @@
 //! `pintle tail`: the events of a running host as they come.
 
 use std::{
-    io::{self, BufWriter, Write},
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use pintle::{control::Notification, events::from_json};
+use pintle::{ErrorKind, control::Notification, events::from_json};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -19,6 +19,7 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::{Ended, Link},
+    pen,
     print::{cannot_write, clean_json},
     screen::{Screen, is_terminal},
     signals,
@@ -41,6 +42,9 @@ Examples:
 
 /// How long to wait for events before looking whether a signal has come.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How many bytes are written at once, and one event more.
+const PIECE: usize = 1 << 16;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -66,9 +70,10 @@ struct Told<'t> {
 /// What is told, on its way to stdout.
 struct Tail<'o> {
     options: &'o Options,
-    out: BufWriter<io::StdoutLock<'static>>,
-    /// How wide lines may be; as wide as they are away from terminals.
+    /// Lines are as wide as it is, and elsewhere as long as they are.
     terminal: bool,
+    /// What is to be written.
+    text: String,
     shown: u64,
     dropped: u64,
 }
@@ -78,24 +83,29 @@ pub(crate) fn tail(options: &Options) -> Result<Exit, Failure> {
     let mut link = Link::running(&options.place)?;
     let stopping = Arc::new(AtomicBool::new(false));
     signals::take(&stopping, || {})?;
-    link.ask("tail", json!({ "patterns": options.patterns }))?;
-    let out = BufWriter::new(io::stdout().lock());
-    let mut tail = Tail { options, out, terminal: is_terminal(), shown: 0, dropped: 0 };
-    let ended = loop {
-        if stopping.load(SeqCst) || options.count == Some(tail.shown) {
-            break None;
-        }
-        match link.next(LOOK) {
-            Ok(Some(told)) => match tail.take(&told) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break None,
-                Err(error) => return Err(cannot_write(&error)),
-            },
-            Ok(None) => {}
-            Err(ended) => break Some(ended),
-        }
-    };
     let voice = Voice::plain();
+    let (say, params) = (link.slow(), json!({ "patterns": options.patterns }));
+    let asked = signals::unless_stopping(
+        &stopping,
+        |time| voice.say(&say(time)),
+        move || {
+            let answer = link.try_ask("tail", params);
+            (link, answer)
+        },
+    )?;
+    let Some((mut link, answer)) = asked else { return Ok(Exit::Fine) };
+    match answer {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::InvalidArgument => return Err(Failure::misused(error)),
+        Err(error) => return Err(link.failure("tail", &error)),
+    }
+    let mut tail = Tail { options, terminal: is_terminal(), text: String::new(), shown: 0, dropped: 0 };
+    let ended = match tail.follow(&mut link, &stopping) {
+        Ok(ended) => ended,
+        // A reader that takes nothing is not waited for after a signal.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || stopping.load(SeqCst) => None,
+        Err(error) => return Err(cannot_write(&error)),
+    };
     let partly = if tail.dropped > 0 { Exit::Partly } else { Exit::Fine };
     match ended {
         None => Ok(partly),
@@ -111,29 +121,63 @@ pub(crate) fn tail(options: &Options) -> Result<Exit, Failure> {
 }
 
 impl Tail<'_> {
-    fn take(&mut self, told: &Notification) -> io::Result<()> {
+    /// Shows what comes, until there is enough of it, or a signal comes, or no more can.
+    fn follow(&mut self, link: &mut Link, stopping: &AtomicBool) -> io::Result<Option<Ended>> {
+        while !stopping.load(SeqCst) && self.options.count != Some(self.shown) {
+            // What has come already goes out in one piece.
+            let patience = if self.text.is_empty() { LOOK } else { Duration::ZERO };
+            let told = link.next(patience);
+            if matches!(&told, Ok(Some(told)) if told.method == "dropped") {
+                // It says where they are missing.
+                self.write()?;
+            }
+            let ended = match told {
+                Ok(Some(told)) => match self.take(&told) {
+                    Ok(()) if self.text.len() < PIECE => continue,
+                    Ok(()) => None,
+                    Err(error) => Some(Ended::Cut(format!("it tells what cannot be read: {error}"))),
+                },
+                Ok(None) => None,
+                Err(ended) => Some(ended),
+            };
+            self.write()?;
+            if ended.is_some() {
+                return Ok(ended);
+            }
+        }
+        self.write().map(|()| None)
+    }
+
+    fn take(&mut self, told: &Notification) -> serde_json::Result<()> {
         match told.method.as_str() {
             "event" => {
                 let Told { event } = serde_json::from_str(&told.text)?;
-                let mut line =
-                    if self.options.json { clean_json(event.get()) } else { self.line(event.get()) };
-                line.push('\n');
+                let line = if self.options.json { clean_json(event.get()) } else { self.line(event.get()) };
+                self.text.push_str(&line);
+                self.text.push('\n');
                 self.shown += 1;
-                self.out.write_all(line.as_bytes())?;
-                self.out.flush()
             }
             "dropped" => {
                 let count = told.params["count"].as_u64().unwrap_or(1);
-                self.dropped += count;
+                self.dropped = self.dropped.saturating_add(count);
                 let (many, were) = if count == 1 { ("", "was") } else { ("s", "were") };
                 Voice::plain().say(&format!(
                     "{count} event{many} {were} dropped here: ask for fewer with patterns, or read faster"
                 ));
-                Ok(())
             }
             // What later hosts may tell.
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        let written = pen::STDOUT.write(self.text.as_bytes());
+        self.text.clear();
+        written
     }
 
     fn line(&self, event: &str) -> String {

@@ -12,7 +12,7 @@ use crate::{
     exit::{Exit, Failure},
     lines::{Lines, Next},
     link::Link,
-    print::{answer, count, json_line, text},
+    print::{Report, count, json_line, text},
     voice::Voice,
 };
 
@@ -35,52 +35,46 @@ pub(super) fn publish(options: &Options, file: &Path) -> Result<Exit, Failure> {
     let mut link = Link::running(&options.place)?;
     let mut bar = Bar::of("publishing", lines.total);
     let mut sum = Sum::default();
-    // What ends it early, and is no matter of stdout.
-    let mut over = None;
-    let exit = answer(|out| {
-        loop {
-            let outcome = match lines.next() {
-                Ok(Next::End) => break,
-                Ok(Next::None(why)) => Err(why),
-                Ok(Next::Line(line)) => match one(&mut link, line, options.wait) {
-                    Ok(published) => Ok(published),
-                    Err(Refused::Event(why)) => Err(why),
-                    Err(Refused::All(failure)) => {
-                        over = Some(failure);
-                        break;
-                    }
-                },
-                Err(error) => {
-                    let text = format!("{} cannot be read any further: {error}", lines.name);
-                    over = Some(Failure::failed(text));
-                    break;
-                }
-            };
-            match outcome {
-                Ok(published) => {
-                    sum.add(&published);
-                    if options.json {
-                        out.write_all(json_line(&published)?.as_bytes())?;
-                    }
-                }
-                Err(why) => {
-                    sum.refused += 1;
-                    bar.clear();
-                    Voice::plain().say(&lines.fault(&why));
+    let mut report = Report::new();
+    // What ends it early.
+    let over = loop {
+        let outcome = match lines.next() {
+            Ok(Next::End) => break None,
+            Ok(Next::None(why)) => Err(why),
+            Ok(Next::Line(line)) => match one(&mut link, line, options.wait) {
+                Ok(published) => Ok(published),
+                Err(Refused::Event(why)) => Err(why),
+                Err(Refused::All(failure)) => break Some(failure),
+            },
+            Err(error) => {
+                break Some(Failure::failed(format!("{} cannot be read any further: {error}", lines.name)));
+            }
+        };
+        match outcome {
+            Ok(published) => {
+                sum.add(&published);
+                if options.json {
+                    report.tell(|out| out.write_all(json_line(&published)?.as_bytes()));
                 }
             }
-            bar.at(lines.taken, || format!("{} published", sum.published));
+            Err(why) => {
+                sum.refused += 1;
+                bar.clear();
+                Voice::plain().say(&lines.fault(&why));
+            }
         }
-        bar.clear();
-        if !options.json {
-            writeln!(out, "{}", sum.told(options.wait))?;
-        }
-        Ok(if sum.refused > 0 || sum.partly { Exit::Partly } else { Exit::Fine })
-    })?;
+        bar.at(lines.taken, || format!("{} published", sum.published));
+    };
+    bar.clear();
+    if !options.json {
+        report.tell(|out| writeln!(out, "{}", sum.told(options.wait)));
+    }
+    let exit = if sum.refused > 0 || sum.partly { Exit::Partly } else { Exit::Fine };
+    let told = report.end(exit);
     sum.warn();
     match over {
         Some(failure) => Err(failure),
-        None => Ok(exit),
+        None => told,
     }
 }
 
@@ -133,7 +127,8 @@ impl Sum {
         let lost = self.dropped + self.displaced;
         if lost > 0 {
             Voice::plain().say(&format!(
-                "{lost} events were dropped in full queues: --wait publishes no faster than they are handled"
+                "{lost} events were dropped, by full queues or because a plugin is not enabled (`pintle plugins`): --wait publishes \
+                 no faster than they are handled"
             ));
         }
     }

@@ -3,9 +3,8 @@
 mod many;
 
 use std::{
-    fs::File,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -18,8 +17,9 @@ use crate::{
     event,
     exit::{Exit, Failure},
     folder::Place,
+    lines,
     link::Link,
-    print::{self, Style, count, json_line, table, text},
+    print::{self, Report, Style, count, json_line, table, text},
     voice::Voice,
 };
 
@@ -117,22 +117,24 @@ pub(crate) fn emit(options: &Options) -> Result<Exit, Failure> {
     let mut link = Link::running(&options.place)?;
     let answer =
         ask(&mut link, event, options.wait).map_err(|(method, error)| link.failure(method, &error))?;
-    let exit = print::answer(|out| {
-        write(out, &draft, &answer, options)?;
-        Ok(verdict(&answer))
-    })?;
+    let mut report = Report::new();
+    report.tell(|out| write(out, &draft, &answer, options));
+    let exit = report.end(verdict(&answer))?;
     if count(&answer, "matched") == 0 && answer["results"].as_array().is_none_or(Vec::is_empty) {
         Voice::plain().say(&format!(
             "nobody has subscribed to {}: `pintle plugins` shows whether its plugin is enabled",
             draft.topic.as_str()
         ));
     }
-    for (name, why) in
-        [("dropped", "its queue was full"), ("displaced", "this event has taken the last place")]
-    {
+    for (name, why) in [
+        ("dropped", "a queue was full, or a plugin is not enabled"),
+        ("displaced", "this event has taken the last place"),
+    ] {
         let lost = count(&answer, name);
         if lost > 0 {
-            Voice::plain().say(&format!("{lost} {name}: {why}: --wait waits for the handlers"));
+            Voice::plain().say(&format!(
+                "{lost} {name}: {why}: --wait waits for the handlers, and tells what became of each"
+            ));
         }
     }
     Ok(exit)
@@ -171,7 +173,12 @@ fn one(options: &Options) -> Result<(Draft, Value), Failure> {
             None
         }
         (None, Some(text), _) => Some(text.clone().into_bytes()),
-        (None, None, Some(file)) => Some(read(file)?),
+        (None, None, Some(file)) => Some(lines::whole(
+            file,
+            "data",
+            MOST_BYTES,
+            "put it where plugins can read it, and say in the event where that is",
+        )?),
         (None, None, None) => None,
     };
     if let Some(bytes) = &bytes {
@@ -186,25 +193,6 @@ fn one(options: &Options) -> Result<(Draft, Value), Failure> {
     }
     let line = serde_json::to_vec(&made).map_err(Failure::misused)?;
     event::request(&line).map_err(Failure::misused)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let name = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
-    let unreadable =
-        |error: io::Error| Failure::misused(format!("the data in {name} cannot be read: {error}"));
-    let mut from: Box<dyn Read> = match &*name {
-        "standard input" => Box::new(io::stdin().lock()),
-        _ => Box::new(File::open(file).map_err(unreadable)?),
-    };
-    let mut bytes = Vec::new();
-    from.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Failure::misused(format!(
-            "the data in {name} has more than {MOST_BYTES} bytes: put it where \
-            plugins can read it, and say in the event where that is"
-        )));
-    }
-    Ok(bytes)
 }
 
 /// Whether all of it went well.

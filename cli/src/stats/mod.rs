@@ -4,7 +4,7 @@ mod rates;
 mod report;
 
 use std::{
-    io::{self, Write},
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -21,6 +21,7 @@ use crate::{
     exit::{Exit, Failure},
     folder::Place,
     link::Link,
+    pen,
     print::{self, Style, cannot_write, count, json_line, text},
     screen::{Look, Screen},
     signals,
@@ -126,9 +127,22 @@ fn watch(options: &Options) -> Result<Exit, Failure> {
         // Nobody listens any more when the command is about to end anyway.
         let _ = tell.send(());
     })?;
+    let voice = screen.clone().map_or_else(Voice::plain, Voice::above);
     let mut last: Option<(Instant, Value)> = None;
     while !stopping.load(SeqCst) {
-        let now = (Instant::now(), look(&mut link, options.plugin.as_deref())?);
+        let (say, plugin) = (link.slow(), options.plugin.clone());
+        let looked = signals::unless_stopping(
+            &stopping,
+            |time| voice.say(&say(time)),
+            move || {
+                let stats = look(&mut link, plugin.as_deref());
+                (link, stats)
+            },
+        )?;
+        let Some((back, stats)) = looked else { break };
+        link = back;
+        // A host that was halted meanwhile has counted now, not when it was asked.
+        let now = (Instant::now(), stats?);
         let written = match (&screen, options.json) {
             (_, true) => write(&json_line(&now.1).map_err(|error| cannot_write(&error))?),
             (Some(screen), false) => {
@@ -142,7 +156,8 @@ fn watch(options: &Options) -> Result<Exit, Failure> {
         };
         match written {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            // A reader that takes nothing is not waited for after a signal.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe || stopping.load(SeqCst) => break,
             Err(error) => return Err(cannot_write(&error)),
         }
         let next = now.0 + EVERY;
@@ -156,9 +171,7 @@ fn watch(options: &Options) -> Result<Exit, Failure> {
 }
 
 fn write(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    pen::STDOUT.write(text.as_bytes())
 }
 
 /// What all drops of these events come to.

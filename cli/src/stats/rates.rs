@@ -82,11 +82,10 @@ impl<'v> Rates<'v> {
             stats["plugins"].as_array()?.iter().find(|plugin| plugin["id"] == id).map(look)
         };
         let rate = |look: &dyn Fn(&Value) -> u64| self.rate(|stats| of(stats, look));
-        let state = state(plugin, plugin["lane"]["stuck"] == true);
         let busy = self.per_second(|stats| of(stats, &|plugin| sum(&plugin["handlers"], "busy_ms")));
         vec![
             id.to_owned(),
-            state.to_owned(),
+            state(plugin).to_owned(),
             rate(&|plugin| sum(&plugin["calls"], "calls")),
             rate(&|plugin| sum(&plugin["calls"], "failed")),
             rate(&|plugin| count(&plugin["events"], "emitted")),
@@ -100,7 +99,7 @@ impl<'v> Rates<'v> {
     }
 
     fn rate(&self, look: impl Fn(&Value) -> Option<u64>) -> String {
-        self.per_second(look).map(|rate| format!("{rate:.0}")).unwrap_or_default()
+        self.per_second(look).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"))
     }
 
     /// How much a count has grown in a second; None if there is nothing to compare it with.
@@ -143,5 +142,6 @@ mod tests {
         // With nothing to compare it with there are no rates.
         let lines = Rates::between(None, &second).lines();
         assert_eq!(lines[3].split_whitespace().nth(2), Some("-"));
+        assert!(lines[0].contains("up 5 s, - published/s, - delivered/s, "), "{}", lines[0]);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{dropped, sum};
 use crate::{
-    print::{Style, count, printable, size, state, table, text},
+    print::{Style, count, printable, size, state, suspension, table, text},
     screen::Look,
 };
 
@@ -94,7 +94,7 @@ fn of_host(stats: &Value, style: Style, out: &mut String) {
 }
 
 fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
-    let head = format!("{} {} {}", text(plugin, "id"), text(plugin, "version"), state(plugin, false));
+    let head = format!("{} {} {}", text(plugin, "id"), text(plugin, "version"), state(plugin));
     out.push_str(&Look::Bold.paint(printable(&head).trim_end(), style.colours));
     out.push('\n');
     let mut line = |name: &str, value: String| {
@@ -102,6 +102,9 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
         out.push_str(&format!("  {name}{}\n", printable(&value)));
     };
     let kept = |of: &Value| format!("{} items, {}", count(of, "items"), size(count(of, "bytes") as f64));
+    if let Some(why) = suspension(plugin) {
+        line("suspended", why);
+    }
     if plugin["lane"].is_object() {
         let generation = plugin["generation"].as_u64().map_or("none".into(), |it| it.to_string());
         line(
@@ -112,13 +115,6 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
                 count(plugin, "registrations"),
             ),
         );
-        if plugin["suspended"].is_object() || count(plugin, "suspensions") > 0 {
-            let why = match text(&plugin["suspended"], "text") {
-                "" => "not now".to_owned(),
-                why => format!("{why}: `pintle plugins release {}` ends it", text(plugin, "id")),
-            };
-            line("suspended", format!("{why}; {} times in all", count(plugin, "suspensions")));
-        }
         let lane = &plugin["lane"];
         let stuck = if lane["stuck"] == true { "stuck now, " } else { "" };
         line(

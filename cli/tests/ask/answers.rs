@@ -36,6 +36,9 @@ fn plugins_are_shown_and_led_through_their_lives() {
     assert!(
         answer.stderr.contains("plugin \"gone\"") && answer.stderr.contains("`pintle plugins` shows all")
     );
+    for (ids, code) in [(&["gone", "lost"][..], 3), (&["sysmon", "gone"], 3), (&["gone"], 3)] {
+        assert_eq!(place.ask(&[&["plugins", "enable"], ids].concat()).code, Some(code), "{ids:?}");
+    }
     let shown = place.ask(&["plugins", "--json"]).fine().json();
     assert_eq!((&shown[0]["id"], &shown[0]["generation"]), (&json!("hello"), &json!(3)));
 }
@@ -59,12 +62,11 @@ fn a_plugin_that_has_used_up_a_budget_is_shown_with_the_reason_and_released_by_h
     while state() != "suspended" {
         assert!(Instant::now() < deadline, "it is not suspended");
     }
-    let why = "1 of 1 handlers failed within 60 s, 0 % are allowed";
+    let why = "1 of 1 handlers failed within 60 s, 0 % are allowed: until `pintle plugins release`";
     let row = place.ask(&["plugins"]).fine();
     assert_eq!(row.rows()[1].last().copied(), Some(why));
     let report = place.ask(&["stats", "hello-rust"]).fine().stdout;
-    let line = format!("  suspended {why}: `pintle plugins release hello-rust` ends it; 1 times in all");
-    assert!(report.contains("hello-rust 0.1.0 suspended\n") && report.contains(&line), "{report}");
+    assert!(report.contains("hello-rust 0.1.0 suspended\n") && report.contains(why), "{report}");
     assert_eq!(place.ask(&["plugins", "release", "hello-rust"]).fine().stdout, "hello-rust\treleased\n");
     assert_eq!(state(), "enabled");
     let again = place.ask(&["plugins", "release", "hello-rust"]);
@@ -158,7 +160,8 @@ fn configs_are_shown_changed_and_changed_back() {
     place.write("whole.json", r#"{ "proc": "/proc/self/.." }"#);
     for (arguments, expected) in [
         (&["set", "sysmon", "interval_ms=3600001", "/proc=/proc/."][..], config(3_600_001, "/proc/.")),
-        (&["unset", "sysmon", "proc"], config(3_600_001, "/proc")),
+        // What is said of the place may come first.
+        (&["--data", "data", "unset", "sysmon", "proc"], config(3_600_001, "/proc")),
         (&["set", "sysmon", "--file", "whole.json"], config(1_000, "/proc/self/..")),
     ] {
         let answer = place.ask(&[&["config"], arguments, &["--json"]].concat());
@@ -175,12 +178,14 @@ fn configs_are_shown_changed_and_changed_back() {
     for (arguments, code, said) in [
         (&["set", "sysmon", "interval_ms=fast"][..], 1, "/interval_ms"),
         (&["set", "sysmon", "proc=/gone"], 1, "cannot read /gone/stat"),
-        (&["set", "gone", "a=1"], 3, "plugin \"gone\""),
+        (&["sysmon", "set", "gone", "a=1"], 2, "write the command first"),
+        (&["set", "gone", "a=1"], 3, "`pintle plugins` shows all"),
         (&["get", "gone"], 3, "plugin \"gone\""),
         (&["set", "sysmon", "nonsense"], 2, "write KEY=VALUE"),
         (&["set", "sysmon", "proc=null"], 2, "`pintle config unset` takes proc away"),
         (&["set", "sysmon", "--file", "list.json"], 2, "is no JSON object"),
         (&["set", "sysmon", "--file", "gone.json"], 2, "gone.json cannot be read"),
+        (&["set", "sysmon", "--file", "/dev/zero"], 2, "has more than 2097152 bytes"),
     ] {
         let answer = place.ask(&[&["config"], arguments].concat());
         assert_eq!((answer.code, &*answer.stdout), (Some(code), ""), "{arguments:?}: {}", answer.stderr);
@@ -208,6 +213,71 @@ fn a_reader_that_has_gone_is_no_error() {
         let ended = place.command(asked).stdout(writer).output().expect("it starts");
         assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), &b""[..]), "{asked:?}");
     }
+}
+
+#[test]
+fn steps_are_done_whether_anybody_reads_of_them_or_not() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let states = || {
+        let answer = place.ask(&["plugins"]).fine();
+        answer.rows().iter().map(|row| row[2].to_owned()).collect::<Vec<_>>()
+    };
+    let (reader, writer) = std::io::pipe().expect("pipes can be made");
+    drop(reader);
+    let step = ["plugins", "disable", "hello", "gone", "sysmon"];
+    let ended = place.command(&step).stdout(writer).output().expect("it starts");
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert_eq!(states(), ["loaded", "loaded"]);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let ended = place.command(&["plugins", "enable", "hello", "sysmon"]).stdout(full).output();
+    let ended = ended.expect("it starts");
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(states(), ["enabled", "enabled"]);
+}
+
+#[test]
+fn a_plugin_that_the_host_has_disabled_says_why_wherever_it_is_shown() {
+    let place = Place::new();
+    let settings = std::fs::read_to_string(place.path("pintle.toml")).expect("it is there");
+    let budgets = "\n[budgets]\nerrors_percent = 1\nerrors_least = 1\ncooldown_ms = 0\n";
+    // What is refused by the quota makes its handler fail.
+    place.write("pintle.toml", &(settings + budgets + "[plugin.hello.quota]\ncalls_per_second = 1\n"));
+    let _host = place.host(&[]);
+    let failed = || place.ask(&["emit", "greet.you", "--wait"]).code == Some(4);
+    assert!((0..100).any(|_| failed()), "its handler does not fail");
+    let state = || place.ask(&["plugins"]).fine().rows()[0][2].to_owned();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while state() != "suspended" {
+        assert!(std::time::Instant::now() < deadline, "it is {}", state());
+    }
+    for asked in [&["plugins"][..], &["stats", "hello"]] {
+        let shown = place.ask(asked).fine().stdout;
+        assert!(
+            shown.contains("handlers failed") && shown.contains("until `pintle plugins release`"),
+            "{shown}"
+        );
+    }
+    let lost = place.ask(&["emit", "greet.you"]);
+    assert_eq!(lost.code, Some(4));
+    assert!(lost.stderr.contains("or a plugin is not enabled"), "{}", lost.stderr);
+    place.ask(&["plugins", "release", "hello"]).fine();
+    assert_eq!(state(), "enabled");
+}
+
+#[test]
+fn a_host_that_was_halted_does_not_keep_a_watch_from_ending() {
+    let place = Place::new();
+    let host = place.host(&[]);
+    let mut watch = place.start(&["stats", "--watch", "--json"]);
+    assert!(watch.line().starts_with('{'));
+    host.signal("STOP");
+    let said = watch.said();
+    assert!(said.contains("has not answered for 5s: look whether it was halted"), "{said}");
+    assert!(said.contains(&format!("process {}", host.child.id())), "{said}");
+    watch.signal("INT");
+    assert_eq!(watch.ended().code, Some(0));
+    host.signal("CONT");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::place::{Place, Running};
+use super::place::{PATIENCE, Place, Running};
 
 /// A tail that is known to listen.
 fn listening(place: &Place, arguments: &[&str]) -> Running {
@@ -12,7 +12,9 @@ fn listening(place: &Place, arguments: &[&str]) -> Running {
         // One of hello, two of sysmon, one of the command that runs the host, and those of the tail.
         line["host"]["subscriptions"].as_u64() >= Some(5)
     };
+    let deadline = std::time::Instant::now() + PATIENCE;
     while !listens() {
+        assert!(std::time::Instant::now() < deadline, "the tail does not listen");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     tail
@@ -114,6 +116,55 @@ fn many_events_are_published_in_order_and_what_is_none_is_told() {
         (&line["id"], &line["source"], &line["type"]),
         (&json!("1"), &json!("/t"), &json!("greet.you"))
     );
+}
+
+#[test]
+fn events_are_published_whether_anybody_reads_of_them_or_not() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let event = r#"{"specversion":"1.0","id":"1","source":"/t","type":"greet.you"}"#.to_owned() + "\n";
+    // More than is held back before it is written.
+    place.write("in", &(event.repeat(500) + "oops\n" + &event));
+    let (reader, writer) = std::io::pipe().expect("pipes can be made");
+    drop(reader);
+    let ended = place.command(&["emit", "--events", "in", "--wait", "--json"]).stdout(writer).output();
+    let ended = ended.expect("it starts");
+    assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+    let stats = &place.ask(&["stats", "hello", "--json"]).fine().json()[0];
+    assert_eq!(stats["plugins"][0]["handlers"]["event"]["handled"], 501, "{stats}");
+}
+
+#[test]
+fn a_reader_that_takes_nothing_does_not_keep_a_tail_from_ending() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let mut tail = listening(&place, &["some.>"]);
+    let event = |id: usize| {
+        let data = "x".repeat(10_000);
+        format!(r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"some.thing","data":"{data}"}}"#)
+    };
+    // More than all pipes and buffers in between hold.
+    place.write("in", &(0..800).map(|id| event(id) + "\n").collect::<String>());
+    assert!(matches!(place.ask(&["emit", "--events", "in"]).code, Some(0 | 4)));
+    tail.signal("INT");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while tail.child.try_wait().expect("it is ours").is_none() {
+        assert!(std::time::Instant::now() < deadline, "it waits for its reader");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(tail.ended().code.is_some(), "it was killed");
+}
+
+#[test]
+fn patterns_that_are_none_are_a_mistake_of_the_command_line() {
+    let place = Place::new();
+    let _host = place.host(&[]);
+    let many = ["a"; 17];
+    for (patterns, said) in [(&["a..b"][..], "\"a..b\" has an empty token"), (&many, "17 are too many")] {
+        let answer = place.ask(&[&["tail"], patterns].concat());
+        assert_eq!((answer.code, &*answer.stdout), (Some(2), ""), "{patterns:?}: {}", answer.stderr);
+        assert!(answer.stderr.contains(said), "{patterns:?}: {}", answer.stderr);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::place::Place;
+use super::place::{PATIENCE, Place};
 
 const NEEDS_A_HOST: [&[&str]; 9] = [
     &["plugins", "enable", "hello"],
@@ -104,9 +104,11 @@ fn a_host_without_a_socket_is_told_by_its_process() {
     place.write("silent.toml", &settings.replace("[log]", "control.enabled = false\n[log]"));
     let host = place.start(&["run", "--settings", "silent.toml"]);
     let who = format!("data is in use by process {}, which serves no control socket there", host.child.id());
+    let deadline = std::time::Instant::now() + PATIENCE;
     for asked in [&["plugins"][..], &["tail"]] {
         let answer = loop {
             let answer = place.ask(asked);
+            assert!(std::time::Instant::now() < deadline, "{}", answer.stderr);
             // It takes a moment until it has the folder.
             if !answer.stderr.contains("no host runs on data") {
                 break answer;

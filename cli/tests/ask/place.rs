@@ -129,6 +129,14 @@ impl Running {
         line
     }
 
+    /// The next line of its stderr, of which the rest is lost.
+    pub(crate) fn said(&mut self) -> String {
+        let mut line = String::new();
+        let stderr = self.child.stderr.as_mut().expect("asked for");
+        BufReader::new(stderr).read_line(&mut line).expect("it writes text");
+        line
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill is everywhere");

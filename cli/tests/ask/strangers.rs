@@ -51,8 +51,7 @@ fn whatever_has_the_socket_and_is_no_host_is_told() {
 
 #[test]
 fn the_host_of_another_user_cannot_be_asked() {
-    let is_root = fs::write("/proc/self/oom_score_adj", "0").is_ok()
-        && Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     if !is_root || Command::new("setpriv").arg("--version").output().is_err() {
         return eprintln!("SKIPPED: only root can become another user, with setpriv");
     }
@@ -72,4 +71,27 @@ fn the_host_of_another_user_cannot_be_asked() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("data/pintle.sock is for user 0 alone: run this as that user"), "{said}");
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_the_fault_of_who_tells_it() {
+    let place = Place::new();
+    fs::create_dir(place.path("data")).expect("it can be made");
+    let listener = UnixListener::bind(place.path("data/pintle.sock")).expect("it can be made");
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody comes");
+        let mut say = |line: &str| stream.write_all(format!("{line}\n").as_bytes()).expect("it listens");
+        say(r#"{"jsonrpc":"2.0","method":"hello","params":{"protocol":1,"pintle":"9.0","pid":7}}"#);
+        say(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+        say(r#"{"jsonrpc":"2.0","method":"later","params":{}}"#);
+        say(r#"{"jsonrpc":"2.0","method":"event","params":{"event":{"a":"\u009b"}}}"#);
+        say(r#"{"jsonrpc":"2.0","method":"event","params":{}}"#);
+        // Until it goes.
+        let _ = BufReader::new(&stream).lines().count();
+    });
+    let answer = place.ask(&["tail"]);
+    server.join().expect("it does not panic");
+    assert_eq!((answer.code, &*answer.stdout), (Some(1), "{\"a\":\"\\u009b\"}\n"), "{}", answer.stderr);
+    let said = "the host tells no more: it tells what cannot be read: missing field `event`";
+    assert!(answer.stderr.contains(said), "{}", answer.stderr);
 }
