@@ -6,7 +6,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{OnceLock, mpsc},
     time::Duration,
 };
@@ -136,9 +136,10 @@ fn an_operator_can_ask_and_steer_what_runs() {
     newcomer.run("mkdir -p plugins");
     install(&samples().c("hello"), &newcomer.path("plugins"));
     let mut host = newcomer.shell("exec pintle run --plugins plugins --events -");
-    let mut host = host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut host = Killed(host.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts"));
     // What comes out shows that it runs.
-    let (mut events, out) = (host.stdin.take().expect("asked for"), host.stdout.take().expect("asked for"));
+    let (mut events, out) =
+        (host.0.stdin.take().expect("asked for"), host.0.stdout.take().expect("asked for"));
     let event = br#"{"specversion":"1.0","id":"1","source":"/me","type":"greet.world"}"#;
     events.write_all(&[event, &b"\n"[..]].concat()).expect("it is read");
     // And it runs as long as somebody takes what comes out.
@@ -149,8 +150,18 @@ fn an_operator_can_ask_and_steer_what_runs() {
         let line = if endless { format!("timeout --preserve-status -s INT 5 {line}") } else { line.into() };
         run(&mut newcomer.shell(&line));
     }
-    host.kill().expect("it runs still");
-    host.wait().expect("it ends");
+    assert_eq!(host.0.try_wait().expect("it can be looked at"), None, "it runs still");
+}
+
+/// A program that ends with the test, also where that fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // One that has ended by itself is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -22,6 +22,9 @@ use crate::{exit::Failure, pen};
 /// How long to work before looking whether a signal has come.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Signals that come so soon after the first are the same: `timeout` sends its own to the command and to its group.
+const SAME: Duration = Duration::from_millis(200);
+
 /// How long a host may take for an answer before whoever waits is told.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -71,13 +74,14 @@ fn begin(stopping: Arc<AtomicBool>, tell: impl Fn() + Send + 'static) -> io::Res
     flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("pintle-signals".into()).spawn(move || {
-        let mut asked = false;
+        let mut asked: Option<Instant> = None;
         for signal in signals.forever() {
-            if asked {
+            match asked {
                 // Without destructors: whoever signals twice does not want to wait for one that hangs.
-                signal_hook::low_level::exit(128 + signal);
+                Some(first) if first.elapsed() >= SAME => signal_hook::low_level::exit(128 + signal),
+                Some(_) => continue,
+                None => asked = Some(Instant::now()),
             }
-            asked = true;
             stopping.store(true, SeqCst);
             pen::hurry();
             tell();

@@ -138,6 +138,15 @@ impl Running {
         assert!(sent.success(), "{name} cannot be sent");
     }
 
+    /// Signals again and again until it ends.
+    pub(crate) fn signal_until_ended(mut self, name: &str) -> Ended {
+        while self.child.try_wait().expect("it can be looked at").is_none() {
+            self.signal(name);
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.ended()
+    }
+
     /// Waits for its end, and kills it if that does not come.
     pub(crate) fn ended(mut self) -> Ended {
         drop(self.stdin.take());
