@@ -10,14 +10,13 @@ use std::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Params, Refusal, Session};
+use super::{Methods, Params, Refusal, Session, config};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
     events::{self, Draft, Emitted, Event, HandlerResult, Outcome, Pattern, Policy, SubscribeOptions},
     inspect::Candidate,
     log::Level,
-    services::config::HIDDEN,
 };
 
 /// How many events may wait for a connection in the queue of its subscription.
@@ -29,7 +28,7 @@ const MOST_PATTERNS: usize = 16;
 /// The longest that a request may wait for handlers or for room.
 const LONGEST_WAIT_MS: u64 = 60_000;
 
-type Answer = Result<Value, Refusal>;
+pub(super) type Answer = Result<Value, Refusal>;
 
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
@@ -52,9 +51,9 @@ const METHODS: [(&str, Method); 20] = [
     ("emit", |host, params, _| emit(host, params.read()?)),
     ("emit_sync", |host, params, _| emit_sync(host, params.read()?)),
     ("tail", |host, params, session| tail(host, params.read()?, session)),
-    ("config.get", |host, params, _| config(host, params.read()?)),
-    ("config.set", |host, params, _| set_config(host, params.read()?)),
-    ("config.patch", |host, params, _| patch_config(host, params.read()?)),
+    ("config.get", |host, params, _| config::get(host, params.read()?)),
+    ("config.set", |host, params, _| config::set(host, params.read()?)),
+    ("config.patch", |host, params, _| config::patch(host, params.read()?)),
 ];
 
 const NAMES: [&str; METHODS.len()] = {
@@ -137,27 +136,6 @@ struct PublishSync {
 struct Tail {
     #[serde(default)]
     patterns: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigOf {
-    id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewConfig {
-    id: String,
-    config: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigPatch {
-    id: String,
-    /// A JSON Merge Patch (RFC 7396).
-    patch: Value,
 }
 
 /// A plugin, as `plugins` shows it.
@@ -466,137 +444,6 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
     Ok(json!({ "patterns": patterns }))
 }
 
-fn config(host: &Host, ConfigOf { id }: ConfigOf) -> Answer {
-    let configs = host.configs();
-    match id {
-        None => Ok(configs.into_iter().map(|(id, config)| (id.to_string(), config)).collect()),
-        Some(id) => configs
-            .get(&*id)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "it is not loaded").of(id).into()),
-    }
-}
-
-fn set_config(host: &Host, NewConfig { id, config }: NewConfig) -> Answer {
-    let mut kept = Ok(());
-    host.configure_with(&id, |current| {
-        // Nobody else changes it meanwhile: what is shown here is this.
-        let shown = host.configs().remove(&*id).unwrap_or_default();
-        let mut new = config;
-        kept = keep_secrets(&mut new, &shown, current, &mut "config".to_owned());
-        if kept.is_ok() {
-            *current = new;
-        }
-    })?;
-    kept.map_err(|error| error.of(id.as_str()))?;
-    self::config(host, ConfigOf { id: Some(id) })
-}
-
-fn patch_config(host: &Host, ConfigPatch { id, patch }: ConfigPatch) -> Answer {
-    host.configure_with(&id, |config| merge(config, &patch))?;
-    config(host, ConfigOf { id: Some(id) })
-}
-
-/// Puts secrets back where `new`, which lies at `path`, has what is `shown` in their place: whoever changes a config begins
-/// with what he is shown.
-///
-/// # Errors
-///
-/// INVALID_ARGUMENT: an element of a list has a secret that is hidden, and cannot be told from others. One element's
-/// secret must not get to another.
-fn keep_secrets(new: &mut Value, shown: &Value, current: &Value, path: &mut String) -> Result<()> {
-    match (new, shown, current) {
-        (Value::Object(new), Value::Object(shown), Value::Object(current)) => {
-            for (name, new) in new {
-                if let (Some(shown), Some(current)) = (shown.get(name), current.get(name)) {
-                    below(path, name, |path| keep_secrets(new, shown, current, path))?;
-                }
-            }
-        }
-        (Value::Array(_), Value::Array(shown), Value::Array(current)) if shown == current => {}
-        (Value::Array(new), Value::Array(shown), Value::Array(current)) => {
-            let mut changed = new.iter().zip(shown).filter(|(new, shown)| new != shown);
-            // All that were there are, or one of them was changed where it stands.
-            let in_place = match new.len().checked_sub(shown.len()) {
-                None => false,
-                Some(0) => changed.nth(1).is_none(),
-                Some(_) => changed.next().is_none(),
-            };
-            for (at, new) in new.iter_mut().enumerate() {
-                let origin = match (shown.get(at), current.get(at)) {
-                    (Some(shown), Some(current)) if in_place => Some((shown, current)),
-                    _ => only_one(new, shown, current),
-                };
-                below(path, &at.to_string(), |path| match origin {
-                    Some((shown, current)) => keep_secrets(new, shown, current, path),
-                    None if hides(new) => Err(unknown_secret(path)),
-                    None => Ok(()),
-                })?;
-            }
-        }
-        (new, shown, current) => {
-            if new == shown && shown.as_str() == Some(HIDDEN) {
-                new.clone_from(current);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The element of a list that `new` is equal to, as it is shown and as it is; none if there are several.
-fn only_one<'a>(new: &Value, shown: &'a [Value], current: &'a [Value]) -> Option<(&'a Value, &'a Value)> {
-    let mut equal = shown.iter().zip(current).filter(|(shown, _)| *shown == new);
-    let first = equal.next()?;
-    equal.all(|(_, current)| current == first.1).then_some(first)
-}
-
-/// Whether something in there may stand for a secret.
-fn hides(value: &Value) -> bool {
-    match value {
-        Value::Object(members) => members.values().any(hides),
-        Value::Array(elements) => elements.iter().any(hides),
-        other => other.as_str() == Some(HIDDEN),
-    }
-}
-
-fn unknown_secret(path: &str) -> Error {
-    let text = format!(
-        "{path}: the list was changed so that nobody can tell which secret {HIDDEN:?} stands for here"
-    );
-    Error::new(ErrorKind::InvalidArgument, text)
-        .mend("write the secret in its place, or change one element of the list at a time")
-}
-
-/// Does something with the path of a member or element.
-fn below<T>(path: &mut String, name: &str, act: impl FnOnce(&mut String) -> T) -> T {
-    let above = path.len();
-    path.push('/');
-    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
-    let outcome = act(path);
-    path.truncate(above);
-    outcome
-}
-
-/// JSON Merge Patch, RFC 7396, section 2.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    if let Value::Object(target) = target {
-        for (name, value) in patch {
-            if value.is_null() {
-                target.remove(name);
-            } else {
-                merge(target.entry(name).or_insert(Value::Null), value);
-            }
-        }
-    }
-}
-
 fn draft(event: &RawValue) -> Result<Draft, Refusal> {
     events::from_json(event.get().as_bytes()).map_err(|error| Refusal::Params(format!("`event`: {error}")))
 }
@@ -636,32 +483,6 @@ fn unix_ms(time: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The examples of RFC 7396, appendix A.
-    #[test]
-    fn a_merge_patch_does_what_its_rfc_says() {
-        for (target, patch, expected) in [
-            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
-            (json!({"a":"b"}), json!({"a":null}), json!({})),
-            (json!({"a":"b","b":"c"}), json!({"a":null}), json!({"b":"c"})),
-            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
-            (json!({"a":{"b":"c"}}), json!({"a":{"b":"d","c":null}}), json!({"a":{"b":"d"}})),
-            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
-            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
-            (json!({"a":"b"}), json!(["c"]), json!(["c"])),
-            (json!({"a":"foo"}), json!(null), json!(null)),
-            (json!({"a":"foo"}), json!("bar"), json!("bar")),
-            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
-            (json!([1, 2]), json!({"a":"b","c":null}), json!({"a":"b"})),
-            (json!({}), json!({"a":{"bb":{"ccc":null}}}), json!({"a":{"bb":{}}})),
-        ] {
-            let mut merged = target.clone();
-            merge(&mut merged, &patch);
-            assert_eq!(merged, expected, "{target} with {patch}");
-        }
-    }
 
     #[test]
     fn the_docs_explain_every_method_and_no_other() {

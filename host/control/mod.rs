@@ -6,6 +6,7 @@
 //! business here: the server knows [`Methods`] alone.
 
 mod client;
+mod config;
 mod lines;
 mod methods;
 #[cfg(unix)]
