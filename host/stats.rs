@@ -202,7 +202,7 @@ pub struct CallStats {
     pub failed: u64,
     /// The bytes of values, payloads and messages that they took or gave.
     pub bytes: u64,
-    /// How long they took: one of 64 is timed, of functions that only look something up one of 1,024.
+    /// How long they took: one of 64 is timed, none of those that only look at the running call.
     pub times: Times,
 }
 

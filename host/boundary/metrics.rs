@@ -2,7 +2,7 @@
 //!
 //! Calls are counted on pages of the thread's own ([`thread`](super::thread)), by the account that their context names.
 //! Here is who has which account: one for the system scope, one for each tenant up to a bound, and one for all others.
-//! Times of single calls are taken of one call in [`SAMPLE`], or in [`RARE_SAMPLE`].
+//! Times of single calls are taken of one call in [`SAMPLE`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,16 +26,11 @@ use crate::{
 /// One call in so many is timed.
 pub(crate) const SAMPLE: u64 = 64;
 
-/// Of what only looks something up, one in so many: two looks at the clock take twenty times as long as such a call.
-const RARE_SAMPLE: u64 = 1024;
-
-/// One call of this method in so many is timed.
+/// Whether calls of this method are timed at all. Those that only look at the running call are not: they take two
+/// nanoseconds, and even one look at the clock in 1,024 of them would be felt.
 #[inline]
-pub(crate) const fn sample(method: Method) -> u64 {
-    match (method.service(), method) {
-        (Service::Host | Service::Config, _) | (_, Method::LogEnabled) => RARE_SAMPLE,
-        _ => SAMPLE,
-    }
+pub(crate) const fn is_timed(method: Method) -> bool {
+    !matches!(method, Method::Remaining | Method::Scope | Method::SetError | Method::LogEnabled)
 }
 
 /// How long nobody must have used a tenant before it makes room for another. Where tenants come and go by the thousand

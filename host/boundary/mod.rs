@@ -358,7 +358,8 @@ fn enter_counted(
     let Some(scope) = look_up(ctx) else {
         return unknown(ctx);
     };
-    if counts.call(scope.account, method.service()).is_multiple_of(metrics::sample(method)) {
+    let before = counts.call(scope.account, method.service());
+    if metrics::is_timed(method) && before.is_multiple_of(metrics::SAMPLE) {
         return enter_timed(ctx, method, counts, body);
     }
     enter_scope(ctx, scope, method, counts, body)

@@ -317,7 +317,7 @@ fn of_calls(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
             Ok(())
         })?;
     }
-    page.family(Histogram, "pintle_plugin_call_sampled", Some(Unit::Seconds), "How long calls to the host took. A sample: one call in 64 is timed, of what only looks something up one in 1,024, so `_count` is not the number of calls.", |to| {
+    page.family(Histogram, "pintle_plugin_call_sampled", Some(Unit::Seconds), "How long calls to the host took. A sample: one call in 64 is timed, and none of those that only look at the running call, so `_count` is not the number of calls.", |to| {
         for plugin in plugins {
             for (service, calls) in &plugin.calls {
                 to.put(of(plugin).and("service", *service), Is::Times(&calls.times))?;
