@@ -30,7 +30,7 @@ use bars::{Report, pairs};
 use identity::{DataScope, Tenants};
 use measure::{measuring, rounds, time};
 use services::{
-    cache::{Address, CacheBackend, Lifetime, MemoryCache, Value},
+    cache::{Address, CacheBackend, Draft, Lifetime, MemoryCache, Value},
     clock::SystemClock,
     keys::{Key, Namespace},
 };
@@ -57,10 +57,10 @@ fn speed(items: usize, report: &mut Report) {
         let ours = MemoryCache::new(items * 400 + (16 << 20), Arc::new(SystemClock::new()));
         let theirs = quick(items * 2);
         for key in &keys {
-            ours.set(&scene.at(key), &VALUE, lifetime).expect("it fits");
+            ours.set(&scene.at(key), &Draft::of(Value::Bytes(&VALUE), lifetime)).expect("it fits");
             theirs.insert(key.as_str().into(), VALUE.as_slice().into());
         }
-        let bytes: u64 = ours.usage().iter().map(|usage| usage.bytes).sum();
+        let bytes: u64 = ours.usage().expect("counted").iter().map(|usage| usage.bytes).sum();
         println!("{items} items, {what}: {} bytes an item", bytes / items as u64);
         let mut out = [0; 64];
         let mut round = 0;
@@ -84,8 +84,8 @@ fn speed(items: usize, report: &mut Report) {
             time(|| {
                 for number in order {
                     let at = scene.at(&keys[*number as usize]);
-                    let found = ours.get(&at, &mut |value, _| {
-                        if let Value::Bytes(bytes) = value {
+                    let found = ours.get(&at, &mut |item| {
+                        if let Value::Bytes(bytes) = item.value {
                             out.copy_from_slice(bytes);
                             copied += 1;
                         }
@@ -112,7 +112,8 @@ fn speed(items: usize, report: &mut Report) {
                 time(|| {
                     for number in slices[round % slices.len()] {
                         let at = scene.at(&keys[*number as usize]);
-                        ours.set(&at, black_box(&VALUE), lifetime).expect("it fits");
+                        ours.set(&at, &Draft::of(Value::Bytes(black_box(&VALUE)), lifetime))
+                            .expect("it fits");
                     }
                 }) / turns as f64
             },
@@ -136,14 +137,16 @@ fn hit_rate(items: usize) {
     let (mut hits, mut took) = (0, 0.0);
     for (turn, number) in order.iter().enumerate() {
         let at = scene.at(&keys[*number as usize]);
-        let hit = ours.get(&at, &mut |_, _| ()).expect("it answers");
+        let hit = ours.get(&at, &mut |_| ()).expect("it answers");
         // The first half warms up.
         hits += usize::from(hit && turn > order.len() / 2);
         if !hit {
-            took += time(|| ours.set(&at, &VALUE, Lifetime::Ms(3_600_000)).expect("it fits"));
+            took += time(|| {
+                ours.set(&at, &Draft::of(Value::Bytes(&VALUE), Lifetime::Ms(3_600_000))).expect("it fits")
+            });
         }
     }
-    let resident: u64 = ours.usage().iter().map(|usage| usage.items).sum();
+    let resident: u64 = ours.usage().expect("counted").iter().map(|usage| usage.items).sum();
     let theirs = quick(resident as usize);
     let mut their_hits = 0;
     for (turn, number) in order.iter().enumerate() {

@@ -28,7 +28,7 @@ use crate::{
     metrics,
     plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
     services::{
-        cache::{Cache, Lifetime, MemoryCache},
+        cache::{Cache, Lifetime, Lifetimes, MemoryCache},
         clock::{Clock, SystemClock},
         events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
         ledger::{Durability, Ledger, LedgerOptions},
@@ -184,7 +184,8 @@ impl HostBuilder {
             scheduler: Arc::new(Scheduler::new(clock.clone())),
             cache: Cache::new(
                 Box::new(MemoryCache::new(settings.cache.capacity, clock.clone())),
-                default_lifetime(&settings.cache),
+                Lifetimes { items: default_lifetime(&settings.cache), absent: Lifetime::Ms(10_000) },
+                clock.clone(),
             ),
             storage: Storage::new(Box::new(storage), settings.storage.max_value),
             log,

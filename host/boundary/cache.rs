@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Service},
     services::{
-        cache::{Address, ExpireIf, Expired, Lifetime, Value},
+        cache::{Address, Age, ExpireIf, Expired, Item, Lifetime, Value, Write},
         keys::{Key, Namespace},
     },
 };
@@ -25,6 +25,16 @@ pub(super) static TABLE: PintleCache = PintleCache {
     incr: Some(incr),
     expire: Some(expire),
     ttl: Some(ttl),
+    get_many: None,
+    set_many: None,
+    set_absent: None,
+    fetch: None,
+    fail: None,
+    invalidate: None,
+    invalidate_tag: None,
+    clear: None,
+    keys: None,
+    stats: None,
 };
 
 /// What a thread keeps of its copy buffer between two calls.
@@ -52,14 +62,15 @@ unsafe extern "C" fn get(
         let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
         copy.clear();
         let mut known = None;
-        let found = call.core().cache.get(&at, &mut |value, lifetime| {
-            match value {
+        let found = call.core().cache.get(&at, &mut |item| {
+            match item.value {
                 Value::Bytes(bytes) => copy.extend_from_slice(bytes),
                 Value::Integer(integer) => {
                     copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes())
                 }
+                Value::Absent => return,
             }
-            known = Some(what_is_known(value, lifetime));
+            known = Some(what_is_known(&item));
         });
         let result = found.and_then(|_| {
             let known = known.ok_or_else(missing)?;
@@ -93,14 +104,15 @@ unsafe extern "C" fn get_into(
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
         let mut read = None;
-        call.core().cache.get(&at, &mut |value, lifetime| {
+        call.core().cache.get(&at, &mut |item| {
             let mut digits = itoa::Buffer::new();
-            let bytes = match value {
+            let bytes = match item.value {
                 Value::Bytes(bytes) => bytes,
                 Value::Integer(integer) => digits.format(integer).as_bytes(),
+                Value::Absent => return,
             };
             let fits = buf.write(bytes);
-            read = Some((bytes.len(), fits, what_is_known(value, lifetime)));
+            read = Some((bytes.len(), fits, what_is_known(&item)));
         })?;
         let (needed, fits, known) = read.ok_or_else(missing)?;
         // SAFETY: the contract says that outputs lead to memory of the caller.
@@ -127,7 +139,7 @@ unsafe extern "C" fn set(
         let (at, value) = unsafe { (address(call, ns, key)?, input::raw("value", value.ptr, value.len)?) };
         // SAFETY: as above.
         let ttl_ms = unsafe { ttl_of(options) }?;
-        call.core().cache.set(&at, value, ttl_ms)?;
+        call.core().cache.set(&at, &Write::of(value, ttl_ms))?;
         call.count_bytes(Service::Cache, value.len());
         Ok(())
     })
@@ -278,16 +290,20 @@ unsafe fn ttl_of(options: *const PintleCacheOptions) -> Result<Option<i64>> {
     Ok(options.filter(|options| options.flags & PINTLE_CACHE_TTL != 0).map(|options| options.ttl_ms))
 }
 
-fn what_is_known(value: Value<'_>, lifetime: Lifetime) -> PintleCacheInfo {
-    let (flags, integer) = match value {
+fn what_is_known(item: &Item<'_>) -> PintleCacheInfo {
+    let (flags, integer) = match item.value {
         Value::Bytes(_) => (0, 0),
         Value::Integer(integer) => (PINTLE_CACHE_INTEGER, integer),
+        Value::Absent => (PINTLE_CACHE_ABSENT, 0),
     };
+    let stale = if item.age == Age::Fresh { 0 } else { PINTLE_CACHE_STALE };
     PintleCacheInfo {
         size: size_of::<PintleCacheInfo>() as u32,
-        flags,
+        flags: flags | stale,
         integer,
-        ttl_ms: milliseconds(lifetime),
+        ttl_ms: milliseconds(item.fresh),
+        left_ms: milliseconds(item.left),
+        version: item.version,
     }
 }
 

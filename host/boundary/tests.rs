@@ -5,7 +5,7 @@ use crate::{
     identity::{Permits, Slot},
     lanes::{LaneOptions, PoolOptions, Report},
     services::{
-        cache::{Lifetime, MemoryCache},
+        cache::{Lifetime, Lifetimes, MemoryCache},
         clock::SystemClock,
         ledger::{Durability, Ledger, LedgerOptions},
         log::Options,
@@ -37,7 +37,11 @@ fn record() -> &'static PluginRecord {
         log: Arc::new(Log::new(Options::default()).expect("stderr can be written")),
         events: Arc::new(Events::new(|| 0)),
         scheduler: Arc::new(Scheduler::new(clock.clone())),
-        cache: Cache::new(Box::new(MemoryCache::new(1 << 20, clock)), Lifetime::Endless),
+        cache: Cache::new(
+            Box::new(MemoryCache::new(1 << 20, clock.clone())),
+            Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless },
+            clock,
+        ),
         storage: Storage::new(Box::new(LedgerStorage::new(Arc::new(ledger))), 1 << 20),
         router: OnceLock::new(),
         kept: AtomicU64::new(0),

@@ -42,6 +42,16 @@ pub(crate) enum Method {
     CacheIncr,
     CacheExpire,
     CacheTtl,
+    CacheGetMany,
+    CacheSetMany,
+    CacheSetAbsent,
+    CacheFetch,
+    CacheFail,
+    CacheInvalidate,
+    CacheInvalidateTag,
+    CacheClear,
+    CacheKeys,
+    CacheStats,
     StorageGet,
     StorageSet,
     StorageRemove,
@@ -114,13 +124,17 @@ impl Method {
             Self::SchedulerOnce | Self::SchedulerRemove => Service::Scheduler,
             Self::CacheGet | Self::CacheGetInto | Self::CacheSet | Self::CacheRemove => Service::Cache,
             Self::CacheExists | Self::CacheIncr | Self::CacheExpire | Self::CacheTtl => Service::Cache,
+            Self::CacheGetMany | Self::CacheSetMany | Self::CacheSetAbsent => Service::Cache,
+            Self::CacheFetch | Self::CacheFail | Self::CacheInvalidate => Service::Cache,
+            Self::CacheInvalidateTag | Self::CacheClear => Service::Cache,
+            Self::CacheKeys | Self::CacheStats => Service::Cache,
             Self::StorageGet | Self::StorageSet | Self::StorageRemove => Service::Storage,
             Self::StorageExists | Self::StorageKeys | Self::StorageClear => Service::Storage,
         }
     }
 
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 22] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 32] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
@@ -137,6 +151,16 @@ impl Method {
         (Self::CacheIncr, "cache", "incr"),
         (Self::CacheExpire, "cache", "expire"),
         (Self::CacheTtl, "cache", "ttl"),
+        (Self::CacheGetMany, "cache", "get"),
+        (Self::CacheSetMany, "cache", "set"),
+        (Self::CacheSetAbsent, "cache", "set"),
+        (Self::CacheFetch, "cache", "fetch"),
+        (Self::CacheFail, "cache", "fetch"),
+        (Self::CacheInvalidate, "cache", "invalidate"),
+        (Self::CacheInvalidateTag, "cache", "invalidate"),
+        (Self::CacheClear, "cache", "clear"),
+        (Self::CacheKeys, "cache", "keys"),
+        (Self::CacheStats, "cache", "stats"),
         (Self::StorageGet, "storage", "get"),
         (Self::StorageSet, "storage", "set"),
         (Self::StorageRemove, "storage", "remove"),
@@ -147,7 +171,7 @@ impl Method {
 
     /// What only gives something back, or tells of the running call: a plugin above its quota must be able to do
     /// that.
-    const UNMETERED: [Self; 9] = [
+    const UNMETERED: [Self; 10] = [
         Self::SetError,
         Self::Release,
         Self::Scope,
@@ -156,6 +180,7 @@ impl Method {
         Self::LogLoggerFree,
         Self::EventsUnsubscribe,
         Self::SchedulerRemove,
+        Self::CacheFail,
         Self::Reply,
     ];
 

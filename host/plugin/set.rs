@@ -583,7 +583,7 @@ impl Plugins {
 
     fn uses(&self) -> Uses {
         let mut by_id: HashMap<String, InUse> = HashMap::new();
-        for used in self.core.cache.usage() {
+        for used in self.core.cache.usage().unwrap_or_default() {
             by_id.entry(used.plugin.to_string()).or_default().cache =
                 UsageStats { items: used.items, bytes: used.bytes };
         }

@@ -59,8 +59,27 @@
 /* `pintle_cache_info.flags`: the item is an integer; otherwise it is bytes. */
 #define PINTLE_CACHE_INTEGER 1
 
+/* `pintle_cache_info.flags`: the item is stale: past its lifetime, and still within its stale span. */
+#define PINTLE_CACHE_STALE 2
+
+/* `pintle_cache_info.flags`, with NOT_FOUND: it is known that there is nothing to be loaded (`set_absent`). */
+#define PINTLE_CACHE_ABSENT 4
+
 /* `pintle_cache_options.flags`: `ttl_ms` counts. */
 #define PINTLE_CACHE_TTL 1
+
+/* `pintle_cache_options.flags`: an item that is there keeps its lifetime and its spans; `ttl_ms` and the spans count
+ * only where the item is created. */
+#define PINTLE_CACHE_KEEP_TTL 2
+
+/* `pintle_cache_options.flags`: only if the item is not there, else CONFLICT. */
+#define PINTLE_CACHE_IF_ABSENT 4
+
+/* `pintle_cache_options.flags`: only if the item has `version`, else CONFLICT. */
+#define PINTLE_CACHE_IF_VERSION 8
+
+/* `pintle_cache_fetch.flags`: do not wait for another caller who is loading the item: TIMEOUT at once. */
+#define PINTLE_CACHE_NO_WAIT 1
 
 /* `expire`: whatever the item's lifetime is. */
 #define PINTLE_EXPIRE_ALWAYS 0
@@ -381,30 +400,131 @@ typedef struct pintle_config {
 typedef struct pintle_cache_info {
   /* `sizeof(pintle_cache_info)` of the caller. */
   uint32_t size;
-  /* `PINTLE_CACHE_INTEGER`, or 0. */
+  /* `PINTLE_CACHE_INTEGER`, `PINTLE_CACHE_STALE` and `PINTLE_CACHE_ABSENT`, added up, or 0. */
   uint32_t flags;
   /* The value of an integer; 0 for bytes. */
   int64_t integer;
-  /* How long the item still lives, in milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. */
+  /* How long the item is still fresh, in milliseconds, at least 1; 0 if it is stale; `PINTLE_FOREVER` if it does
+   * not expire. */
   int64_t ttl_ms;
+  /* How long it is still there, fresh or stale, in milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. */
+  int64_t left_ms;
+  /* Another one with each write of this key, never 0 and never one that this key has had before. 0 with
+   * `PINTLE_CACHE_ABSENT`. */
+  uint64_t version;
 } pintle_cache_info;
+
+/* The right, and the duty, to load one item: from `fetch`, until `set`, `set_absent` or `fail` ends it or its deadline
+ * passes. 0 is none. Good for its plugin and tenant only, and for no longer than the generation that it was given to. */
+typedef uint64_t pintle_cache_lease;
 
 /* How an item is to be kept. Zero means default everywhere. */
 typedef struct pintle_cache_options {
   /* `sizeof(pintle_cache_options)` of the plugin. */
   uint32_t size;
-  /* `PINTLE_CACHE_TTL`, or 0. */
+  /* `PINTLE_CACHE_TTL`, `PINTLE_CACHE_KEEP_TTL`, `PINTLE_CACHE_IF_ABSENT` and `PINTLE_CACHE_IF_VERSION`, added up, or 0. */
   uint32_t flags;
-  /* With its flag: how long the item lives, in milliseconds; 0: it does not expire. Without: as long as the
-   * host's settings say, 1 hour by default. */
+  /* With its flag: how long the item is fresh, in milliseconds, at most 100 years; 0: it does not expire. Without: as
+   * long as the host's settings say, 1 hour by default. */
   int64_t ttl_ms;
+  /* The stale span: how long after its lifetime the item is still given, as stale, while somebody loads it anew, in
+   * milliseconds, at most 100 years (stale-while-revalidate, RFC 5861). */
+  int64_t stale_ms;
+  /* The error span: how long after its lifetime `fail` still gives the item to a caller who could not load it, in
+   * milliseconds, at most 100 years (stale-if-error, RFC 5861). Past its stale span it is absent for all others. */
+  int64_t error_ms;
+  /* With `PINTLE_CACHE_IF_VERSION`: the version that the item must have; 0: it must not be there. */
+  uint64_t version;
+  /* From `fetch` of the same namespace and key: the write answers it, and is refused if it is over. 0: none. */
+  pintle_cache_lease lease;
+  /* By which the item can be invalidated: `tag_count` names, of 1 to 128 bytes, UTF-8 without NUL, borrowed for the
+   * call. May be null if there are none. */
+  const struct pintle_str *tags;
+  /* How many tags there are, at most 16. */
+  size_t tag_count;
 } pintle_cache_options;
+
+/* One item to be written by `set_many`. */
+typedef struct pintle_cache_entry {
+  /* `sizeof(pintle_cache_entry)` of the plugin. */
+  uint32_t size;
+  /* 0. */
+  uint32_t reserved;
+  /* As in `set`. */
+  struct pintle_str key;
+  /* As in `set`. */
+  struct pintle_bytes value;
+  /* As in `set`. */
+  const struct pintle_cache_options *options;
+} pintle_cache_entry;
+
+/* The answer to one key of `get_many`. */
+typedef struct pintle_cache_item {
+  /* `sizeof(pintle_cache_item)` of the host. */
+  uint32_t size;
+  /* OK, NOT_FOUND, or why it could not be read. */
+  pintle_status status;
+  /* Which of the keys it is, from 0. */
+  size_t index;
+  /* The key itself: the caller's own. */
+  struct pintle_str key;
+  /* The bytes, or the digits of an integer; empty unless the status is OK. */
+  struct pintle_bytes value;
+  /* What is known of the item; null unless the status is OK, or NOT_FOUND of what is known to be absent. */
+  const struct pintle_cache_info *info;
+} pintle_cache_item;
+
+/* Called with the answer to each key of `get_many`. Host calls from inside answer REENTRANT, except `last_error` and
+ * `set_error`.
+ *
+ * - user: as given to `get_many`.
+ * - item: borrowed until this function returns.
+ *
+ * Returns: OK to go on; anything else: no further item is told, and `get_many` answers CANCELLED.
+ * Thread: that of the call of `get_many`: [any-thread].
+ * Blocks: it should not.
+ * Since: 1.0. */
+typedef pintle_status (*pintle_cache_item_handler)(void *user, const struct pintle_cache_item *item);
+
+/* How an item is to be fetched. Zero means default everywhere. */
+typedef struct pintle_cache_fetch {
+  /* `sizeof(pintle_cache_fetch)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_CACHE_NO_WAIT`, or 0. */
+  uint32_t flags;
+  /* How long to wait for another caller who is loading the item, in milliseconds, 1 to 3,600,000; 0: 5,000 by
+   * default. Never longer than this function's own caller waits. */
+  int64_t wait_ms;
+  /* How long the lease is good for, if this caller gets it, in milliseconds, 1 to 3,600,000; 0: 10,000. */
+  int64_t lease_ms;
+} pintle_cache_fetch;
+
+/* What a plugin has in the cache. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_cache_stats {
+  /* `sizeof(pintle_cache_stats)` of the caller. */
+  uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Its items that have not expired, of all tenants. */
+  uint64_t items;
+  /* What they take, in bytes, with what it takes to keep them. */
+  uint64_t bytes;
+  /* Below how many bytes no other plugin can push it. */
+  uint64_t guaranteed_bytes;
+  /* What the items of all plugins together may take, in bytes. */
+  uint64_t capacity_bytes;
+  /* How many items have made room for others since the host started. */
+  uint64_t evicted;
+} pintle_cache_stats;
 
 /* Volatile key-value items, at the speed of a local map; gone when the host stops, or when room is needed.
  *
  * Items belong to the plugin and the tenant of the context, and lie in namespaces (1 to 128 bytes) under keys
  * (1 to 512 bytes), both UTF-8 without NUL. An item is bytes, at most 1 MiB, or a 64-bit integer, which reads
- * as its decimal digits. An empty value is a value. An item that has expired is absent for every function. */
+ * as its decimal digits. An empty value is a value. An item that has expired is absent for every function.
+ *
+ * Where the host's settings name a back end behind the memory, items may outlive the host, reads of what is not in memory
+ * and all writes block while that back end works, and if it is down reads find nothing and all else answers UNAVAILABLE. */
 typedef struct pintle_cache {
   /* The size of the host's table. */
   uint32_t size;
@@ -418,10 +538,13 @@ typedef struct pintle_cache {
    * - out: gets the bytes, or the digits of an integer; the caller's.
    * - info: gets what is known of the item; may be null. Owned by the caller.
    *
+   * A stale item is given too, and `info` says that it is: whoever wants to load it anew calls `fetch`. What is known to
+   * be absent is NOT_FOUND, and `info` is written.
+   *
    * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED (the method, or the namespace); CANCELLED (the sink
    * refused); UNAVAILABLE (the host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*get)(pintle_ctx ctx,
                        struct pintle_str ns,
@@ -441,7 +564,7 @@ typedef struct pintle_cache {
    * Returns: OK; NOT_FOUND; BUFFER_TOO_SMALL (`len` is what is needed, and nothing else was written);
    * INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*get_into)(pintle_ctx ctx,
                             struct pintle_str ns,
@@ -450,7 +573,7 @@ typedef struct pintle_cache {
                             size_t cap,
                             size_t *len,
                             struct pintle_cache_info *info);
-  /* Writes an item of bytes. Replaces the value and the lifetime of one that is there.
+  /* Writes an item of bytes. Replaces value, lifetime, spans and tags of one that is there.
    *
    * - ctx: on whose behalf.
    * - ns: the namespace; borrowed for the call.
@@ -458,12 +581,14 @@ typedef struct pintle_cache {
    * - value: at most 1 MiB, copied.
    * - options: may be null; borrowed for the call.
    *
-   * Returns: OK; TOO_LARGE (above 1 MiB, or more than the whole cache has room for); OUT_OF_RANGE (a lifetime
-   * that is negative or above 100 years); INVALID_ARGUMENT; DENIED (the method, or the namespace); UNSUPPORTED (an
-   * option this host does not know); UNAVAILABLE (no room could be made for it, there is no memory, or the host has
-   * stopped); STALE_HANDLE.
+   * Returns: OK; CONFLICT (a condition does not hold; or with a lease: it has lapsed, or the key or one of the tags was
+   * written or invalidated since it was given): nothing was written; TOO_LARGE (above 1 MiB, or more than the
+   * whole cache has room for); OUT_OF_RANGE (a lifetime or a span that is negative or above 100 years);
+   * INVALID_ARGUMENT; DENIED (the method, or the namespace); UNSUPPORTED (an option this host does not know);
+   * UNAVAILABLE (no room could be made for it, there is no memory, the back end is down, or the host has stopped);
+   * STALE_HANDLE (also a lease that was never given to this plugin and tenant).
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*set)(pintle_ctx ctx,
                        struct pintle_str ns,
@@ -479,7 +604,7 @@ typedef struct pintle_cache {
    *
    * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*remove)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, uint32_t *existed);
   /* Tells whether an item is there.
@@ -491,7 +616,7 @@ typedef struct pintle_cache {
    *
    * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*exists)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, uint32_t *exists);
   /* Adds to an integer, in one step that no other thread can come between. A missing item counts from 0, and
@@ -501,15 +626,15 @@ typedef struct pintle_cache {
    * - ns: the namespace; borrowed for the call.
    * - key: borrowed for the call.
    * - delta: what to add; may be negative or 0.
-   * - options: may be null; borrowed for the call. The lifetime counts only where the item is created: it
-   *   never slides.
+   * - options: may be null; borrowed for the call. Only the lifetime may be given (else INVALID_ARGUMENT), and it counts
+   *   only where the item is created: it never slides.
    * - value: gets the sum; may be null. Owned by the caller.
    *
    * Returns: OK; WRONG_TYPE (other bytes); OUT_OF_RANGE (the sum overflows, or a lifetime as in `set`, also where
    * it does not count); TOO_LARGE (more than the whole cache has room for); INVALID_ARGUMENT; DENIED; UNSUPPORTED
    * (an option this host does not know); UNAVAILABLE (as `set`); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*incr)(pintle_ctx ctx,
                         struct pintle_str ns,
@@ -517,7 +642,7 @@ typedef struct pintle_cache {
                         int64_t delta,
                         const struct pintle_cache_options *options,
                         int64_t *value);
-  /* Changes how long an item lives.
+  /* Changes how long an item lives. Its spans stay as long as they are.
    *
    * - ctx: on whose behalf.
    * - ns: the namespace; borrowed for the call.
@@ -531,7 +656,7 @@ typedef struct pintle_cache {
    * OUT_OF_RANGE (`ttl_ms`); INVALID_ARGUMENT; DENIED; UNSUPPORTED (a condition this host does not know); UNAVAILABLE (the
    * host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*expire)(pintle_ctx ctx,
                           struct pintle_str ns,
@@ -539,18 +664,197 @@ typedef struct pintle_cache {
                           int64_t ttl_ms,
                           uint32_t condition,
                           uint32_t *existed);
-  /* Tells how long an item still lives.
+  /* Tells how long an item is still fresh.
    *
    * - ctx: on whose behalf.
    * - ns: the namespace; borrowed for the call.
    * - key: borrowed for the call.
-   * - ttl_ms: gets the milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. Owned by the caller.
+   * - ttl_ms: gets the milliseconds, at least 1; 0 if it is stale; `PINTLE_FOREVER` if it does not expire. Owned by the
+   *   caller.
    *
    * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never without a back end.
    * Since: 1.0. */
   pintle_status (*ttl)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str key, int64_t *ttl_ms);
+  /* Reads several items. They are read one after the other: what others write meanwhile is seen in some of them.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace of all; borrowed for the call.
+   * - keys: borrowed for the call.
+   * - count: how many keys, at most 1,024.
+   * - each: called with the answer to each key, in their order, before this returns; not null.
+   * - user: passed to `each`; the caller's.
+   *
+   * Returns: OK, whatever was found; CANCELLED (`each` refused); INVALID_ARGUMENT (also one of the keys: then nothing was
+   * read); TOO_LARGE (the count); DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never without a back end.
+   * Since: 1.0. */
+  pintle_status (*get_many)(pintle_ctx ctx,
+                            struct pintle_str ns,
+                            const struct pintle_str *keys,
+                            size_t count,
+                            pintle_cache_item_handler each,
+                            void *user);
+  /* Writes several items, each as `set` would, in their order. One that fails does not keep the others from being
+   * written.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace of all; borrowed for the call.
+   * - entries: borrowed for the call.
+   * - count: how many, at most 1,024.
+   * - statuses: gets what `set` answered for each, `count` of them; not null unless `count` is 0. `last_error` tells of the
+   *   last that failed. Owned by the caller.
+   *
+   * Returns: OK, whatever became of each; INVALID_ARGUMENT (the namespace, or what is no array: then nothing was
+   * written); TOO_LARGE (the count); DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never without a back end.
+   * Since: 1.0. */
+  pintle_status (*set_many)(pintle_ctx ctx,
+                            struct pintle_str ns,
+                            const struct pintle_cache_entry *entries,
+                            size_t count,
+                            pintle_status *statuses);
+  /* Writes that it is known to be absent: `get` and `fetch` answer NOT_FOUND at once, and nobody loads it meanwhile.
+   * Replaces an item that is there. For all other functions it is not there.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - options: as in `set`, without spans (INVALID_ARGUMENT); may be null; borrowed for the call. Where no lifetime is
+   *   given it is the one that the host's settings have for what is absent, 10 seconds by default.
+   *
+   * Returns: as `set`.
+   * Thread: any.
+   * Blocks: never without a back end.
+   * Since: 1.0. */
+  pintle_status (*set_absent)(pintle_ctx ctx,
+                              struct pintle_str ns,
+                              struct pintle_str key,
+                              const struct pintle_cache_options *options);
+  /* Reads an item, and makes one caller load it where it has to be loaded. Of many that miss the same item one gets
+   * the lease, and the others wait for what it writes; if it fails, or its lease lapses, the next one gets a lease. Of
+   * many that find a stale item the first gets the lease, and all get the item at once.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - key: borrowed for the call.
+   * - options: may be null; borrowed for the call.
+   * - out: gets the bytes, or the digits of an integer; the caller's.
+   * - info: gets what is known of the item, on OK, and on NOT_FOUND if it is known to be absent; may be null. Owned by
+   *   the caller.
+   * - lease: gets the lease on OK and on NOT_FOUND: if it is not 0 the caller is to load the item and to end the lease by
+   *   `set` or `set_absent` with it, or by `fail`. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND (with a lease: load it; without: it is known to be absent); TIMEOUT (another caller is loading it
+   * still); REENTRANT (it is this very call that is to load it, or one that waits for this call: waiting would never
+   * end); BUSY (too many calls wait inside the host); QUOTA (the plugin has 1,024 leases); INVALID_ARGUMENT; OUT_OF_RANGE (a
+   * time of the options); DENIED; UNSUPPORTED; CANCELLED (the sink refused: then the lease is over too; or the caller of
+   * this function has given up); STOPPING; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the item is there or to be loaded by this caller, at most `wait_ms`.
+   * Since: 1.0. */
+  pintle_status (*fetch)(pintle_ctx ctx,
+                         struct pintle_str ns,
+                         struct pintle_str key,
+                         const struct pintle_cache_fetch *options,
+                         struct pintle_sink out,
+                         struct pintle_cache_info *info,
+                         pintle_cache_lease *lease);
+  /* Says that the item could not be loaded: the lease is over, and the next caller who waits gets one. Gives the old
+   * item, if that is still within its stale or its error span.
+   *
+   * - ctx: on whose behalf: of the plugin and the tenant that got the lease.
+   * - lease: from `fetch`.
+   * - out: gets the bytes of the old item; the caller's.
+   * - info: gets what is known of the old item; may be null. Owned by the caller.
+   *
+   * Returns: OK (the old item was given); NOT_FOUND (there is none to give); CANCELLED (the sink refused; the lease is over
+   * all the same); DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE (also a lease that is over).
+   * Thread: any.
+   * Blocks: never without a back end.
+   * Since: 1.0. */
+  pintle_status (*fail)(pintle_ctx ctx,
+                        pintle_cache_lease lease,
+                        struct pintle_sink out,
+                        struct pintle_cache_info *info);
+  /* Removes all items whose keys match a pattern, and refuses what is loaded under leases for such keys.
+   *
+   * In a pattern `*` stands for any number of characters, `?` for one, `[a-z]` for one of a set and `[!a-z]` for one that
+   * is not in it, and none of them for `/`; `**` between slashes, or at an end, for any number of whole segments, also
+   * none; a backslash takes the meaning from the character behind it. All else stands for itself.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - pattern: 1 to 512 bytes, UTF-8 without NUL; borrowed for the call.
+   * - count: gets how many items there were; may be null. Owned by the caller.
+   *
+   * Returns: OK, also where nothing matches; INVALID_ARGUMENT (also a bad pattern, with the place); DENIED; UNAVAILABLE (the
+   * back end is down, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while it looks at the keys of the namespace.
+   * Since: 1.0. */
+  pintle_status (*invalidate)(pintle_ctx ctx, struct pintle_str ns, struct pintle_str pattern, uint64_t *count);
+  /* Removes all items that were written with a tag, in all namespaces, and refuses what is loaded under leases that are
+   * out and is then written with it.
+   *
+   * - ctx: on whose behalf.
+   * - tag: 1 to 128 bytes, UTF-8 without NUL; borrowed for the call.
+   * - count: gets how many items there were; may be null. Owned by the caller.
+   *
+   * Returns: OK, also where nothing has it; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the back end is down, or the host has
+   * stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the items are removed.
+   * Since: 1.0. */
+  pintle_status (*invalidate_tag)(pintle_ctx ctx, struct pintle_str tag, uint64_t *count);
+  /* Removes all items of a namespace, and refuses what is loaded under leases for keys of it.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - count: gets how many items there were; may be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the back end is down, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the items are removed.
+   * Since: 1.0. */
+  pintle_status (*clear)(pintle_ctx ctx, struct pintle_str ns, uint64_t *count);
+  /* Lists the keys of a namespace, in no order, in pages. A key whose item is there from the first page to the last is
+   * told exactly once.
+   *
+   * - ctx: on whose behalf.
+   * - ns: the namespace; borrowed for the call.
+   * - prefix: which keys: those that begin with these bytes; empty: all. At most 512 bytes, no character has a
+   *   meaning of its own. Borrowed for the call.
+   * - cursor: empty for the first page, then what `next` got; borrowed for the call.
+   * - limit: how many keys at most, 1 to 1,000; 0: 100.
+   * - out: gets the keys, each followed by a NUL; the caller's.
+   * - next: gets the cursor of the next page, empty after the last; its `write` may be null. The caller's.
+   *
+   * Returns: OK; INVALID_ARGUMENT (also a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
+   * UNAVAILABLE (the back end is down, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while it looks at the keys of the namespace.
+   * Since: 1.0. */
+  pintle_status (*keys)(pintle_ctx ctx,
+                        struct pintle_str ns,
+                        struct pintle_str prefix,
+                        struct pintle_str cursor,
+                        uint32_t limit,
+                        struct pintle_sink out,
+                        struct pintle_sink next);
+  /* Tells what the plugin has in the cache, for all of its tenants.
+   *
+   * - ctx: on whose behalf.
+   * - stats: gets it. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (the back end is down, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never without a back end.
+   * Since: 1.0. */
+  pintle_status (*stats)(pintle_ctx ctx, struct pintle_cache_stats *stats);
 } pintle_cache;
 
 /* What the host knows of an item that was read. The caller sets `size`, and the host writes no further. */

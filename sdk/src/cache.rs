@@ -360,6 +360,12 @@ impl<'a> Cache<'a> {
             size: size_of::<PintleCacheOptions>() as u32,
             flags: PINTLE_CACHE_TTL,
             ttl_ms,
+            stale_ms: 0,
+            error_ms: 0,
+            version: 0,
+            lease: 0,
+            tags: std::ptr::null(),
+            tag_count: 0,
         })
     }
 
@@ -397,6 +403,8 @@ fn no_info() -> PintleCacheInfo {
         flags: 0,
         integer: 0,
         ttl_ms: PINTLE_FOREVER,
+        left_ms: PINTLE_FOREVER,
+        version: 0,
     }
 }
 

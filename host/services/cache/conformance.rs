@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Address, Cache, CacheBackend, ExpireIf, Expired, LARGEST_VALUE, Lifetime, Value};
+use super::{
+    Address, Cache, CacheBackend, ExpireIf, Expired, LARGEST_VALUE, Lifetime, Lifetimes, Value, Write,
+};
 use crate::{
     error::{ErrorKind, Result},
     identity::{DataScope, Tenant, Tenants},
     services::{
-        clock::ManualClock,
+        clock::{Clock, ManualClock},
         keys::{Key, Namespace},
     },
 };
@@ -115,6 +117,8 @@ pub(super) use cache_conformance;
 /// The default lifetime in these tests.
 const DEFAULT_MS: i64 = 3_600_000;
 
+const LIFETIMES: Lifetimes = Lifetimes { items: Lifetime::Ms(DEFAULT_MS), absent: Lifetime::Ms(10_000) };
+
 /// A cache, its clock, and callers.
 pub(super) struct Scene {
     pub(super) cache: Cache,
@@ -128,12 +132,13 @@ pub(super) struct Scene {
 pub(super) enum Owned {
     Bytes(Vec<u8>),
     Integer(i64),
+    Absent,
 }
 
 impl Scene {
     pub(super) fn new(make: impl FnOnce(Arc<ManualClock>) -> Box<dyn CacheBackend>) -> Self {
         let clock = ManualClock::at(1_700_000_000_000);
-        let cache = Cache::new(make(Arc::clone(&clock)), Lifetime::Ms(DEFAULT_MS));
+        let cache = Cache::new(make(Arc::clone(&clock)), LIFETIMES, Arc::clone(&clock) as Arc<dyn Clock>);
         Self { cache, clock, tenants: Tenants::new(), ids: ["a".into(), "ab".into(), "b".into()] }
     }
 
@@ -153,13 +158,14 @@ impl Scene {
 
     pub(super) fn read(&self, at: &Address<'_>) -> Option<(Owned, Lifetime)> {
         let mut found = Vec::new();
-        let there = self.cache.get(at, &mut |value, lifetime| {
+        let there = self.cache.get(at, &mut |item| {
             found.push((
-                match value {
+                match item.value {
                     Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
                     Value::Integer(integer) => Owned::Integer(integer),
+                    Value::Absent => Owned::Absent,
                 },
-                lifetime,
+                item.fresh,
             ));
         });
         assert_eq!(there.expect("the back end answers"), !found.is_empty());
@@ -168,7 +174,7 @@ impl Scene {
     }
 
     fn set(&self, at: &Address<'_>, value: &[u8], ttl_ms: i64) {
-        self.cache.set(at, value, Some(ttl_ms)).expect("it can be written");
+        self.cache.set(at, &Write::of(value, Some(ttl_ms))).expect("it can be written");
     }
 
     fn advance_ms(&self, ms: u64) {
@@ -189,7 +195,8 @@ pub(super) fn a_value_has_up_to_1_mib_and_no_more(scene: &Scene) {
     let largest = vec![7; LARGEST_VALUE];
     scene.set(&at, &largest, 0);
     assert!(scene.read(&at) == Some((Owned::Bytes(largest.clone()), Lifetime::Endless)));
-    let error = scene.cache.set(&at, &[largest, vec![0]].concat(), None).expect_err("it is too large");
+    let error =
+        scene.cache.set(&at, &Write::of(&[largest, vec![0]].concat(), None)).expect_err("it is too large");
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert_eq!(error.to_string(), "argument `value`: 1048577 bytes, at most 1048576 are taken");
     assert!(scene.cache.exists(&at).expect("it is asked"), "the old value stays");
@@ -251,11 +258,19 @@ pub(super) fn a_failure_leaves_value_and_lifetime_as_they_were(scene: &Scene) {
         ("incr for too long", &|| kind(scene.cache.incr(&count, -1, Some(i64::MAX))), ErrorKind::OutOfRange),
         (
             "set of too much",
-            &|| kind(scene.cache.set(&text, &vec![0; LARGEST_VALUE + 1], Some(9))),
+            &|| kind(scene.cache.set(&text, &Write::of(&vec![0; LARGEST_VALUE + 1], Some(9)))),
             ErrorKind::TooLarge,
         ),
-        ("set for a negative time", &|| kind(scene.cache.set(&text, b"x", Some(-1))), ErrorKind::OutOfRange),
-        ("set for too long", &|| kind(scene.cache.set(&text, b"x", Some(i64::MAX))), ErrorKind::OutOfRange),
+        (
+            "set for a negative time",
+            &|| kind(scene.cache.set(&text, &Write::of(b"x", Some(-1)))),
+            ErrorKind::OutOfRange,
+        ),
+        (
+            "set for too long",
+            &|| kind(scene.cache.set(&text, &Write::of(b"x", Some(i64::MAX)))),
+            ErrorKind::OutOfRange,
+        ),
         (
             "expire for too long",
             &|| kind(scene.cache.expire(&text, i64::MAX, ExpireIf::Always)),
@@ -287,7 +302,7 @@ pub(super) fn a_lifetime_of_0_is_endless_and_none_is_the_default(scene: &Scene) 
     for (ttl_ms, expected) in
         [(Some(0), Lifetime::Endless), (None, Lifetime::Ms(DEFAULT_MS)), (Some(7), Lifetime::Ms(7))]
     {
-        scene.cache.set(&at, b"v", ttl_ms).expect("it can be written");
+        scene.cache.set(&at, &Write::of(b"v", ttl_ms)).expect("it can be written");
         assert_eq!(scene.cache.ttl(&at).expect("it is asked"), Some(expected));
         scene.cache.remove(&at).expect("it is removed");
         scene.cache.incr(&at, 1, ttl_ms).expect("it counts");
@@ -299,14 +314,14 @@ pub(super) fn a_lifetime_of_0_is_endless_and_none_is_the_default(scene: &Scene) 
 pub(super) fn a_lifetime_that_is_negative_or_overflows_writes_nothing(scene: &Scene) {
     let at = scene.key("k");
     for ttl_ms in [-1, i64::MIN, i64::MAX] {
-        assert_eq!(kind(scene.cache.set(&at, b"v", Some(ttl_ms))), ErrorKind::OutOfRange);
+        assert_eq!(kind(scene.cache.set(&at, &Write::of(b"v", Some(ttl_ms)))), ErrorKind::OutOfRange);
         assert_eq!(kind(scene.cache.incr(&at, 1, Some(ttl_ms))), ErrorKind::OutOfRange);
         assert_eq!(scene.read(&at), None);
     }
-    let longest = super::LONGEST_TTL_MS;
+    let longest = super::LONGEST_MS;
     scene.set(&at, b"v", longest);
     assert_eq!(scene.cache.ttl(&at).expect("it is asked"), Some(Lifetime::Ms(longest)));
-    assert_eq!(kind(scene.cache.set(&at, b"w", Some(longest + 1))), ErrorKind::OutOfRange);
+    assert_eq!(kind(scene.cache.set(&at, &Write::of(b"w", Some(longest + 1)))), ErrorKind::OutOfRange);
 }
 
 pub(super) fn expire_clears_sets_or_removes_and_tells_whether_the_item_existed(scene: &Scene) {
@@ -546,7 +561,7 @@ pub(super) fn what_has_expired_is_absent_for_every_function(scene: &Scene) {
         ("ttl", &|| assert_eq!(scene.cache.ttl(&at).expect("it is asked"), None)),
         ("remove", &|| assert!(!scene.cache.remove(&at).expect("it is removed"))),
         ("incr", &|| assert_eq!(scene.cache.incr(&at, 1, Some(50)).expect("it counts"), 1)),
-        ("usage", &|| assert_eq!(scene.cache.usage(), [])),
+        ("usage", &|| assert_eq!(scene.cache.usage().expect("it is counted"), [])),
         ("remove_plugin", &|| assert_eq!(scene.cache.remove_plugin("a").expect("it is removed"), 0)),
         ("expire", &|| {
             for ttl_ms in [0, 5, -1] {
@@ -588,7 +603,7 @@ pub(super) fn what_a_plugin_has_is_counted_and_removed_for_it_alone(scene: &Scen
         }
     }
     let usage = || {
-        let mut usage = scene.cache.usage();
+        let mut usage = scene.cache.usage().expect("it is counted");
         usage.sort_by(|a, b| a.plugin.cmp(&b.plugin));
         usage
             .into_iter()

@@ -1,192 +1,119 @@
 //! The cache: volatile items, each under (plugin, tenant, namespace, key), for a while or until room is needed.
 //!
-//! [`Cache`] is the front that the tables call: it knows the limits and the default lifetime, the same for every back
-//! end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process.
+//! [`Cache`] is the front that the tables call: it knows the limits, the default lifetimes and the leases, the same for
+//! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process.
+//! [`item`] says what an item is, [`glob`] which keys a pattern matches.
 
+mod backend;
 #[cfg(test)]
 mod conformance;
+mod glob;
+mod item;
 mod memory;
+#[cfg(test)]
+mod model;
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+pub(crate) use backend::CacheBackend;
+pub(crate) use glob::Glob;
+pub(crate) use item::{
+    Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
+    Spans, Usage, Value, Written,
+};
 pub(crate) use memory::MemoryCache;
 
-use super::keys::{Key, Namespace};
+use super::{clock::Clock, keys::Namespace};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::DataScope,
 };
 
-/// The most bytes that a value may have.
-pub(crate) const LARGEST_VALUE: usize = 1 << 20;
-
-/// Where an item lies.
-#[derive(Clone, Copy)]
-pub(crate) struct Address<'a> {
-    pub(crate) scope: DataScope<'a>,
-    pub(crate) namespace: Namespace<'a>,
-    pub(crate) key: Key<'a>,
-}
-
-/// An item's value, lent while it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
-    Bytes(&'a [u8]),
-    Integer(i64),
-}
-
-impl Value<'_> {
-    /// The integer that it is, or that its bytes are the digits of: exactly those that the integer reads as.
-    pub(crate) fn as_integer(self) -> Option<i64> {
-        let bytes = match self {
-            Value::Integer(integer) => return Some(integer),
-            Value::Bytes(bytes) => bytes,
-        };
-        let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-        let canonical = match digits {
-            [] => false,
-            [b'0', ..] => bytes == b"0",
-            digits => digits.iter().all(u8::is_ascii_digit),
-        };
-        if canonical { str::from_utf8(bytes).ok()?.parse().ok() } else { None }
-    }
-
-    /// The sum of it and `delta`.
-    ///
-    /// WRONG_TYPE: it is no integer. OUT_OF_RANGE: it overflows.
-    pub(crate) fn plus(self, delta: i64) -> Result<i64> {
-        let Some(integer) = self.as_integer() else {
-            let problem =
-                "the item is no integer: `incr` takes integers, and bytes that are exactly the digits of one";
-            return Err(Error::new(ErrorKind::WrongType, problem));
-        };
-        integer.checked_add(delta).ok_or_else(|| {
-            Error::lazy(ErrorKind::OutOfRange, move || {
-                format!("{integer} and {delta} make no 64-bit integer: the item stays as it is")
-            })
-        })
-    }
-}
-
-/// How long an item lives, seen from now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    /// It does not expire.
-    Endless,
-    /// Milliseconds, at least 1.
-    Ms(i64),
-}
-
-/// When [`CacheBackend::expire`] changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExpireIf {
-    Always,
-    /// The item does not expire yet.
-    Endless,
-    /// The item expires already.
-    Set,
-    /// It lives longer after the change than before it. Endless is longer than all; to be removed is shorter.
-    Later,
-    /// It lives shorter after the change than before it.
-    Earlier,
-}
-
-impl ExpireIf {
-    /// Whether it holds for an item that ends at `end` and would end at `new`, by whatever clock; none: never.
-    pub(crate) fn holds<T: Ord>(self, end: Option<T>, new: Option<T>) -> bool {
-        match (self, end, new) {
-            (Self::Always, ..) => true,
-            (Self::Endless, end, _) => end.is_none(),
-            (Self::Set, end, _) => end.is_some(),
-            (Self::Later, Some(end), new) => new.is_none_or(|new| new > end),
-            (Self::Later, None, _) => false,
-            (Self::Earlier, end, Some(new)) => end.is_none_or(|end| new < end),
-            (Self::Earlier, _, None) => false,
-        }
-    }
-}
-
-/// What [`CacheBackend::expire`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expired {
-    /// No such item.
-    Missing,
-    /// Done.
-    Changed,
-    /// The condition does not hold.
-    Refused,
-}
-
-/// What a plugin has in the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) plugin: Arc<str>,
-    /// Items that have not expired.
-    pub(crate) items: u64,
-    /// Their bytes, with what it takes to keep them.
-    pub(crate) bytes: u64,
-}
-
-/// A back end of the cache. An item that has expired is absent for every function; every function either does what it
-/// says or changes nothing. UNAVAILABLE where the back end cannot be reached.
-pub(crate) trait CacheBackend: Send + Sync {
-    /// Lends the item to `read`, once, and tells whether there is one. `read` must not call the cache.
-    fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool>;
-
-    /// Writes bytes, at most [`LARGEST_VALUE`] of them, in place of what is there.
-    fn set(&self, at: &Address<'_>, value: &[u8], lifetime: Lifetime) -> Result<()>;
-
-    /// Tells whether there was one.
-    fn remove(&self, at: &Address<'_>) -> Result<bool>;
-
-    /// Adds, atomically, and answers the sum. `lifetime` counts where the item is created.
-    ///
-    /// WRONG_TYPE: bytes that are no canonical decimal i64. OUT_OF_RANGE: the sum overflows.
-    fn incr(&self, at: &Address<'_>, delta: i64, lifetime: Lifetime) -> Result<i64>;
-
-    /// Gives the item another lifetime if `condition` holds; `None` removes it.
-    fn expire(&self, at: &Address<'_>, lifetime: Option<Lifetime>, condition: ExpireIf) -> Result<Expired>;
-
-    /// What each plugin has, in no order.
-    fn usage(&self) -> Vec<Usage>;
-
-    /// Removes all that the plugin with this id has, of all tenants; tells how many items there were.
-    #[cfg(test)]
-    fn remove_plugin(&self, id: &str) -> Result<u64>;
-
-    /// Nobody is to call it any more: gives back what it has in memory.
-    fn close(&self);
-}
-
 /// The cache of one host.
 pub(crate) struct Cache {
     backend: Box<dyn CacheBackend>,
-    default_lifetime: Lifetime,
+    lifetimes: Lifetimes,
+    clock: Arc<dyn Clock>,
     closed: AtomicBool,
 }
 
-impl Cache {
-    pub(crate) fn new(backend: Box<dyn CacheBackend>, default_lifetime: Lifetime) -> Self {
-        Self { backend, default_lifetime, closed: AtomicBool::new(false) }
-    }
+/// How long items live whose plugins do not say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) items: Lifetime,
+    /// Notes that there is nothing.
+    pub(crate) absent: Lifetime,
+}
 
-    /// Lends the item to `read`, once, and tells whether there is one.
-    pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool> {
-        self.backend()?.get(at, read)
-    }
+/// A write as a plugin asks for it, unchecked. Times are in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write<'a> {
+    /// Bytes, or a note that there is nothing.
+    pub(crate) value: Value<'a>,
+    /// 0 is endless; none is the host's default.
+    pub(crate) ttl_ms: Option<i64>,
+    pub(crate) stale_ms: i64,
+    pub(crate) error_ms: i64,
+    pub(crate) keep_ttl: bool,
+    pub(crate) condition: SetIf,
+    /// In any order; the same one twice is one.
+    pub(crate) tags: &'a [Namespace<'a>],
+    /// The lease that it answers; 0: none.
+    pub(crate) lease: u64,
+}
 
-    /// `ttl_ms`: 0 is endless; none is the host's default.
-    pub(crate) fn set(&self, at: &Address<'_>, value: &[u8], ttl_ms: Option<i64>) -> Result<()> {
-        if value.len() > LARGEST_VALUE {
-            let len = value.len();
-            return Err(Error::lazy(ErrorKind::TooLarge, move || {
-                format!("argument `value`: {len} bytes, at most {LARGEST_VALUE} are taken")
-            }));
+impl<'a> Write<'a> {
+    /// Of bytes, with the default for everything else.
+    pub(crate) fn of(value: &'a [u8], ttl_ms: Option<i64>) -> Self {
+        Self {
+            value: Value::Bytes(value),
+            ttl_ms,
+            stale_ms: 0,
+            error_ms: 0,
+            keep_ttl: false,
+            condition: SetIf::Always,
+            tags: &[],
+            lease: 0,
         }
-        self.backend()?.set(at, value, self.lifetime(ttl_ms)?)
+    }
+}
+
+impl Cache {
+    /// `clock`: what the deadlines of leases go by.
+    pub(crate) fn new(backend: Box<dyn CacheBackend>, lifetimes: Lifetimes, clock: Arc<dyn Clock>) -> Self {
+        Self { backend, lifetimes, clock, closed: AtomicBool::new(false) }
+    }
+
+    /// Lends the item to `read`, once, if it is fresh or stale or a note that there is nothing; tells whether.
+    pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
+        let mut lent = false;
+        self.backend()?.get(at, &mut |item| {
+            if item.age != Age::Kept {
+                lent = true;
+                read(item);
+            }
+        })?;
+        Ok(lent)
+    }
+
+    /// Writes; answers the item's version.
+    pub(crate) fn set(&self, at: &Address<'_>, write: &Write<'_>) -> Result<u64> {
+        let mut tags = [at.namespace; MOST_TAGS];
+        let draft = self.draft(write, &mut tags)?;
+        done(self.backend()?.set(at, &draft)?, write.condition)
+    }
+
+    /// Writes all of them; one that fails keeps none of the others from being written.
+    pub(crate) fn set_many(
+        &self,
+        space: &Space<'_>,
+        writes: &[(Address<'_>, Write<'_>)],
+    ) -> Vec<Result<u64>> {
+        let _ = space;
+        writes.iter().map(|(at, write)| self.set(at, write)).collect()
     }
 
     pub(crate) fn remove(&self, at: &Address<'_>) -> Result<bool> {
@@ -194,28 +121,75 @@ impl Cache {
     }
 
     pub(crate) fn exists(&self, at: &Address<'_>) -> Result<bool> {
-        self.backend()?.get(at, &mut |_, _| ())
+        let mut there = false;
+        self.backend()?.get(at, &mut |item| there = item.is_there())?;
+        Ok(there)
     }
 
     /// `ttl_ms` as in `set`; it counts where the item is created.
     pub(crate) fn incr(&self, at: &Address<'_>, delta: i64, ttl_ms: Option<i64>) -> Result<i64> {
-        self.backend()?.incr(at, delta, self.lifetime(ttl_ms)?)
+        let lifetime = lifetime(ttl_ms, self.lifetimes.items)?;
+        self.backend()?.incr(at, delta, lifetime)
     }
 
     /// `ttl_ms`: 0 is endless; negative removes the item.
     pub(crate) fn expire(&self, at: &Address<'_>, ttl_ms: i64, condition: ExpireIf) -> Result<Expired> {
-        let lifetime = if ttl_ms < 0 { None } else { Some(self.lifetime(Some(ttl_ms))?) };
-        self.backend()?.expire(at, lifetime, condition)
+        let wanted = if ttl_ms < 0 { None } else { Some(lifetime(Some(ttl_ms), self.lifetimes.items)?) };
+        self.backend()?.expire(at, wanted, condition)
     }
 
+    /// How long the item is still fresh; none if it is not there.
     pub(crate) fn ttl(&self, at: &Address<'_>) -> Result<Option<Lifetime>> {
         let mut found = None;
-        self.backend()?.get(at, &mut |_, lifetime| found = Some(lifetime))?;
+        self.backend()?.get(at, &mut |item| found = item.is_there().then_some(item.fresh))?;
         Ok(found)
     }
 
-    pub(crate) fn usage(&self) -> Vec<Usage> {
-        self.backend.usage()
+    pub(crate) fn invalidate_tag(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> Result<u64> {
+        self.backend()?.invalidate_tag(scope, tag)
+    }
+
+    pub(crate) fn invalidate(&self, space: &Space<'_>, pattern: &Glob) -> Result<u64> {
+        self.backend()?.invalidate(space, pattern)
+    }
+
+    pub(crate) fn clear(&self, space: &Space<'_>) -> Result<u64> {
+        self.backend()?.clear(space)
+    }
+
+    pub(crate) fn keys(
+        &self,
+        space: &Space<'_>,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page> {
+        self.backend()?.keys(space, prefix, cursor, limit)
+    }
+
+    /// What each plugin has.
+    pub(crate) fn usage(&self) -> Result<Vec<Usage>> {
+        self.backend()?.usage()
+    }
+
+    /// How many bytes all items together may take.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.backend.capacity()
+    }
+
+    /// Below how many bytes no plugin is pushed by others.
+    pub(crate) fn guaranteed(&self) -> u64 {
+        self.backend.guaranteed()
+    }
+
+    /// So many plugins are loaded now.
+    pub(crate) fn set_plugins(&self, plugins: usize) {
+        self.backend.set_plugins(plugins);
+    }
+
+    /// Whether the back end works, or why it does not.
+    pub(crate) fn health(&self) -> Result<()> {
+        self.backend()?.health()
     }
 
     /// The host has stopped: gives the memory back, and answers UNAVAILABLE from here on. What a call that is under way
@@ -239,17 +213,95 @@ impl Cache {
         Ok(&*self.backend)
     }
 
-    fn lifetime(&self, ttl_ms: Option<i64>) -> Result<Lifetime> {
-        match ttl_ms {
-            None => Ok(self.default_lifetime),
-            Some(0) => Ok(Lifetime::Endless),
-            Some(ms @ 1..=LONGEST_TTL_MS) => Ok(Lifetime::Ms(ms)),
-            Some(ms) => Err(Error::lazy(ErrorKind::OutOfRange, move || {
-                format!("`ttl_ms` is {ms}: 1 to {LONGEST_TTL_MS} milliseconds are taken, and 0 for no expiry")
-            })),
+    /// What a write comes to, once it is checked; `tags` is where its tags are put together.
+    fn draft<'a>(&self, write: &Write<'a>, tags: &'a mut [Namespace<'a>; MOST_TAGS]) -> Result<Draft<'a>> {
+        let default = match write.value {
+            Value::Bytes(bytes) => {
+                check_size(bytes.len())?;
+                self.lifetimes.items
+            }
+            Value::Absent if write.stale_ms != 0 || write.error_ms != 0 => {
+                let problem = "what is absent has no stale and no error span: leave them 0";
+                return Err(Error::argument("options", problem));
+            }
+            Value::Absent | Value::Integer(_) => self.lifetimes.absent,
+        };
+        let mut count = 0;
+        for tag in write.tags {
+            if !tags[..count].contains(tag) {
+                let Some(place) = tags.get_mut(count) else { return Err(too_many_tags(write.tags.len())) };
+                *place = *tag;
+                count += 1;
+            }
         }
+        Ok(Draft {
+            value: write.value,
+            lifetime: lifetime(write.ttl_ms, default)?,
+            spans: Spans {
+                stale_ms: span("stale_ms", write.stale_ms)?,
+                error_ms: span("error_ms", write.error_ms)?,
+            },
+            keep_lifetime: write.keep_ttl,
+            tags: &tags[..count],
+            condition: write.condition,
+        })
     }
 }
 
+fn check_size(len: usize) -> Result<()> {
+    if len <= LARGEST_VALUE {
+        return Ok(());
+    }
+    Err(Error::lazy(ErrorKind::TooLarge, move || {
+        format!("argument `value`: {len} bytes, at most {LARGEST_VALUE} are taken")
+    }))
+}
+
+#[cold]
+#[inline(never)]
+fn too_many_tags(count: usize) -> Error {
+    Error::lazy(ErrorKind::InvalidArgument, move || {
+        format!("argument `tags`: {count} tags, an item has up to {MOST_TAGS} different ones")
+    })
+}
+
+fn done(written: Written, condition: SetIf) -> Result<u64> {
+    let there = match written {
+        Written::Done(version) => return Ok(version),
+        Written::Refused(there) => there,
+    };
+    Err(Error::lazy(ErrorKind::Conflict, move || match (condition, there) {
+        (SetIf::Version(wanted), 0) => {
+            format!("the item is not there, so it has no version {wanted}: nothing was written")
+        }
+        (SetIf::Version(wanted), there) => {
+            format!("the item has version {there}, not {wanted}: nothing was written; read it again")
+        }
+        (SetIf::Absent | SetIf::Always, there) => {
+            format!("the item is there, with version {there}: nothing was written")
+        }
+    }))
+}
+
+fn lifetime(ttl_ms: Option<i64>, default: Lifetime) -> Result<Lifetime> {
+    match ttl_ms {
+        None => Ok(default),
+        Some(0) => Ok(Lifetime::Endless),
+        Some(ms @ 1..=LONGEST_MS) => Ok(Lifetime::Ms(ms)),
+        Some(ms) => Err(Error::lazy(ErrorKind::OutOfRange, move || {
+            format!("`ttl_ms` is {ms}: 1 to {LONGEST_MS} milliseconds are taken, and 0 for no expiry")
+        })),
+    }
+}
+
+fn span(name: &'static str, ms: i64) -> Result<i64> {
+    if (0..=LONGEST_MS).contains(&ms) {
+        return Ok(ms);
+    }
+    Err(Error::lazy(ErrorKind::OutOfRange, move || {
+        format!("`{name}` is {ms}: 0 to {LONGEST_MS} milliseconds are taken")
+    }))
+}
+
 /// 100 years: no clock that an end is reckoned by overflows, in nanoseconds neither.
-const LONGEST_TTL_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
+const LONGEST_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;

@@ -38,6 +38,16 @@ pub(super) static TABLE: PintleCache = PintleCache {
     incr: Some(incr),
     expire: Some(expire),
     ttl: Some(ttl),
+    get_many: None,
+    set_many: None,
+    set_absent: None,
+    fetch: None,
+    fail: None,
+    invalidate: None,
+    invalidate_tag: None,
+    clear: None,
+    keys: None,
+    stats: None,
 };
 
 type Place = (Tenant, String, String);
@@ -115,7 +125,16 @@ unsafe fn tell(info: *mut PintleCacheInfo, (ttl_ms, integer): About) -> Result<(
     let flags = if integer.is_some() { PINTLE_CACHE_INTEGER } else { 0 };
     let size = size_of::<PintleCacheInfo>() as u32;
     // SAFETY: as above, and it is as large as this.
-    unsafe { info.write(PintleCacheInfo { size, flags, integer: integer.unwrap_or(0), ttl_ms }) };
+    unsafe {
+        info.write(PintleCacheInfo {
+            size,
+            flags,
+            integer: integer.unwrap_or(0),
+            ttl_ms,
+            left_ms: ttl_ms,
+            version: 1,
+        })
+    };
     Ok(())
 }
 

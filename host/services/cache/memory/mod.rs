@@ -25,10 +25,14 @@ use pool::Pool;
 use shard::{Draft, Hash, Shard, Short};
 use slots::{Body, CHUNK_BYTES, ENDLESS, Slot};
 
-use super::{Address, CacheBackend, ExpireIf, Expired, Lifetime, Usage, Value};
+use super::{
+    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
+    Value, Written,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
-    services::clock::Clock,
+    identity::DataScope,
+    services::{clock::Clock, keys::Namespace},
 };
 
 /// A shard has at least so much for its own, four of the largest values, so that its lock is held for little.
@@ -197,7 +201,10 @@ impl MemoryCache {
 }
 
 impl CacheBackend for MemoryCache {
-    fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Value<'_>, Lifetime)) -> Result<bool> {
+    fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
+        fn item(value: Value<'_>, fresh: Lifetime) -> Item<'_> {
+            Item { value, age: Age::Fresh, version: 1, fresh, left: fresh }
+        }
         let hash = self.hash(at);
         let mut shard = self.shard(self.index(hash));
         let Some(found) = shard.find(hash, at) else { return Ok(false) };
@@ -218,14 +225,15 @@ impl CacheBackend for MemoryCache {
         if let Body::Shared { key, bytes } = &slot.body {
             let (key, bytes) = (usize::from(*key), Arc::clone(bytes));
             drop(shard);
-            read(Value::Bytes(&bytes[key..]), lifetime);
+            read(item(Value::Bytes(&bytes[key..]), lifetime));
         } else {
-            read(value(slot), lifetime);
+            read(item(value(slot), lifetime));
         }
         Ok(true)
     }
 
-    fn set(&self, at: &Address<'_>, value: &[u8], lifetime: Lifetime) -> Result<()> {
+    fn set(&self, at: &Address<'_>, draft: &Wanted<'_>) -> Result<Written> {
+        let (Value::Bytes(value), lifetime) = (draft.value, draft.lifetime) else { return Err(unbuilt()) };
         let hash = self.hash(at);
         // Before the lock: large ones take a while to copy.
         let mut body = Some(body(at, value)?);
@@ -233,9 +241,35 @@ impl CacheBackend for MemoryCache {
             let body = body.take().map_or_else(|| self::body(at, value), Ok)?;
             self.check_fits(at, &body)?;
             let draft = Draft { body, integer: false, deadline: deadline(now, lifetime) };
-            shard.put(&self.pool, now, hash, at, draft, all_own)
+            Ok(shard.put(&self.pool, now, hash, at, draft, all_own)?.map(|()| Written::Done(1)))
         })
     }
+
+    fn invalidate_tag(&self, _: &DataScope<'_>, _: Namespace<'_>) -> Result<u64> {
+        Err(unbuilt())
+    }
+
+    fn invalidate(&self, _: &Space<'_>, _: &Glob) -> Result<u64> {
+        Err(unbuilt())
+    }
+
+    fn clear(&self, _: &Space<'_>) -> Result<u64> {
+        Err(unbuilt())
+    }
+
+    fn keys(&self, _: &Space<'_>, _: &str, _: Option<&str>, _: usize) -> Result<Page> {
+        Err(unbuilt())
+    }
+
+    fn capacity(&self) -> u64 {
+        self.capacity as u64
+    }
+
+    fn guaranteed(&self) -> u64 {
+        0
+    }
+
+    fn set_plugins(&self, _: usize) {}
 
     fn remove(&self, at: &Address<'_>) -> Result<bool> {
         let hash = self.hash(at);
@@ -289,7 +323,7 @@ impl CacheBackend for MemoryCache {
         })
     }
 
-    fn usage(&self) -> Vec<Usage> {
+    fn usage(&self) -> Result<Vec<Usage>> {
         let mut plugins: HashMap<Arc<str>, (u64, u64)> = HashMap::new();
         for mut shard in self.made() {
             shard.reclaim(self.now(), usize::MAX, usize::MAX);
@@ -300,7 +334,8 @@ impl CacheBackend for MemoryCache {
             }
             shard.give_back(&self.pool);
         }
-        plugins.into_iter().map(|(plugin, (items, bytes))| Usage { plugin, items, bytes }).collect()
+        let used = |(plugin, (items, bytes))| Usage { plugin, items, bytes, evicted: 0 };
+        Ok(plugins.into_iter().map(used).collect())
     }
 
     #[cfg(test)]
@@ -319,6 +354,10 @@ impl CacheBackend for MemoryCache {
             drop(shard.lock().take());
         }
     }
+}
+
+fn unbuilt() -> Error {
+    Error::new(ErrorKind::Unsupported, "not built yet")
 }
 
 const NS_A_MS: u64 = 1_000_000;
