@@ -96,6 +96,91 @@ pub mod bench_parts {
         },
     };
 
+    /// The cache without host and boundary.
+    pub mod cache {
+        use std::sync::Arc;
+
+        use crate::{
+            identity::{DataScope, Tenant, Tenants},
+            services::{
+                cache::{Address, CacheBackend, Draft, Lifetime, MemoryCache, Value},
+                clock::SystemClock,
+                keys::{Key, Namespace},
+            },
+        };
+
+        /// An engine, as one plugin uses one namespace of it in the system scope.
+        pub struct Engine {
+            engine: Box<dyn CacheBackend>,
+            tenants: Tenants,
+            plugin: Arc<str>,
+            namespace: Namespace<'static>,
+        }
+
+        /// A key that was checked: the engine itself takes no other.
+        #[derive(Clone, Copy)]
+        pub struct Name<'a>(Key<'a>);
+
+        impl<'a> Name<'a> {
+            /// Of 1 to 512 bytes of UTF-8.
+            pub fn of(key: &'a [u8]) -> Self {
+                Self(Key::parse("key", key).expect("it is one"))
+            }
+        }
+
+        impl Engine {
+            /// That in memory, with so many bytes.
+            pub fn memory(capacity: usize) -> Self {
+                Self::of(Box::new(MemoryCache::new(capacity, Arc::new(SystemClock::new()))))
+            }
+
+            fn of(engine: Box<dyn CacheBackend>) -> Self {
+                let namespace = Namespace::parse("ns", b"sessions").expect("it is one");
+                Self { engine, tenants: Tenants::new(), plugin: "bench".into(), namespace }
+            }
+
+            /// Whether there are 64 bytes, which are copied then.
+            #[inline]
+            pub fn get_into(&self, key: Name<'_>, out: &mut [u8; 64]) -> bool {
+                let found = self.engine.get(&self.at(key.0), &mut |item| {
+                    if let Value::Bytes(bytes) = item.value {
+                        out.copy_from_slice(bytes);
+                    }
+                });
+                found.expect("it answers")
+            }
+
+            /// Writes bytes for a while.
+            #[inline]
+            pub fn set(&self, key: Name<'_>, value: &[u8], ttl_ms: i64) {
+                let draft = Draft::of(Value::Bytes(value), Lifetime::Ms(ttl_ms));
+                self.engine.set(&self.at(key.0), &draft).expect("it fits");
+            }
+
+            /// Counts.
+            #[inline]
+            pub fn incr(&self, key: Name<'_>) -> i64 {
+                self.engine.incr(&self.at(key.0), 1, Lifetime::Endless).expect("it counts")
+            }
+
+            /// How many items there are.
+            pub fn items(&self) -> u64 {
+                self.engine.usage().expect("it is counted").iter().map(|usage| usage.items).sum()
+            }
+
+            /// What they take, by its own count.
+            pub fn bytes(&self) -> u64 {
+                self.engine.usage().expect("it is counted").iter().map(|usage| usage.bytes).sum()
+            }
+
+            #[inline]
+            fn at<'a>(&'a self, key: Key<'a>) -> Address<'a> {
+                let scope = DataScope::new(1, &self.plugin, Tenant::SYSTEM, &self.tenants);
+                Address { scope, namespace: self.namespace, key }
+            }
+        }
+    }
+
     /// A ledger with the storage on it, as one plugin uses it in the system scope.
     pub struct Ledger {
         ledger: Arc<ledger::Ledger>,

@@ -66,8 +66,12 @@ impl Report {
         );
     }
 
-    /// Prints a ratio beside its bar.
+    /// Prints a ratio beside its bar; NaN: it has none, and is only told.
     pub(crate) fn verdict(&mut self, what: &str, ratio: f64, bar: f64, about: &str) {
+        if bar.is_nan() {
+            println!("  {what:<44} {ratio:6.2}  ({about})");
+            return;
+        }
         let met = ratio <= bar;
         let word = if met { "" } else { "  MISSED" };
         println!("  {what:<44} {ratio:6.2}  (bar {bar:.2}; {about}){word}");
