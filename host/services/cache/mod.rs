@@ -12,7 +12,7 @@ mod item;
 mod leases;
 mod memory;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 use std::sync::{
     Arc,
