@@ -1,5 +1,8 @@
 //! Loading: `fetch` and `fail`. The engine knows who is to load and who waits; here is who calls, and how a call waits.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     thread,
     time::{Duration, Instant},

@@ -28,7 +28,7 @@ use crate::{
 const REMEMBERED: usize = 4096;
 
 /// How many invalidations of tags are remembered of a scope while it has leases out.
-const MOST_NOTES: usize = 256;
+pub(super) const MOST_NOTES: usize = 256;
 
 /// A key that is being loaded or waited for.
 pub(super) struct Place {

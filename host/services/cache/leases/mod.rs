@@ -30,6 +30,8 @@
 //! nothing for a model of interleavings beyond what the tests make happen.
 
 mod books;
+#[cfg(test)]
+mod tests;
 
 use std::{
     borrow::Cow,
