@@ -1,5 +1,7 @@
 //! The table `pintle_cache`.
 
+mod load;
+
 use std::cell::RefCell;
 
 use pintle_abi::*;
@@ -28,8 +30,8 @@ pub(super) static TABLE: PintleCache = PintleCache {
     get_many: None,
     set_many: None,
     set_absent: None,
-    fetch: None,
-    fail: None,
+    fetch: Some(load::fetch),
+    fail: Some(load::fail),
     invalidate: None,
     invalidate_tag: None,
     clear: None,
@@ -58,34 +60,39 @@ unsafe extern "C" fn get(
         let info = unsafe { input::info("info", info) }?;
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
-        // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
-        let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
-        copy.clear();
-        let mut known = None;
-        let found = call.core().cache.get(&at, &mut |item| {
-            match item.value {
-                Value::Bytes(bytes) => copy.extend_from_slice(bytes),
-                Value::Integer(integer) => {
-                    copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes())
+        with_copy(|copy| {
+            let mut known = None;
+            call.core().cache.get(&at, &mut |item| {
+                match item.value {
+                    Value::Bytes(bytes) => copy.extend_from_slice(bytes),
+                    Value::Integer(integer) => {
+                        copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes())
+                    }
+                    Value::Absent => return,
                 }
-                Value::Absent => return,
-            }
-            known = Some(what_is_known(&item));
-        });
-        let result = found.and_then(|_| {
+                known = Some(what_is_known(&item));
+            })?;
             let known = known.ok_or_else(missing)?;
             // SAFETY: the contract lets `write` be called until this function returns.
-            unsafe { out.write(&copy) }?;
+            unsafe { out.write(copy) }?;
             call.count_bytes(Service::Cache, copy.len());
             // SAFETY: the contract says that outputs lead to memory of the caller.
             unsafe { info.write(&known) };
             Ok(())
-        });
-        if copy.capacity() <= KEPT {
-            let _ = COPY.try_with(|kept| kept.replace(copy));
-        }
-        result
+        })
     })
+}
+
+/// Lends this thread's copy buffer.
+fn with_copy<R>(run: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
+    let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
+    copy.clear();
+    let result = run(&mut copy);
+    if copy.capacity() <= KEPT {
+        let _ = COPY.try_with(|kept| kept.replace(copy));
+    }
+    result
 }
 
 unsafe extern "C" fn get_into(

@@ -6,9 +6,9 @@
 use std::slice;
 
 use pintle_abi::{
-    PINTLE_CACHE_TTL, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheInfo, PintleCacheOptions,
-    PintleEmitOptions, PintleField, PintleJobOptions, PintleScopeInfo, PintleStorageInfo,
-    PintleStorageOptions, PintleStr, PintleSubscribeOptions,
+    PINTLE_CACHE_NO_WAIT, PINTLE_CACHE_TTL, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheFetch,
+    PintleCacheInfo, PintleCacheOptions, PintleEmitOptions, PintleField, PintleJobOptions, PintleScopeInfo,
+    PintleStorageInfo, PintleStorageOptions, PintleStr, PintleSubscribeOptions,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -288,6 +288,11 @@ unsafe impl Sized32 for PintleJobOptions {
 unsafe impl Sized32 for PintleCacheOptions {
     const NAME: &'static str = "options";
     const FLAGS: Option<u32> = Some(PINTLE_CACHE_TTL);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleCacheFetch {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_CACHE_NO_WAIT);
 }
 // SAFETY: as above.
 unsafe impl Sized32 for PintleStorageOptions {

@@ -165,6 +165,14 @@ impl Pool {
         Ok(guard)
     }
 
+    /// Begins a wait of this thread that no lane ends, and whoever wakes it is its own business; over when the guard is
+    /// dropped. BUSY as `wait_for`.
+    pub(crate) fn begin_pause(self: &Arc<Self>) -> Result<WaitGuard> {
+        let guard = self.give_place_away(None)?;
+        guard.let_another_in();
+        Ok(guard)
+    }
+
     /// Begins to wait for an answer that a task of `target` is to give, before that task is pushed: who waits for
     /// several answers begins with all of them, and asks for none where one is refused. On behalf of `generation` (0:
     /// of nobody who stops): from here on `stop_waits` ends the wait, so whether that generation is stopping already is
@@ -188,6 +196,10 @@ impl Pool {
         waiter: Option<Arc<dyn Wake>>,
     ) -> Result<WaitGuard> {
         let wait = self.waits.lock().begin(current_call(), target, turn, generation, waiter)?;
+        self.give_place_away(Some(wait))
+    }
+
+    fn give_place_away(self: &Arc<Self>, wait: Option<u64>) -> Result<WaitGuard> {
         let mut guard = WaitGuard { pool: self.clone(), wait, worker: None };
         // Threads that are no workers of this pool just wait.
         if let Some(worker) = current_worker(self.id) {
@@ -300,7 +312,8 @@ impl Pool {
 /// A wait that is under way.
 pub(crate) struct WaitGuard {
     pool: Arc<Pool>,
-    wait: u64,
+    /// None: no lane ends it.
+    wait: Option<u64>,
     /// The worker whose place it gives to another.
     worker: Option<u32>,
 }
@@ -322,7 +335,9 @@ impl Drop for WaitGuard {
         if let Some(worker) = self.worker {
             self.pool.state.lock().change(worker, |member| member.waits -= 1);
         }
-        self.pool.waits.lock().end(self.wait);
+        if let Some(wait) = self.wait {
+            self.pool.waits.lock().end(wait);
+        }
     }
 }
 

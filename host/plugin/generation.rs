@@ -263,7 +263,7 @@ impl Generation {
     }
 
     /// The stop begins, if it has not: nothing is delivered, nothing new is taken, and who waits on its behalf, for an
-    /// answer or for room, goes on. In this order: a wait that is not found has yet to look whether it may begin.
+    /// answer, for room or for an item of the cache, goes on. In this order: a wait that is not found has yet to look whether it may begin.
     fn stop(&self) {
         if let Some(watch) = self.record.metrics.watch() {
             watch.disarm(self.number);
@@ -271,6 +271,7 @@ impl Generation {
         self.register.stop();
         self.record.core.pool.stop_waits(self.number);
         self.record.core.events.stop_waits(self.number);
+        self.record.core.cache.stop_waits(self.number);
     }
 
     /// Nobody waits for its outcome: a failure goes to the log.
@@ -332,6 +333,8 @@ impl Generation {
         self.stop();
         self.register.drain();
         self.own.lock().slot.close();
+        // Nobody can ask for another any more.
+        self.record.core.cache.end_generation(self.number);
         self.record.end(self.number);
         self.over.store(true, Release);
     }

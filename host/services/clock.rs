@@ -59,6 +59,16 @@ impl Alarm {
         self.state.lock().rung = true;
         self.changed.notify_all();
     }
+
+    /// Nobody will sleep on it any more: the manual clock does not wait for that.
+    pub(crate) fn leave(&self) {
+        #[cfg(test)]
+        {
+            let mut state = self.state.lock();
+            (state.sleeper, state.rung) = (Sleeper::None, false);
+            self.changed.notify_all();
+        }
+    }
 }
 
 /// The clocks of the operating system.

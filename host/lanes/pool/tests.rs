@@ -485,6 +485,38 @@ fn contract_62_too_many_waits_are_busy_and_push_nothing() {
     pool.audit();
 }
 
+/// One worker at once, of two threads: while its call pauses another lane is served, and a second pause is refused.
+#[test]
+fn a_worker_that_pauses_gives_its_place_away_and_not_too_many_do() {
+    let (pool, _) = pool(1, 2);
+    let (a, b) = (patient_lane(&pool, "a", 1), patient_lane(&pool, "b", 1));
+    let (answer, answers) = mpsc::channel();
+    let answers = Plain::new(answers);
+    let p = pool.clone();
+    let (tell, told) = mpsc::channel();
+    a.push(task(move |_| {
+        let pause = p.begin_pause().expect("it may");
+        let came: Option<ErrorKind> =
+            answers.lock().expect("no panic").recv().expect("the other one answers");
+        drop(pause);
+        let _ = tell.send((came, p.stats().waiting));
+    }))
+    .expect("there is room");
+    let p = pool.clone();
+    b.push(task(move |_| {
+        let _ = answer.send(p.begin_pause().err().map(|error| error.kind()));
+    }))
+    .expect("there is room");
+    let seen = Plain::new(None);
+    look_until(&pool, &mut Monitor::default(), || {
+        *seen.lock().expect("no panic") = told.try_recv().ok();
+        seen.lock().expect("no panic").is_some()
+    });
+    assert_eq!(seen.into_inner().expect("no panic"), Some((Some(ErrorKind::Busy), 0)));
+    assert!(pool.wait_idle(soon()));
+    pool.audit();
+}
+
 #[test]
 fn a_worker_of_another_pool_is_a_stranger() {
     let ((ours, _), (theirs, _)) = (pool(1, 4), pool(1, 4));

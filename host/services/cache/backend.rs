@@ -22,6 +22,10 @@ pub(crate) trait CacheBackend: Send + Sync {
     /// there was something to lend. `read` must not call the cache.
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool>;
 
+    /// As [`get`](Self::get), with the tags that the item was written with: for those who keep a copy of it, or must know what
+    /// it can be invalidated by.
+    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool>;
+
     /// Writes bytes or a note that there is nothing, never an integer, in place of what is there: value, lifetime, spans
     /// and tags.
     ///
@@ -92,6 +96,10 @@ pub(crate) trait CacheBackend: Send + Sync {
 impl<B: CacheBackend> CacheBackend for Arc<B> {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
         (**self).get(at, read)
+    }
+
+    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
+        (**self).get_tagged(at, read)
     }
 
     fn set(&self, at: &Address<'_>, draft: &Draft<'_>) -> Result<Written> {

@@ -9,9 +9,10 @@ mod backend;
 mod conformance;
 mod glob;
 mod item;
+mod leases;
 mod memory;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 use std::sync::{
     Arc,
@@ -24,7 +25,10 @@ pub(crate) use item::{
     Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
     Spans, Usage, Value, Written,
 };
+pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
 pub(crate) use memory::MemoryCache;
+
+use leases::{Lease, Leases, Over, Turn};
 
 use super::{clock::Clock, keys::Namespace};
 use crate::{
@@ -36,7 +40,7 @@ use crate::{
 pub(crate) struct Cache {
     backend: Box<dyn CacheBackend>,
     lifetimes: Lifetimes,
-    clock: Arc<dyn Clock>,
+    leases: Leases,
     closed: AtomicBool,
 }
 
@@ -84,7 +88,7 @@ impl<'a> Write<'a> {
 impl Cache {
     /// `clock`: what the deadlines of leases go by.
     pub(crate) fn new(backend: Box<dyn CacheBackend>, lifetimes: Lifetimes, clock: Arc<dyn Clock>) -> Self {
-        Self { backend, lifetimes, clock, closed: AtomicBool::new(false) }
+        Self { backend, lifetimes, leases: Leases::new(clock), closed: AtomicBool::new(false) }
     }
 
     /// Lends the item to `read`, once, if it is fresh or stale or a note that there is nothing; tells whether.
@@ -103,7 +107,16 @@ impl Cache {
     pub(crate) fn set(&self, at: &Address<'_>, write: &Write<'_>) -> Result<u64> {
         let mut tags = [at.namespace; MOST_TAGS];
         let draft = self.draft(write, &mut tags)?;
-        done(self.backend()?.set(at, &draft)?, write.condition)
+        done(self.write(at, write.lease, &draft)?, write.condition)
+    }
+
+    fn write(&self, at: &Address<'_>, lease: u64, draft: &Draft<'_>) -> Result<Written> {
+        let backend = self.backend()?;
+        let set = || backend.set(at, draft);
+        if lease != 0 {
+            return self.leases.answer(at, lease, draft.tags, set);
+        }
+        self.leases.change(at, Over::Written, set, |written| matches!(written, Written::Done(_)))
     }
 
     /// Writes all of them; one that fails keeps none of the others from being written.
@@ -112,12 +125,32 @@ impl Cache {
         space: &Space<'_>,
         writes: &[(Address<'_>, Write<'_>)],
     ) -> Vec<Result<u64>> {
-        let _ = space;
-        writes.iter().map(|(at, write)| self.set(at, write)).collect()
+        if writes.iter().any(|(_, write)| write.lease != 0)
+            || self.leases.is_any_held(writes.iter().map(|(at, _)| at))
+        {
+            return writes.iter().map(|(at, write)| self.set(at, write)).collect();
+        }
+        let mut tags = vec![[space.namespace; MOST_TAGS]; writes.len()];
+        let drafts = writes.iter().zip(&mut tags);
+        let drafts = drafts.map(|((at, write), tags)| Ok((*at, self.draft(write, tags)?)));
+        let drafts: Vec<Result<_>> = drafts.collect();
+        let good: Vec<_> = drafts.iter().filter_map(|draft| draft.as_ref().ok().copied()).collect();
+        let written = match self.backend() {
+            Ok(backend) => backend.set_many(&good),
+            Err(error) => good.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut written = written.into_iter();
+        let answers = drafts.into_iter().zip(writes).map(|(draft, (_, write))| {
+            draft?;
+            let written = written.next().unwrap_or_else(|| Err(unanswered()))?;
+            done(written, write.condition)
+        });
+        answers.collect()
     }
 
     pub(crate) fn remove(&self, at: &Address<'_>) -> Result<bool> {
-        self.backend()?.remove(at)
+        let backend = self.backend()?;
+        self.leases.change(at, Over::Removed, || backend.remove(at), |_| true)
     }
 
     pub(crate) fn exists(&self, at: &Address<'_>) -> Result<bool> {
@@ -129,13 +162,16 @@ impl Cache {
     /// `ttl_ms` as in `set`; it counts where the item is created.
     pub(crate) fn incr(&self, at: &Address<'_>, delta: i64, ttl_ms: Option<i64>) -> Result<i64> {
         let lifetime = lifetime(ttl_ms, self.lifetimes.items)?;
-        self.backend()?.incr(at, delta, lifetime)
+        let backend = self.backend()?;
+        self.leases.change(at, Over::Written, || backend.incr(at, delta, lifetime), |_| true)
     }
 
     /// `ttl_ms`: 0 is endless; negative removes the item.
     pub(crate) fn expire(&self, at: &Address<'_>, ttl_ms: i64, condition: ExpireIf) -> Result<Expired> {
         let wanted = if ttl_ms < 0 { None } else { Some(lifetime(Some(ttl_ms), self.lifetimes.items)?) };
-        self.backend()?.expire(at, wanted, condition)
+        let backend = self.backend()?;
+        let removed = |expired: &Expired| wanted.is_none() && *expired != Expired::Refused;
+        self.leases.change(at, Over::Removed, || backend.expire(at, wanted, condition), removed)
     }
 
     /// How long the item is still fresh; none if it is not there.
@@ -145,16 +181,118 @@ impl Cache {
         Ok(found)
     }
 
+    /// Lends the item to `read` if it is fresh or stale or a note that there is nothing; if it is missing or stale, one of those
+    /// who ask gets a lease to load it, and where it is missing the others wait for that one. `read` may be called more than
+    /// once; what it was given last counts.
+    ///
+    /// TIMEOUT: another is loading the item still. REENTRANT: waiting for that one would never end. QUOTA: the plugin has too
+    /// many leases. OUT_OF_RANGE: a time of `ask`. What `who` answers where it would wait.
+    pub(crate) fn fetch(
+        &self,
+        at: &Address<'_>,
+        ask: &Fetch,
+        who: &dyn Fetcher,
+        read: &mut dyn FnMut(Item<'_>),
+    ) -> Result<Fetched> {
+        leases::check(ask)?;
+        let mut line = None;
+        loop {
+            let mut found = None;
+            self.get(at, &mut |item| {
+                found = Some(Found::of(&item));
+                read(item);
+            })?;
+            match found {
+                Some(Found::Fresh) => return Ok(Fetched::Given { lease: None }),
+                Some(Found::Note) => return Ok(Fetched::KnownAbsent),
+                Some(Found::Stale) | None => {}
+            }
+            match self.leases.ask(at, ask, who) {
+                Ok(Turn::Yours(lease)) => return self.given(at, &lease, read),
+                // Whoever cannot have the lease, for whatever reason, has the item still.
+                _ if found.is_some() => return Ok(Fetched::Given { lease: None }),
+                Ok(Turn::Held) if ask.no_wait => return Err(leases::loading()),
+                Ok(Turn::Held) => self.leases.wait(at, ask, who, &mut line)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks again for one who was given a lease: somebody may have written before it was.
+    fn given(&self, at: &Address<'_>, lease: &Lease, read: &mut dyn FnMut(Item<'_>)) -> Result<Fetched> {
+        let looked = {
+            let (mut found, mut old) = (None, lease.step.lock());
+            let looked = self.backend.get_tagged(at, &mut |item, tags| {
+                *old = tags.iter().map(|tag| tag.as_str().into()).collect();
+                if item.age != Age::Kept {
+                    found = Some(Found::of(&item));
+                    read(item);
+                }
+            });
+            looked.map(|_| found)
+        };
+        let fetched = match looked {
+            Ok(Some(Found::Stale)) => return Ok(Fetched::Given { lease: Some(lease.id) }),
+            Ok(None) => return Ok(Fetched::Load { lease: lease.id }),
+            Ok(Some(Found::Fresh)) => Ok(Fetched::Given { lease: None }),
+            Ok(Some(Found::Note)) => Ok(Fetched::KnownAbsent),
+            Err(error) => Err(error),
+        };
+        let why = if fetched.is_ok() { Over::Needless } else { Over::Failed };
+        self.leases.end(lease, why);
+        fetched
+    }
+
+    /// Ends a lease whose holder could not load the item, and lends it the item that is there, fresh, stale or kept, if there
+    /// is one; tells whether. The next who waits for the item gets a lease.
+    ///
+    /// STALE_HANDLE: the lease is over, or was never given to this scope.
+    pub(crate) fn fail(
+        &self,
+        scope: &DataScope<'_>,
+        lease: u64,
+        read: &mut dyn FnMut(Item<'_>),
+    ) -> Result<bool> {
+        let backend = self.backend()?;
+        let failed = self.leases.fail(scope, lease)?;
+        let mut lent = false;
+        failed.lend(scope, |at| {
+            backend.get(at, &mut |item| {
+                if item.value != Value::Absent {
+                    lent = true;
+                    read(item);
+                }
+            })
+        })??;
+        Ok(lent)
+    }
+
+    /// A generation has ended, and its leases with it: the next who wait get theirs.
+    pub(crate) fn end_generation(&self, generation: u64) {
+        self.leases.end_generation(generation);
+    }
+
+    /// Ends with STOPPING the waits of a generation, which says that it is stopping already.
+    pub(crate) fn stop_waits(&self, generation: u64) {
+        self.leases.stop_waits(generation);
+    }
+
     pub(crate) fn invalidate_tag(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> Result<u64> {
-        self.backend()?.invalidate_tag(scope, tag)
+        let backend = self.backend()?;
+        self.leases.revoke_tag(scope, tag);
+        backend.invalidate_tag(scope, tag)
     }
 
     pub(crate) fn invalidate(&self, space: &Space<'_>, pattern: &Glob) -> Result<u64> {
-        self.backend()?.invalidate(space, pattern)
+        let backend = self.backend()?;
+        self.leases.revoke(space, &Over::Invalidated, |key| pattern.matches(key));
+        backend.invalidate(space, pattern)
     }
 
     pub(crate) fn clear(&self, space: &Space<'_>) -> Result<u64> {
-        self.backend()?.clear(space)
+        let backend = self.backend()?;
+        self.leases.revoke(space, &Over::Cleared, |_| true);
+        backend.clear(space)
     }
 
     pub(crate) fn keys(
@@ -196,13 +334,16 @@ impl Cache {
     /// writes meanwhile may stay.
     pub(crate) fn close(&self) {
         self.closed.store(true, Relaxed);
+        self.leases.close();
         self.backend.close();
     }
 
     /// Removes all that a plugin has; tells how many items there were.
     #[cfg(test)]
     pub(crate) fn remove_plugin(&self, id: &str) -> Result<u64> {
-        self.backend()?.remove_plugin(id)
+        let backend = self.backend()?;
+        self.leases.revoke_plugin(id);
+        backend.remove_plugin(id)
     }
 
     #[inline]
@@ -246,6 +387,29 @@ impl Cache {
             condition: write.condition,
         })
     }
+}
+
+/// What a fetch finds that need not load, or not at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Fresh,
+    Stale,
+    Note,
+}
+
+impl Found {
+    fn of(item: &Item<'_>) -> Self {
+        match (item.value, item.age) {
+            (Value::Absent, _) => Self::Note,
+            (_, Age::Fresh) => Self::Fresh,
+            (..) => Self::Stale,
+        }
+    }
+}
+
+#[cold]
+fn unanswered() -> Error {
+    Error::new(ErrorKind::Internal, "the back end of the cache left out an answer")
 }
 
 fn check_size(len: usize) -> Result<()> {

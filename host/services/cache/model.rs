@@ -18,7 +18,7 @@ use crate::{
 /// Plugin, tenant, namespace and key.
 type Place = (String, String, String, String);
 
-pub(super) struct Model {
+pub(crate) struct Model {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -73,7 +73,7 @@ impl Entry {
 }
 
 impl Model {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
@@ -129,17 +129,23 @@ fn remaining(end: Option<u64>, now: u64) -> Lifetime {
 
 impl CacheBackend for Model {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
+        self.get_tagged(at, &mut |item, _| read(item))
+    }
+
+    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
         let (state, now) = (self.state.lock(), self.now());
         let found = state.items.get(&place(at)).and_then(|entry| Some((entry, entry.age(now)?)));
         let Some((entry, age)) = found else { return Ok(false) };
         let gone = entry.fresh_until.map(|end| end + entry.spans.stale_ms as u64 * NS_A_MS);
-        read(Item {
+        let item = Item {
             value: entry.value(),
             age,
             version: entry.version,
             fresh: remaining(entry.fresh_until, now),
             left: remaining(gone, now),
-        });
+        };
+        let tags = entry.tags.iter().map(|tag| Namespace::parse("tags", tag.as_bytes()));
+        read(item, &tags.collect::<Result<Vec<_>>>()?);
         Ok(true)
     }
 

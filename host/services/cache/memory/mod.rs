@@ -232,6 +232,10 @@ impl CacheBackend for MemoryCache {
         Ok(true)
     }
 
+    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
+        self.get(at, &mut |item| read(item, &[]))
+    }
+
     fn set(&self, at: &Address<'_>, draft: &Wanted<'_>) -> Result<Written> {
         let (Value::Bytes(value), lifetime) = (draft.value, draft.lifetime) else { return Err(unbuilt()) };
         let hash = self.hash(at);
