@@ -11,7 +11,7 @@ mod glob;
 mod item;
 mod memory;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 use std::sync::{
     Arc,
