@@ -12,12 +12,14 @@ use pintle_abi::*;
 
 use super::{
     super::{given_up, stale},
-    Call, Sink, address, enter, input, missing, what_is_known, with_copy,
+    Call, Sink, address, enter, input, missing,
+    read::{absent, take, with_copy},
+    what_is_known,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Phase, Seat, Service},
-    services::cache::{CallId, Fetch, Fetched, Fetcher, Item, Value},
+    services::cache::{CallId, Fetch, Fetched, Fetcher},
 };
 
 pub(super) unsafe extern "C" fn fetch(
@@ -48,9 +50,10 @@ pub(super) unsafe extern "C" fn fetch(
             });
             let (lease, answer) = match fetched.map_err(|error| ended(call, error))? {
                 Fetched::Load { lease } => (lease, Err(to_be_loaded())),
-                Fetched::KnownAbsent => (0, Err(missing())),
+                Fetched::KnownAbsent => (0, Err(absent())),
                 Fetched::Given { lease } => (lease.unwrap_or(0), Ok(())),
             };
+            call.count_read(answer.is_ok() || lease == 0);
             if answer.is_ok() {
                 // SAFETY: the contract lets `write` be called until this function returns.
                 if let Err(refused) = unsafe { out.write(copy) } {
@@ -103,16 +106,6 @@ pub(super) unsafe extern "C" fn fail(
             Ok(())
         })
     })
-}
-
-/// Copies the value: bytes, or digits.
-fn take(item: &Item<'_>, copy: &mut Vec<u8>) {
-    copy.clear();
-    match item.value {
-        Value::Bytes(bytes) => copy.extend_from_slice(bytes),
-        Value::Integer(integer) => copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes()),
-        Value::Absent => {}
-    }
 }
 
 /// A call, as the engine sees who fetches.
