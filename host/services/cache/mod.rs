@@ -1,7 +1,8 @@
 //! The cache: volatile items, each under (plugin, tenant, namespace, key), for a while or until room is needed.
 //!
 //! [`Cache`] is the front that the tables call: it knows the limits, the default lifetimes and the leases, the same for
-//! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process.
+//! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process,
+//! [`SqliteCache`] the one that is a file.
 //! [`item`] says what an item is, [`glob`] which keys a pattern matches.
 
 mod backend;
@@ -13,6 +14,7 @@ mod leases;
 mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+mod sqlite;
 
 use std::sync::{
     Arc,
@@ -27,6 +29,7 @@ pub(crate) use item::{
 };
 pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
 pub(crate) use memory::MemoryCache;
+pub(crate) use sqlite::{SqliteCache, SqliteOptions};
 
 use leases::{Lease, Leases, Over, Turn};
 
