@@ -12,6 +12,8 @@ mod item;
 mod memory;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod random;
 
 use std::sync::{
     Arc,
