@@ -1,7 +1,12 @@
 //! What every back end of the cache must do, written once: [`cache_conformance!`] makes the tests for one of them.
 //!
 //! A back end is made for each test, with a clock that stands still until the test moves it. All goes through
-//! [`Cache`], as it does for plugins.
+//! [`Cache`], as it does for plugins. Lifetimes and integers are here; the folder has the rest.
+
+mod ages;
+mod listing;
+mod tags;
+mod writes;
 
 use std::{
     ops::RangeInclusive,
@@ -9,8 +14,14 @@ use std::{
     time::Duration,
 };
 
+pub(super) use ages::*;
+pub(super) use listing::*;
+pub(super) use tags::*;
+pub(super) use writes::*;
+
 use super::{
-    Address, Cache, CacheBackend, ExpireIf, Expired, LARGEST_VALUE, Lifetime, Lifetimes, Value, Write,
+    Address, Age, Cache, CacheBackend, ExpireIf, Expired, Glob, Item, LARGEST_VALUE, Lifetime, Lifetimes,
+    Space, Value, Write,
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -103,6 +114,99 @@ macro_rules! cache_conformance {
             suite::what_has_expired_is_absent_for_every_function(&suite::Scene::new($make));
         }
         #[test]
+        fn everywhere_5_a_failure_leaves_versions_spans_and_tags_as_they_were() {
+            suite::a_failure_leaves_versions_spans_and_tags_as_they_were(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_13_set_replaces_spans_and_tags_too() {
+            suite::set_replaces_spans_and_tags_too(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_14_set_keeps_lifetime_and_spans_where_it_is_told_to() {
+            suite::set_keeps_lifetime_and_spans_where_it_is_told_to(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_14_set_writes_only_if_its_condition_holds() {
+            suite::set_writes_only_if_its_condition_holds(&suite::Scene::new($make));
+        }
+        #[test]
+        fn a_version_is_never_used_again_for_its_key() {
+            suite::a_version_is_never_used_again_for_its_key(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_16_many_writes_get_an_answer_each() {
+            suite::many_writes_get_an_answer_each(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_17_what_has_expired_is_in_no_listing_and_no_count() {
+            suite::what_has_expired_is_in_no_listing_and_no_count(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_18_cache_21_an_item_is_fresh_then_stale_then_kept_then_gone() {
+            suite::an_item_is_fresh_then_stale_then_kept_then_gone(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_18_a_stale_item_is_there_for_every_function() {
+            suite::a_stale_item_is_there_for_every_function(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_21_a_kept_item_is_absent_for_every_function() {
+            suite::a_kept_item_is_absent_for_every_function(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_22_what_is_known_to_be_absent_is_there_for_reading_only() {
+            suite::what_is_known_to_be_absent_is_there_for_reading_only(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_22_what_is_known_to_be_absent_has_a_lifetime_of_its_own_and_no_spans() {
+            suite::what_is_known_to_be_absent_has_a_lifetime_of_its_own_and_no_spans(&suite::Scene::new(
+                $make,
+            ));
+        }
+        #[test]
+        fn cache_25_an_item_has_up_to_16_tags() {
+            suite::an_item_has_up_to_16_tags(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_26_invalidating_a_tag_hits_all_that_was_written_with_it_before() {
+            suite::invalidating_a_tag_hits_all_that_was_written_with_it_before(&suite::Scene::new($make));
+        }
+        #[test]
+        fn an_integer_keeps_the_tags_of_the_bytes_that_it_was() {
+            suite::an_integer_keeps_the_tags_of_the_bytes_that_it_was(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_27_a_pattern_takes_the_keys_that_it_matches() {
+            suite::a_pattern_takes_the_keys_that_it_matches(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_30_clearing_a_namespace_takes_all_of_it_and_nothing_else() {
+            suite::clearing_a_namespace_takes_all_of_it_and_nothing_else(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_30_keys_are_listed_by_their_literal_beginning_in_pages() {
+            suite::keys_are_listed_by_their_literal_beginning_in_pages(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_30_a_key_that_stays_is_on_one_page_while_others_come_and_go() {
+            suite::a_key_that_stays_is_on_one_page_while_others_come_and_go(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_30_a_cursor_that_no_page_has_had_is_refused() {
+            suite::a_cursor_that_no_page_has_had_is_refused(&suite::Scene::new($make));
+        }
+        #[test]
+        fn cache_30_items_that_are_there_are_listed_whatever_they_are() {
+            suite::items_that_are_there_are_listed_whatever_they_are(&suite::Scene::new($make));
+        }
+        #[test]
+        fn what_is_promised_of_leases_holds_on_this_back_end() {
+            for (name, case) in suite::OF_LEASES {
+                println!("{name}");
+                case(&suite::Scene::new($make));
+            }
+        }
+        #[test]
         fn lifetimes_do_not_follow_the_wall_clock() {
             suite::lifetimes_do_not_follow_the_wall_clock(&suite::Scene::new($make));
         }
@@ -113,6 +217,12 @@ macro_rules! cache_conformance {
     };
 }
 pub(super) use cache_conformance;
+
+/// A case, and its name.
+pub(super) type Case = (&'static str, fn(&Scene));
+
+/// Leases are the front's, whatever is behind it. Those of their cases that are to be tried on each back end stand here.
+pub(super) const OF_LEASES: &[Case] = &[];
 
 /// The default lifetime in these tests.
 const DEFAULT_MS: i64 = 3_600_000;
@@ -133,6 +243,33 @@ pub(super) enum Owned {
     Bytes(Vec<u8>),
     Integer(i64),
     Absent,
+}
+
+impl From<Value<'_>> for Owned {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            Value::Integer(integer) => Self::Integer(integer),
+            Value::Absent => Self::Absent,
+        }
+    }
+}
+
+/// An item with no borrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) value: Owned,
+    pub(super) age: Age,
+    pub(super) version: u64,
+    pub(super) fresh: Lifetime,
+    pub(super) left: Lifetime,
+}
+
+impl From<Item<'_>> for Seen {
+    fn from(item: Item<'_>) -> Self {
+        let Item { value, age, version, fresh, left } = item;
+        Self { value: value.into(), age, version, fresh, left }
+    }
 }
 
 impl Scene {
@@ -156,21 +293,70 @@ impl Scene {
         self.at(0, &self.tenants.named(""), "ns", key)
     }
 
-    pub(super) fn read(&self, at: &Address<'_>) -> Option<(Owned, Lifetime)> {
+    /// Under the first plugin, in the system scope.
+    pub(super) fn space(&self) -> Space<'_> {
+        self.key("any").space()
+    }
+
+    pub(super) fn tag(name: &str) -> Namespace<'_> {
+        Namespace::parse("tag", name.as_bytes()).expect("a tag of a test")
+    }
+
+    pub(super) fn glob(pattern: &str) -> Glob {
+        Glob::parse("pattern", pattern.as_bytes()).expect("a pattern of a test")
+    }
+
+    /// What a plugin reads: the item, or the note that there is nothing.
+    pub(super) fn item(&self, at: &Address<'_>) -> Option<Seen> {
         let mut found = Vec::new();
-        let there = self.cache.get(at, &mut |item| {
-            found.push((
-                match item.value {
-                    Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
-                    Value::Integer(integer) => Owned::Integer(integer),
-                    Value::Absent => Owned::Absent,
-                },
-                item.fresh,
-            ));
-        });
+        let there = self.cache.get(at, &mut |item| found.push(item.into()));
         assert_eq!(there.expect("the back end answers"), !found.is_empty());
         assert!(found.len() <= 1, "it is lent once");
         found.pop()
+    }
+
+    pub(super) fn read(&self, at: &Address<'_>) -> Option<(Owned, Lifetime)> {
+        self.item(at).map(|item| (item.value, item.fresh))
+    }
+
+    /// What the back end has for those who cannot load it.
+    pub(super) fn kept(&self, at: &Address<'_>) -> Option<Owned> {
+        let mut kept = None;
+        let lend = &mut |item: Item<'_>| kept = (item.age == Age::Kept).then(|| item.value.into());
+        self.cache.backend.get(at, lend).expect("the back end answers");
+        kept
+    }
+
+    /// All keys that begin with `prefix`, in order, out of pages of up to `limit`.
+    pub(super) fn list(&self, space: &Space<'_>, prefix: &str, limit: usize) -> Vec<String> {
+        let (mut keys, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.cache.keys(space, prefix, cursor.as_deref(), limit).expect("it is listed");
+            assert!(page.keys.len() <= limit, "{} keys on a page of {limit}", page.keys.len());
+            keys.extend(page.keys);
+            assert!(page.next.is_none() || page.next != cursor, "it goes on");
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "each is told once: {keys:?}");
+        keys
+    }
+
+    fn write(&self, at: &Address<'_>, write: &Write<'_>) -> u64 {
+        self.cache.set(at, write).expect("it can be written")
+    }
+
+    /// Writes that there is nothing.
+    fn note(&self, at: &Address<'_>, ttl_ms: Option<i64>) {
+        self.write(at, &Write { value: Value::Absent, ..Write::of(b"", ttl_ms) });
+    }
+
+    /// Invalidates a tag of the first plugin, in the system scope.
+    fn untag(&self, tag: &str) -> u64 {
+        self.cache.invalidate_tag(&self.space().scope, Self::tag(tag)).expect("it is done")
     }
 
     fn set(&self, at: &Address<'_>, value: &[u8], ttl_ms: i64) {

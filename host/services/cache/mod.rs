@@ -14,6 +14,8 @@ mod leases;
 mod memory;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod random;
 mod sqlite;
 
 use std::sync::{

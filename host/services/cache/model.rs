@@ -199,7 +199,8 @@ impl CacheBackend for Model {
         let Some(entry) = state.items.get_mut(&place).filter(|entry| entry.is_there(now)) else {
             return Ok(Expired::Missing);
         };
-        let new = lifetime.map_or(Some(now), |lifetime| self.until(lifetime));
+        // To be removed is earlier than any end, those that have passed included.
+        let new = lifetime.map_or(Some(0), |lifetime| self.until(lifetime));
         if !condition.holds(entry.fresh_until, new) {
             return Ok(Expired::Refused);
         }
