@@ -15,14 +15,14 @@ use super::{A_YEAR, Host, Inner};
 use crate::{
     application::Application,
     boundary::Core,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     folder::DataFolder,
     identity::Tenants,
     lanes::{Lane, Pool, PoolOptions, Report},
     metrics,
     plugin::{Plugins, PluginsOptions, ownership::TrustPolicy},
     services::{
-        cache::{Cache, Lifetime, Lifetimes, MemoryCache},
+        cache::{self, Cache, Lifetime, Lifetimes, MemoryCache},
         clock::{Clock, SystemClock},
         events::Events,
         ledger::{Durability, Ledger, LedgerOptions},
@@ -30,7 +30,7 @@ use crate::{
         scheduler::Scheduler,
         storage::{self, LedgerStorage, Storage},
     },
-    settings::{CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
+    settings::{CacheBackend, CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
 };
 
 /// The name of the ledger in the data folder.
@@ -111,11 +111,7 @@ impl HostBuilder {
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
             scheduler: Arc::new(Scheduler::new(clock.clone())),
-            cache: Cache::new(
-                Box::new(MemoryCache::new(settings.cache.capacity, clock.clone())),
-                Lifetimes { items: default_lifetime(&settings.cache), absent: Lifetime::Ms(10_000) },
-                clock.clone(),
-            ),
+            cache: cache(&settings.cache, &clock)?,
             storage: Storage::new(Box::new(storage), settings.storage.max_value),
             log,
             router: OnceLock::new(),
@@ -169,9 +165,24 @@ impl HostBuilder {
     }
 }
 
-/// How long an item of the cache lives whose plugin does not say.
-fn default_lifetime(settings: &CacheSettings) -> Lifetime {
-    match i64::try_from(settings.default_ttl.as_millis()) {
+/// The cache, with the back end that the settings name.
+fn cache(settings: &CacheSettings, clock: &Arc<SystemClock>) -> Result<Cache> {
+    let memory = MemoryCache::new(settings.capacity, clock.clone());
+    let backend: Box<dyn cache::CacheBackend> = match settings.backend {
+        CacheBackend::Memory => Box::new(memory),
+        CacheBackend::Sqlite => {
+            let text = "cache.backend: \"sqlite\" is not built into this host: set \"memory\"";
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+    };
+    let lifetimes =
+        Lifetimes { items: lifetime(settings.default_ttl), absent: lifetime(settings.absent_ttl) };
+    Ok(Cache::new(backend, lifetimes, clock.clone()))
+}
+
+/// How long something in the cache lives whose plugin does not say; zero: it does not expire.
+fn lifetime(ttl: Duration) -> Lifetime {
+    match i64::try_from(ttl.as_millis()) {
         Ok(0) => Lifetime::Endless,
         Ok(ms) => Lifetime::Ms(ms),
         Err(_) => Lifetime::Endless,
