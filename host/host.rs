@@ -2,6 +2,7 @@
 //! `stop` takes them apart.
 
 mod builder;
+pub(crate) mod cache;
 mod stop;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use self::cache::CacheWatch;
 pub use self::{builder::HostBuilder, stop::Stopped};
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
@@ -54,6 +56,7 @@ struct Inner {
     core: &'static Core,
     ledger: Arc<Ledger>,
     plugins: Arc<Plugins>,
+    cache: Arc<CacheWatch>,
     application: Application,
     /// Who listens in from outside: on a lane of its own, so that the application's handlers hold up none of it.
     listeners: Application,
@@ -437,7 +440,8 @@ impl Host {
     /// Everything that the host counts, of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Inner { core, ledger, plugins, .. } = &*self.inner;
+        let Inner { core, ledger, plugins, cache, .. } = &*self.inner;
+        let plugins = plugins.stats();
         Stats {
             host: HostStats {
                 version: env!("CARGO_PKG_VERSION"),
@@ -455,7 +459,12 @@ impl Host {
             events: core.events.totals().into(),
             log: core.log.counts().into(),
             ledger: ledger.counts().into(),
-            plugins: plugins.stats(),
+            cache: cache.stats(
+                core,
+                plugins.iter().map(|plugin| plugin.cache.bytes).sum(),
+                self.inner.stopped.load(Acquire),
+            ),
+            plugins,
         }
     }
 

@@ -122,6 +122,17 @@ pub enum CacheBackend {
     Sqlite,
 }
 
+impl CacheBackend {
+    /// As the settings write it: `sqlite`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
 impl FromStr for CacheBackend {
     type Err = ();
 

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{A_YEAR, Host, Inner};
+use super::{A_YEAR, Host, Inner, cache::CacheWatch};
 use crate::{
     application::Application,
     boundary::Core,
@@ -106,12 +106,14 @@ impl HostBuilder {
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
         let storage = LedgerStorage::new(ledger.clone());
         let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
+        let watch = Arc::new(CacheWatch::new(settings.cache.backend.name(), clock.clone()));
+        let cache = open_cache(&settings.cache, &clock)?;
         let core: &'static Core = (Core {
             pool: Pool::new(pool_options, report.clone()),
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
             scheduler: Arc::new(Scheduler::new(clock.clone())),
-            cache: cache(&settings.cache, &clock)?,
+            cache,
             storage: Storage::new(Box::new(storage), settings.storage.max_value),
             log,
             router: OnceLock::new(),
@@ -141,6 +143,7 @@ impl HostBuilder {
             core,
             ledger,
             plugins,
+            cache: watch,
             application,
             listeners: Application::new(core, "control", settings.deadlines.handler),
             stop: settings.deadlines.stop,
@@ -166,7 +169,7 @@ impl HostBuilder {
 }
 
 /// The cache, with the back end that the settings name.
-fn cache(settings: &CacheSettings, clock: &Arc<SystemClock>) -> Result<Cache> {
+fn open_cache(settings: &CacheSettings, clock: &Arc<SystemClock>) -> Result<Cache> {
     let memory = MemoryCache::new(settings.capacity, clock.clone());
     let backend: Box<dyn cache::CacheBackend> = match settings.backend {
         CacheBackend::Memory => Box::new(memory),
