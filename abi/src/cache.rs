@@ -40,7 +40,8 @@ pub const PINTLE_CACHE_TTL: u32 = 1;
 pub const PINTLE_CACHE_KEEP_TTL: u32 = 2;
 /// `pintle_cache_options.flags`: only if the item is not there, else CONFLICT.
 pub const PINTLE_CACHE_IF_ABSENT: u32 = 4;
-/// `pintle_cache_options.flags`: only if the item has `version`, else CONFLICT.
+/// `pintle_cache_options.flags`: only if the item has `version`, else CONFLICT. Not together with
+/// `PINTLE_CACHE_IF_ABSENT` (INVALID_ARGUMENT).
 pub const PINTLE_CACHE_IF_VERSION: u32 = 8;
 
 /// The right, and the duty, to load one item: from `fetch`, until `set`, `set_absent` or `fail` ends it or its deadline
@@ -73,7 +74,7 @@ pub struct PintleCacheOptions {
     /// By which the item can be invalidated: `tag_count` names, of 1 to 128 bytes, UTF-8 without NUL, borrowed for the
     /// call. May be null if there are none.
     pub tags: *const PintleStr,
-    /// How many tags there are, at most 16.
+    /// How many tags there are, at most 16 (else INVALID_ARGUMENT); the same one twice is one.
     pub tag_count: usize,
 }
 
@@ -209,10 +210,10 @@ pub struct PintleCache {
     /// - ns: the namespace; borrowed for the call.
     /// - key: borrowed for the call.
     /// - out: gets the bytes, or the digits of an integer; the caller's.
-    /// - info: gets what is known of the item; may be null. Owned by the caller.
+    /// - info: gets what is known of the item, on OK, and on NOT_FOUND if it is known to be absent; may be null. Owned by
+    ///   the caller.
     ///
-    /// A stale item is given too, and `info` says that it is: whoever wants to load it anew calls `fetch`. What is known to
-    /// be absent is NOT_FOUND, and `info` is written.
+    /// A stale item is given too, and `info` says that it is: whoever wants to load it anew calls `fetch`.
     ///
     /// Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED (the method, or the namespace); CANCELLED (the sink
     /// refused); UNAVAILABLE (the host has stopped); STALE_HANDLE.
@@ -236,7 +237,7 @@ pub struct PintleCache {
     /// - buf: gets the bytes, or the digits of an integer; may be null if `cap` is 0. Owned by the caller.
     /// - cap: how many bytes `buf` has room for.
     /// - len: gets the number of bytes of the value, on OK and on BUFFER_TOO_SMALL. Owned by the caller.
-    /// - info: gets what is known of the item; may be null. Owned by the caller.
+    /// - info: as in `get`. Owned by the caller.
     ///
     /// Returns: OK; NOT_FOUND; BUFFER_TOO_SMALL (`len` is what is needed, and nothing else was written);
     /// INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
@@ -412,11 +413,12 @@ pub struct PintleCache {
     /// - ns: the namespace of all; borrowed for the call.
     /// - entries: borrowed for the call.
     /// - count: how many, at most 1,024.
-    /// - statuses: gets what `set` answered for each, `count` of them; not null unless `count` is 0. `last_error` tells of the
-    ///   last that failed. Owned by the caller.
+    /// - statuses: gets what `set` answered for each, `count` of them, on OK; not null unless `count` is 0. `last_error` then
+    ///   tells of the last that failed. Owned by the caller.
     ///
-    /// Returns: OK, whatever became of each; INVALID_ARGUMENT (the namespace, or what is no array: then nothing was
-    /// written); TOO_LARGE (the count); DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+    /// Returns: OK, whatever became of each; INVALID_ARGUMENT (the namespace, or what is no array); TOO_LARGE (the count);
+    /// DENIED; UNSUPPORTED (a member of an entry that this host does not know; an option like that is the answer to its
+    /// entry alone); UNAVAILABLE (the host has stopped); STALE_HANDLE. Where it is not OK nothing was written.
     /// Thread: any.
     /// Blocks: never without a back end.
     /// Since: 1.0.
@@ -565,7 +567,7 @@ pub struct PintleCache {
     /// - out: gets the keys, each followed by a NUL; the caller's.
     /// - next: gets the cursor of the next page, empty after the last; its `write` may be null. The caller's.
     ///
-    /// Returns: OK; INVALID_ARGUMENT (also a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
+    /// Returns: OK; INVALID_ARGUMENT (also a limit above 1,000, and a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
     /// UNAVAILABLE (the back end is down, or the host has stopped); STALE_HANDLE.
     /// Thread: any.
     /// Blocks: while it looks at the keys of the namespace.

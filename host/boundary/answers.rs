@@ -5,7 +5,7 @@ use std::{ffi::c_void, sync::Arc, time::Instant};
 
 use pintle_abi::*;
 
-use super::{Call, enter, events, given_up, input, status_of, thread};
+use super::{Call, enter, events, given_up, input, sink, status_of};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Service},
@@ -83,13 +83,7 @@ unsafe fn tell(each: Each, user: *mut c_void, result: &HandlerResult) -> Result<
         error: PintleStr::new(&text),
     };
     // SAFETY: the caller vouches for it; what `told` leads to lives until `each` has returned.
-    let status = thread::inside_sink(|| unsafe { each(user, &raw const told) });
-    if status != PINTLE_OK {
-        return Err(Error::lazy(ErrorKind::Cancelled, move || {
-            format!("the function that was passed as `each` refused a result with status {status}")
-        }));
-    }
-    Ok(())
+    sink::tell(|| unsafe { each(user, &raw const told) })
 }
 
 /// A caller without `each` is told of no failure: they go to the log, as those of events that nobody waits for.

@@ -130,13 +130,7 @@ unsafe extern "C" fn scope(ctx: PintleCtx, out: *mut PintleScopeInfo, tenant: Pi
     enter(ctx, Method::Scope, move |call| {
         // Checked before anything is written, so that a failure changes nothing.
         // SAFETY: the contract says that `out` leads to as many bytes as its first four say.
-        let out = unsafe { input::info("out", out) }?;
-        if !out.is_wanted() {
-            return Err(Error::argument(
-                "out",
-                "the pointer is null: pass where the result is to be written",
-            ));
-        }
+        let out = unsafe { input::required_info("out", out) }?;
         if tenant.write.is_some() {
             let sink = Sink::new("tenant", tenant)?;
             // SAFETY: the contract lets `write` be called until this function returns.

@@ -6,14 +6,18 @@
 use std::slice;
 
 use pintle_abi::{
-    PINTLE_CACHE_TTL, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheInfo, PintleCacheOptions,
-    PintleEmitOptions, PintleField, PintleJobOptions, PintleScopeInfo, PintleStorageInfo,
+    PINTLE_CACHE_IF_ABSENT, PINTLE_CACHE_IF_VERSION, PINTLE_CACHE_KEEP_TTL, PINTLE_CACHE_TTL,
+    PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheEntry, PintleCacheInfo, PintleCacheOptions,
+    PintleCacheStats, PintleEmitOptions, PintleField, PintleJobOptions, PintleScopeInfo, PintleStorageInfo,
     PintleStorageOptions, PintleStr, PintleSubscribeOptions,
 };
 
 use crate::error::{Error, ErrorKind, Result};
 
 const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
+
+/// The longest cursor that is looked at: longer than any that is given out.
+pub(crate) const LONGEST_CURSOR: usize = 1_024;
 
 /// The bytes behind a pointer and a length.
 ///
@@ -209,6 +213,18 @@ pub(crate) unsafe fn info<T: Filled>(name: &'static str, info: *mut T) -> Result
     Ok(Info { out: info, size })
 }
 
+/// The same, if the caller must want it.
+///
+/// # Safety
+/// As [`info`].
+pub(crate) unsafe fn required_info<T: Filled>(name: &'static str, out: *mut T) -> Result<Info<T>> {
+    if out.is_null() {
+        return Err(no_output(name));
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { info(name, out) }
+}
+
 /// A struct that the host fills in.
 ///
 /// # Safety
@@ -227,6 +243,10 @@ unsafe impl Filled for PintleCacheInfo {
     const NAME: &'static str = "pintle_cache_info";
 }
 // SAFETY: as above.
+unsafe impl Filled for PintleCacheStats {
+    const NAME: &'static str = "pintle_cache_stats";
+}
+// SAFETY: as above.
 unsafe impl Filled for PintleStorageInfo {
     const NAME: &'static str = "pintle_storage_info";
 }
@@ -238,11 +258,6 @@ pub(crate) struct Info<T> {
 }
 
 impl<T: Filled> Info<T> {
-    /// Whether the caller wants it at all.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.size > 0
-    }
-
     /// Writes as much of it as the caller knows, and leaves the caller's `size` as it is.
     ///
     /// # Safety
@@ -287,7 +302,13 @@ unsafe impl Sized32 for PintleJobOptions {
 // SAFETY: as above.
 unsafe impl Sized32 for PintleCacheOptions {
     const NAME: &'static str = "options";
-    const FLAGS: Option<u32> = Some(PINTLE_CACHE_TTL);
+    const FLAGS: Option<u32> =
+        Some(PINTLE_CACHE_TTL | PINTLE_CACHE_KEEP_TTL | PINTLE_CACHE_IF_ABSENT | PINTLE_CACHE_IF_VERSION);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleCacheEntry {
+    const NAME: &'static str = "entries";
+    const FLAGS: Option<u32> = None;
 }
 // SAFETY: as above.
 unsafe impl Sized32 for PintleStorageOptions {
@@ -332,18 +353,23 @@ pub(crate) unsafe fn array<T: Sized32>(
     if count == 0 {
         return Ok(Array { items, count, stride: 0 });
     }
-    if items.is_null() {
-        return Err(Error::argument(name, "the pointer is null, the count is not 0"));
-    }
+    check_count(name, items, count, most)?;
+    // SAFETY: the caller vouches for at least one element.
+    let stride = unsafe { items.cast::<u32>().read_unaligned() } as usize;
+    check_size::<T>(stride)?;
+    Ok(Array { items, count, stride })
+}
+
+fn check_count<T>(name: &'static str, items: *const T, count: usize, most: usize) -> Result<()> {
     if count > most {
         return Err(Error::lazy(ErrorKind::TooLarge, move || {
             format!("argument `{name}`: {count} elements, at most {most} are taken")
         }));
     }
-    // SAFETY: the caller vouches for at least one element.
-    let stride = unsafe { items.cast::<u32>().read_unaligned() } as usize;
-    check_size::<T>(stride)?;
-    Ok(Array { items, count, stride })
+    if count > 0 && items.is_null() {
+        return Err(Error::argument(name, "the pointer is null, the count is not 0"));
+    }
+    Ok(())
 }
 
 /// A checked array of a caller.
@@ -378,6 +404,61 @@ impl<T: Sized32> Array<T> {
         }
         // SAFETY: as above.
         unsafe { sized(item, size) }
+    }
+}
+
+/// An array of `count` texts, none of which has been looked at.
+///
+/// # Safety
+/// A non-null pointer leads to `count` texts that nobody writes while the call runs.
+pub(crate) unsafe fn texts(
+    name: &'static str,
+    items: *const PintleStr,
+    count: usize,
+    most: usize,
+) -> Result<Texts> {
+    check_count(name, items, count, most)?;
+    Ok(Texts { items, count })
+}
+
+/// A checked array of a caller's texts.
+pub(crate) struct Texts {
+    items: *const PintleStr,
+    count: usize,
+}
+
+impl Texts {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PintleStr> {
+        let items = self.items;
+        // SAFETY: not null, because there is one, and `texts` was promised `count` of them.
+        (0..self.count).map(move |index| unsafe { items.add(index).read_unaligned() })
+    }
+}
+
+/// Where `count` results are written: as many as were asked for.
+pub(crate) fn outputs<T>(name: &'static str, out: *mut T, count: usize) -> Result<Outputs<T>> {
+    if count > 0 && out.is_null() {
+        return Err(no_output(name));
+    }
+    Ok(Outputs { out, count })
+}
+
+/// A caller's place for several results.
+pub(crate) struct Outputs<T> {
+    out: *mut T,
+    count: usize,
+}
+
+impl<T> Outputs<T> {
+    /// Writes the results, not more of them than there is room for.
+    ///
+    /// # Safety
+    /// The pointer leads to memory for `count` of them that the caller owns.
+    pub(crate) unsafe fn write(self, values: impl Iterator<Item = T>) {
+        for (index, value) in values.take(self.count).enumerate() {
+            // SAFETY: the caller vouches for it, except for alignment.
+            unsafe { self.out.add(index).write_unaligned(value) };
+        }
     }
 }
 

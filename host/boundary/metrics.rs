@@ -40,9 +40,17 @@ const QUIET: Duration = Duration::from_secs(600);
 /// How many tenants are looked at, when there is no room, for one that nobody uses any more.
 const LOOKED_AT: usize = 8;
 
-/// What was counted of calls, by service.
+/// What was counted of calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally(pub(super) [ServiceTally; Service::ROOM]);
+pub(crate) struct Tally {
+    /// By service.
+    pub(super) services: [ServiceTally; Service::ROOM],
+    /// Items of the cache that were asked for and there; notes that there is nothing are among them, because they spare
+    /// whoever asks the loading.
+    pub(crate) cache_hits: u64,
+    /// Items of the cache that were asked for and not there.
+    pub(crate) cache_misses: u64,
+}
 
 /// What was counted of the calls to one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,19 +58,17 @@ pub(crate) struct ServiceTally {
     pub(crate) calls: u64,
     pub(crate) failures: u64,
     pub(crate) bytes: u64,
-    /// What those took that were timed.
-    pub(crate) timed_ns: u64,
 }
 
 impl Tally {
     pub(crate) fn of(&self, service: Service) -> ServiceTally {
-        self.0[service as usize]
+        self.services[service as usize]
     }
 
     /// Over all services.
     pub(crate) fn total(&self) -> ServiceTally {
         let mut total = ServiceTally::default();
-        for service in &self.0 {
+        for service in &self.services {
             total += *service;
         }
         total
@@ -74,26 +80,28 @@ impl AddAssign for ServiceTally {
         self.calls += other.calls;
         self.failures += other.failures;
         self.bytes += other.bytes;
-        self.timed_ns += other.timed_ns;
     }
 }
 
 impl AddAssign<&Tally> for Tally {
     fn add_assign(&mut self, other: &Self) {
-        for (sum, other) in self.0.iter_mut().zip(&other.0) {
+        for (sum, other) in self.services.iter_mut().zip(&other.services) {
             *sum += *other;
         }
+        self.cache_hits += other.cache_hits;
+        self.cache_misses += other.cache_misses;
     }
 }
 
 impl SubAssign<&Tally> for Tally {
     fn sub_assign(&mut self, other: &Self) {
-        for (sum, other) in self.0.iter_mut().zip(&other.0) {
+        for (sum, other) in self.services.iter_mut().zip(&other.services) {
             sum.calls -= other.calls;
             sum.failures -= other.failures;
             sum.bytes -= other.bytes;
-            sum.timed_ns -= other.timed_ns;
         }
+        self.cache_hits -= other.cache_hits;
+        self.cache_misses -= other.cache_misses;
     }
 }
 
@@ -290,7 +298,7 @@ impl PluginMetrics {
     pub(crate) fn calls(&self) -> impl Iterator<Item = (&'static str, CallStats)> {
         let tally = self.tally();
         Service::ALL.into_iter().filter_map(move |service| {
-            let ServiceTally { calls, failures, bytes, .. } = tally.of(service);
+            let ServiceTally { calls, failures, bytes } = tally.of(service);
             let times = self.times[service as usize].times();
             (calls > 0).then_some((service.name(), CallStats { calls, failed: failures, bytes, times }))
         })
@@ -414,7 +422,7 @@ impl Behalf {
     fn stats(&self, tenant: Option<&str>) -> TenantStats {
         let tally = self.counted.lock().tally();
         let calls = Service::ALL.into_iter().filter_map(|service| {
-            let ServiceTally { calls, failures, bytes, .. } = tally.of(service);
+            let ServiceTally { calls, failures, bytes } = tally.of(service);
             (calls > 0).then_some((service.name(), TenantCallStats { calls, failed: failures, bytes }))
         });
         TenantStats {

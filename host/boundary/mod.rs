@@ -259,6 +259,12 @@ impl Call {
         self.counts.bytes(self.scope.account, service, bytes);
     }
 
+    /// Counts an item of the cache that was asked for: whether it was there, or a note that there is nothing.
+    #[inline]
+    pub(crate) fn count_read(&self, hit: bool) {
+        self.counts.read(self.scope.account, hit);
+    }
+
     pub(crate) fn core(&self) -> &'static Core {
         self.record.core
     }
@@ -378,11 +384,10 @@ fn enter_timed(
     let Some(scope) = look_up(ctx) else {
         return unknown(ctx);
     };
-    let (key, account, service) = (scope.record, scope.account, method.service());
+    let (key, service) = (scope.record, method.service());
     let begun = Instant::now();
     let status = enter_scope(ctx, scope, method, counts, body);
     let ns = begun.elapsed().as_nanos() as u64;
-    counts.time(account, service, ns);
     // SAFETY: the keys of all scopes are made by `PluginRecord::key`, from records that are never freed.
     let record: &'static PluginRecord = unsafe { &*key.as_ptr() };
     record.metrics.time(service, ns);

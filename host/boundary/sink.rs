@@ -28,6 +28,11 @@ impl Sink {
         Ok(Self { data: sink.data, write })
     }
 
+    /// The same, none if its `write` is null: it is not wanted.
+    pub(super) fn optional(sink: PintleSink) -> Option<Self> {
+        sink.write.map(|write| Self { data: sink.data, write })
+    }
+
     /// Hands the value over. CANCELLED if the sink refuses it.
     ///
     /// # Safety
@@ -41,6 +46,41 @@ impl Sink {
             }));
         }
         Ok(())
+    }
+}
+
+/// Runs the function that a caller passed to be told of one result. CANCELLED if it refuses it.
+pub(super) fn tell(each: impl FnOnce() -> PintleStatus) -> Result<()> {
+    let status = thread::inside_sink(each);
+    if status != PINTLE_OK {
+        return Err(Error::lazy(ErrorKind::Cancelled, move || {
+            format!("the function that was passed as `each` refused a result with status {status}")
+        }));
+    }
+    Ok(())
+}
+
+/// Hands over a page of keys, each followed by a NUL, and where the next one begins, if that is wanted.
+///
+/// # Safety
+/// As [`Sink::write`], of both.
+pub(super) unsafe fn write_page(
+    out: &Sink,
+    next: Option<&Sink>,
+    keys: &[String],
+    cursor: Option<&str>,
+) -> Result<()> {
+    let mut list = String::with_capacity(keys.iter().map(|key| key.len() + 1).sum());
+    for key in keys {
+        list.push_str(key);
+        list.push('\0');
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { out.write(list.as_bytes()) }?;
+    match next {
+        // SAFETY: as above.
+        Some(next) => unsafe { next.write(cursor.unwrap_or_default().as_bytes()) },
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use pintle_abi::*;
 
-use super::{enter, input, sink::Sink};
+use super::{
+    enter, input,
+    sink::{Sink, write_page},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Service},
@@ -11,9 +14,6 @@ use crate::{
         storage::{Info, Written},
     },
 };
-
-/// The longest cursor that is looked at: longer than any that is given out.
-const LONGEST_CURSOR: usize = 1_024;
 
 pub(super) static TABLE: PintleStorage = PintleStorage {
     size: size_of::<PintleStorage>() as u32,
@@ -116,24 +116,14 @@ unsafe extern "C" fn keys(
 ) -> PintleStatus {
     enter(ctx, Method::StorageKeys, move |call| {
         let out = Sink::new("out", out)?;
-        let next = next.write.is_some().then(|| Sink::new("next", next)).transpose()?;
+        let next = Sink::optional(next);
         // SAFETY: the contract says that inputs are readable for this call.
         let prefix = unsafe { input::text("prefix", prefix, LONGEST_KEY) }?;
         // SAFETY: as above.
-        let cursor = unsafe { input::text("cursor", cursor, LONGEST_CURSOR) }?;
+        let cursor = unsafe { input::text("cursor", cursor, input::LONGEST_CURSOR) }?;
         let page = call.core().storage.keys(&call.data_scope(), prefix, cursor, limit)?;
-        let mut list = String::with_capacity(page.keys.iter().map(|key| key.len() + 1).sum());
-        for key in &page.keys {
-            list.push_str(key);
-            list.push('\0');
-        }
-        // SAFETY: the contract lets `write` be called until this function returns.
-        unsafe { out.write(list.as_bytes()) }?;
-        if let Some(next) = next {
-            // SAFETY: as above.
-            unsafe { next.write(page.next.unwrap_or_default().as_bytes()) }?;
-        }
-        Ok(())
+        // SAFETY: the contract lets both `write` be called until this function returns.
+        unsafe { write_page(&out, next.as_ref(), &page.keys, page.next.as_deref()) }
     })
 }
 

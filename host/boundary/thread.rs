@@ -46,8 +46,8 @@ struct Line {
     calls: [AtomicU64; Service::ROOM],
     failures: [AtomicU64; Service::ROOM],
     bytes: [AtomicU64; Service::ROOM],
-    /// What the calls took that were timed.
-    timed_ns: [AtomicU64; Service::ROOM],
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
 }
 
 /// All threads' counts. Never freed: those of threads that have ended are handed to new ones, and go on growing.
@@ -101,9 +101,11 @@ impl Counts {
         add(&self.line(account).bytes[service as usize], bytes as u64);
     }
 
-    /// Counts the time of a call that was timed.
-    pub(crate) fn time(&self, account: u16, service: Service, ns: u64) {
-        add(&self.line(account).timed_ns[service as usize], ns);
+    /// Counts an item of the cache that was asked for: whether it was there.
+    #[inline]
+    pub(crate) fn read(&self, account: u16, hit: bool) {
+        let line = self.line(account);
+        add(if hit { &line.cache_hits } else { &line.cache_misses }, 1);
     }
 
     #[inline]
@@ -132,13 +134,14 @@ pub(crate) fn inside_sink<R>(write: impl FnOnce() -> R) -> R {
 pub(crate) fn counted(account: u16) -> Tally {
     let mut tally = Tally::default();
     for page in &PAGES.lock().all {
-        let Line { calls, failures, bytes, timed_ns } = page.line(account);
-        for (service, sum) in tally.0.iter_mut().enumerate() {
+        let Line { calls, failures, bytes, cache_hits, cache_misses } = page.line(account);
+        for (service, sum) in tally.services.iter_mut().enumerate() {
             sum.calls += calls[service].load(Relaxed);
             sum.failures += failures[service].load(Relaxed);
             sum.bytes += bytes[service].load(Relaxed);
-            sum.timed_ns += timed_ns[service].load(Relaxed);
         }
+        tally.cache_hits += cache_hits.load(Relaxed);
+        tally.cache_misses += cache_misses.load(Relaxed);
     }
     tally
 }
@@ -241,13 +244,16 @@ mod tests {
                 assert_eq!([page.call(4061, Service::Log), page.call(4061, Service::Log)], [0, 1]);
                 page.failure(4061, Service::Storage);
                 page.bytes(4061, Service::Events, 70);
-                page.time(4062, Service::Log, 9);
+                page.read(4062, true);
+                page.read(4062, true);
+                page.read(4062, false);
             });
         });
         let (first, second) = (counted(4061), counted(4062));
         assert_eq!((first.of(Service::Log).calls, first.total().calls), (2, 2));
         assert_eq!((first.of(Service::Storage).failures, first.of(Service::Events).bytes), (1, 70));
-        assert_eq!((second.of(Service::Log).timed_ns, second.total().calls), (9, 0));
+        assert_eq!((second.cache_hits, second.cache_misses, second.total().calls), (2, 1, 0));
+        assert_eq!((first.cache_hits, first.cache_misses), (0, 0));
     }
 
     #[test]

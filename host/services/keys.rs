@@ -10,6 +10,12 @@ pub(crate) const LONGEST_KEY: usize = 512;
 /// The most bytes that a namespace may have.
 pub(crate) const LONGEST_NAME: usize = 128;
 
+/// How many keys a page has if the caller does not say.
+const DEFAULT_PAGE: usize = 100;
+
+/// The most keys that a page may have.
+const LARGEST_PAGE: usize = 1_000;
+
 /// A key: 1 to 512 bytes of UTF-8 without NUL.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key<'a>(&'a str);
@@ -49,6 +55,17 @@ impl fmt::Debug for Key<'_> {
 impl fmt::Debug for Namespace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// How many keys a page is to have, if `limit` are asked for; 0: the default.
+///
+/// INVALID_ARGUMENT: more than a page has.
+pub(crate) fn page_limit(limit: u32) -> Result<usize> {
+    match limit as usize {
+        0 => Ok(DEFAULT_PAGE),
+        limit @ 1..=LARGEST_PAGE => Ok(limit),
+        limit => Err(Error::argument("limit", format!("is {limit}, at most {LARGEST_PAGE} are given"))),
     }
 }
 

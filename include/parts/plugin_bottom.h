@@ -165,4 +165,46 @@ static inline pintle_field pintle_field_boolean(pintle_str name, int value) {
   return field;
 }
 
+/* Options for an item that is fresh for `ttl_ms`; 0: it does not expire. All else is the default until it is set. */
+static inline pintle_cache_options pintle_cache_options_ttl(int64_t ttl_ms) {
+  pintle_cache_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_CACHE_TTL;
+  options.ttl_ms = ttl_ms;
+  return options;
+}
+
+/* Reads an item into `value`, an empty buffer, and has `load` load it where it has to be loaded: once, however many ask for
+ * it at the same time. `load` writes the item's bytes to the buffer that it is given and answers PINTLE_OK;
+ * PINTLE_NOT_FOUND says that there is nothing to be loaded, which the cache keeps too, for a while; after anything else the
+ * old item is given, if it is still within its spans. `options` (may be null) are for what is loaded. Answers what `fetch`
+ * does, or what `load` did. */
+static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, pintle_ctx ctx, pintle_str ns,
+                                                     pintle_str key, const pintle_cache_options *options,
+                                                     pintle_status (*load)(void *user, pintle_ctx ctx, pintle_buf *value),
+                                                     void *user, pintle_buf *value) {
+  pintle_cache_lease lease = 0;
+  pintle_cache_options kept;
+  pintle_status written, status = cache->fetch(ctx, ns, key, NULL, pintle_buf_sink(value), NULL, &lease);
+  if (lease == 0) return status;
+  pintle_buf_clear(value); /* a stale item: `fail` gives it again */
+  status = load(user, ctx, value);
+  if (status != PINTLE_OK) pintle_buf_clear(value);
+  if (status != PINTLE_OK && status != PINTLE_NOT_FOUND) {
+    if (cache->fail(ctx, lease, pintle_buf_sink(value), NULL) == PINTLE_OK) return PINTLE_OK;
+    pintle_buf_clear(value);
+    return status;
+  }
+  memset(&kept, 0, sizeof kept);
+  kept.size = (uint32_t)sizeof kept;
+  if (status == PINTLE_OK && options != NULL) kept = *options;
+  kept.lease = lease;
+  written = status == PINTLE_OK ? cache->set(ctx, ns, key, pintle_bytesn(value->ptr, value->len), &kept)
+                                : cache->set_absent(ctx, ns, key, &kept);
+  /* What was loaded is good, whether it can be kept or not; but nobody is to wait any longer for it. */
+  if (written != PINTLE_OK) cache->fail(ctx, lease, pintle_discard_sink(), NULL);
+  return status;
+}
+
 #endif /* PINTLE_PLUGIN_H */

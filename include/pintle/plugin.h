@@ -75,7 +75,8 @@
 /* `pintle_cache_options.flags`: only if the item is not there, else CONFLICT. */
 #define PINTLE_CACHE_IF_ABSENT 4
 
-/* `pintle_cache_options.flags`: only if the item has `version`, else CONFLICT. */
+/* `pintle_cache_options.flags`: only if the item has `version`, else CONFLICT. Not together with
+ * `PINTLE_CACHE_IF_ABSENT` (INVALID_ARGUMENT). */
 #define PINTLE_CACHE_IF_VERSION 8
 
 /* `pintle_cache_fetch.flags`: do not wait for another caller who is loading the item: TIMEOUT at once. */
@@ -440,7 +441,7 @@ typedef struct pintle_cache_options {
   /* By which the item can be invalidated: `tag_count` names, of 1 to 128 bytes, UTF-8 without NUL, borrowed for the
    * call. May be null if there are none. */
   const struct pintle_str *tags;
-  /* How many tags there are, at most 16. */
+  /* How many tags there are, at most 16 (else INVALID_ARGUMENT); the same one twice is one. */
   size_t tag_count;
 } pintle_cache_options;
 
@@ -536,10 +537,10 @@ typedef struct pintle_cache {
    * - ns: the namespace; borrowed for the call.
    * - key: borrowed for the call.
    * - out: gets the bytes, or the digits of an integer; the caller's.
-   * - info: gets what is known of the item; may be null. Owned by the caller.
+   * - info: gets what is known of the item, on OK, and on NOT_FOUND if it is known to be absent; may be null. Owned by
+   *   the caller.
    *
-   * A stale item is given too, and `info` says that it is: whoever wants to load it anew calls `fetch`. What is known to
-   * be absent is NOT_FOUND, and `info` is written.
+   * A stale item is given too, and `info` says that it is: whoever wants to load it anew calls `fetch`.
    *
    * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED (the method, or the namespace); CANCELLED (the sink
    * refused); UNAVAILABLE (the host has stopped); STALE_HANDLE.
@@ -559,7 +560,7 @@ typedef struct pintle_cache {
    * - buf: gets the bytes, or the digits of an integer; may be null if `cap` is 0. Owned by the caller.
    * - cap: how many bytes `buf` has room for.
    * - len: gets the number of bytes of the value, on OK and on BUFFER_TOO_SMALL. Owned by the caller.
-   * - info: gets what is known of the item; may be null. Owned by the caller.
+   * - info: as in `get`. Owned by the caller.
    *
    * Returns: OK; NOT_FOUND; BUFFER_TOO_SMALL (`len` is what is needed, and nothing else was written);
    * INVALID_ARGUMENT; DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
@@ -704,11 +705,12 @@ typedef struct pintle_cache {
    * - ns: the namespace of all; borrowed for the call.
    * - entries: borrowed for the call.
    * - count: how many, at most 1,024.
-   * - statuses: gets what `set` answered for each, `count` of them; not null unless `count` is 0. `last_error` tells of the
-   *   last that failed. Owned by the caller.
+   * - statuses: gets what `set` answered for each, `count` of them, on OK; not null unless `count` is 0. `last_error` then
+   *   tells of the last that failed. Owned by the caller.
    *
-   * Returns: OK, whatever became of each; INVALID_ARGUMENT (the namespace, or what is no array: then nothing was
-   * written); TOO_LARGE (the count); DENIED; UNSUPPORTED; UNAVAILABLE (the host has stopped); STALE_HANDLE.
+   * Returns: OK, whatever became of each; INVALID_ARGUMENT (the namespace, or what is no array); TOO_LARGE (the count);
+   * DENIED; UNSUPPORTED (a member of an entry that this host does not know; an option like that is the answer to its
+   * entry alone); UNAVAILABLE (the host has stopped); STALE_HANDLE. Where it is not OK nothing was written.
    * Thread: any.
    * Blocks: never without a back end.
    * Since: 1.0. */
@@ -833,7 +835,7 @@ typedef struct pintle_cache {
    * - out: gets the keys, each followed by a NUL; the caller's.
    * - next: gets the cursor of the next page, empty after the last; its `write` may be null. The caller's.
    *
-   * Returns: OK; INVALID_ARGUMENT (also a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
+   * Returns: OK; INVALID_ARGUMENT (also a limit above 1,000, and a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
    * UNAVAILABLE (the back end is down, or the host has stopped); STALE_HANDLE.
    * Thread: any.
    * Blocks: while it looks at the keys of the namespace.
@@ -1873,6 +1875,48 @@ static inline pintle_field pintle_field_boolean(pintle_str name, int value) {
   pintle_field field = pintle_field_of(PINTLE_FIELD_BOOLEAN, name);
   field.integer = value != 0;
   return field;
+}
+
+/* Options for an item that is fresh for `ttl_ms`; 0: it does not expire. All else is the default until it is set. */
+static inline pintle_cache_options pintle_cache_options_ttl(int64_t ttl_ms) {
+  pintle_cache_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_CACHE_TTL;
+  options.ttl_ms = ttl_ms;
+  return options;
+}
+
+/* Reads an item into `value`, an empty buffer, and has `load` load it where it has to be loaded: once, however many ask for
+ * it at the same time. `load` writes the item's bytes to the buffer that it is given and answers PINTLE_OK;
+ * PINTLE_NOT_FOUND says that there is nothing to be loaded, which the cache keeps too, for a while; after anything else the
+ * old item is given, if it is still within its spans. `options` (may be null) are for what is loaded. Answers what `fetch`
+ * does, or what `load` did. */
+static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, pintle_ctx ctx, pintle_str ns,
+                                                     pintle_str key, const pintle_cache_options *options,
+                                                     pintle_status (*load)(void *user, pintle_ctx ctx, pintle_buf *value),
+                                                     void *user, pintle_buf *value) {
+  pintle_cache_lease lease = 0;
+  pintle_cache_options kept;
+  pintle_status written, status = cache->fetch(ctx, ns, key, NULL, pintle_buf_sink(value), NULL, &lease);
+  if (lease == 0) return status;
+  pintle_buf_clear(value); /* a stale item: `fail` gives it again */
+  status = load(user, ctx, value);
+  if (status != PINTLE_OK) pintle_buf_clear(value);
+  if (status != PINTLE_OK && status != PINTLE_NOT_FOUND) {
+    if (cache->fail(ctx, lease, pintle_buf_sink(value), NULL) == PINTLE_OK) return PINTLE_OK;
+    pintle_buf_clear(value);
+    return status;
+  }
+  memset(&kept, 0, sizeof kept);
+  kept.size = (uint32_t)sizeof kept;
+  if (status == PINTLE_OK && options != NULL) kept = *options;
+  kept.lease = lease;
+  written = status == PINTLE_OK ? cache->set(ctx, ns, key, pintle_bytesn(value->ptr, value->len), &kept)
+                                : cache->set_absent(ctx, ns, key, &kept);
+  /* What was loaded is good, whether it can be kept or not; but nobody is to wait any longer for it. */
+  if (written != PINTLE_OK) cache->fail(ctx, lease, pintle_discard_sink(), NULL);
+  return status;
 }
 
 #endif /* PINTLE_PLUGIN_H */

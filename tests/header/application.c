@@ -113,6 +113,94 @@ static void a_shorter_table_does_not_have_its_later_members(void) {
   CHECK(!PINTLE_HAS(&host, files));
 }
 
+/* ---- a cache that notes how it was called, and a loader ---- */
+
+static struct {
+  pintle_status fetched, loads, written, old; /* what each answers */
+  pintle_cache_lease lease;
+  char calls[128];
+  int64_t ttl_ms;
+} fake;
+
+static void note(const char *call) {
+  strcat(fake.calls, call);
+}
+
+static pintle_status fake_fetch(pintle_ctx ctx, pintle_str ns, pintle_str key, const pintle_cache_fetch *options,
+                                pintle_sink out, pintle_cache_info *info, pintle_cache_lease *lease) {
+  (void)ctx, (void)ns, (void)key, (void)options, (void)info;
+  note("fetch ");
+  *lease = fake.lease;
+  return fake.fetched == PINTLE_OK ? pintle_sink_write(out, "stale", 5) : fake.fetched;
+}
+
+static pintle_status fake_set(pintle_ctx ctx, pintle_str ns, pintle_str key, pintle_bytes value,
+                              const pintle_cache_options *options) {
+  (void)ctx, (void)ns, (void)key;
+  CHECK(options->lease == fake.lease && options->size == sizeof *options && options->ttl_ms == fake.ttl_ms);
+  CHECK(value.len == 6 && memcmp(value.ptr, "loaded", 6) == 0);
+  note("set ");
+  return fake.written;
+}
+
+static pintle_status fake_set_absent(pintle_ctx ctx, pintle_str ns, pintle_str key,
+                                     const pintle_cache_options *options) {
+  (void)ctx, (void)ns, (void)key;
+  CHECK(options->lease == fake.lease && options->flags == 0 && options->stale_ms == 0);
+  note("absent ");
+  return fake.written;
+}
+
+static pintle_status fake_fail(pintle_ctx ctx, pintle_cache_lease lease, pintle_sink out, pintle_cache_info *info) {
+  (void)ctx, (void)info;
+  CHECK(lease == fake.lease);
+  note("fail ");
+  return fake.old == PINTLE_OK ? pintle_sink_write(out, "old", 3) : fake.old;
+}
+
+static pintle_status load_item(void *user, pintle_ctx ctx, pintle_buf *value) {
+  CHECK(user == &fake && ctx == 7 && value->len == 0);
+  note("load ");
+  (void)pintle_buf_write(value, "loaded", 6);
+  return fake.loads;
+}
+
+/* What the cache and the loader answer, and what came of it. */
+static void asked_for(pintle_status fetched, pintle_cache_lease lease, pintle_status loads, pintle_status written,
+                      pintle_status old, pintle_status expected, const char *value, const char *calls) {
+  pintle_cache_options options = pintle_cache_options_ttl(5000);
+  pintle_cache cache;
+  pintle_buf got;
+  CHECK(options.size == sizeof options && options.flags == PINTLE_CACHE_TTL && options.tag_count == 0);
+  options.stale_ms = 100;
+  memset(&cache, 0, sizeof cache);
+  memset(&got, 0, sizeof got);
+  cache.size = (uint32_t)sizeof cache;
+  cache.fetch = fake_fetch, cache.set = fake_set, cache.set_absent = fake_set_absent, cache.fail = fake_fail;
+  memset(&fake, 0, sizeof fake);
+  fake.fetched = fetched, fake.lease = lease, fake.loads = loads, fake.written = written, fake.old = old;
+  fake.ttl_ms = 5000;
+  CHECK(pintle_cache_get_or_load(&cache, 7, PINTLE_STR("n"), PINTLE_STR("k"), &options, load_item, &fake, &got) ==
+        expected);
+  CHECK(pintle_str_eq(pintle_buf_str(&got), pintle_cstr(value)));
+  CHECK(strcmp(fake.calls, calls) == 0);
+  pintle_buf_free(&got);
+}
+
+static void a_lease_is_always_ended(void) {
+  const pintle_status ok = PINTLE_OK, none = PINTLE_NOT_FOUND, busy = PINTLE_BUSY;
+  asked_for(ok, 0, ok, ok, ok, ok, "stale", "fetch ");
+  asked_for(none, 0, ok, ok, ok, none, "", "fetch ");
+  asked_for(PINTLE_TIMEOUT, 0, ok, ok, ok, PINTLE_TIMEOUT, "", "fetch ");
+  asked_for(none, 9, ok, ok, ok, ok, "loaded", "fetch load set ");
+  asked_for(ok, 9, ok, ok, ok, ok, "loaded", "fetch load set ");
+  asked_for(none, 9, ok, PINTLE_CONFLICT, none, ok, "loaded", "fetch load set fail ");
+  asked_for(none, 9, none, ok, none, none, "", "fetch load absent ");
+  asked_for(ok, 9, none, PINTLE_CONFLICT, ok, none, "", "fetch load absent fail ");
+  asked_for(ok, 9, busy, ok, ok, ok, "old", "fetch load fail ");
+  asked_for(none, 9, busy, ok, none, busy, "", "fetch load fail ");
+}
+
 /* With an argument: tries what it names, and says that it works. */
 int main(int count, char **words) {
   pintle_str topic = pintle_cstr(count == 2 ? words[1] : NULL);
@@ -124,6 +212,8 @@ int main(int count, char **words) {
   } else if (pintle_str_eq(topic, PINTLE_STR("buffers"))) {
     a_buffer_grows_and_keeps_what_it_has();
     an_empty_value_is_an_empty_text_and_not_null();
+  } else if (pintle_str_eq(topic, PINTLE_STR("loaders"))) {
+    a_lease_is_always_ended();
   } else if (pintle_str_eq(topic, PINTLE_STR("tables"))) {
     a_shorter_table_does_not_have_its_later_members();
   } else {

@@ -238,6 +238,11 @@ fn texts_and_fields_are_what_was_put_in() {
     said_by_the_application("values");
 }
 
+#[test]
+fn an_item_is_loaded_once_and_each_way_out_ends_the_lease() {
+    said_by_the_application("loaders");
+}
+
 /// Runs the application, which has the plugin compiled in twice, for one of the things that it tries.
 fn said_by_the_application(topic: &str) {
     for compiler in compilers() {

@@ -50,10 +50,19 @@ fn layouts() -> Vec<Layout> {
         PintleRun = "pintle_run" { size, attempt, job, due_ms }
         PintleJobOptions = "pintle_job_options" { size, flags, zone, overlap, reserved }
         PintleScheduler = "pintle_scheduler" { size, reserved, cron, interval, once, remove }
-        PintleCacheInfo = "pintle_cache_info" { size, flags, integer, ttl_ms }
-        PintleCacheOptions = "pintle_cache_options" { size, flags, ttl_ms }
+        PintleCacheInfo = "pintle_cache_info" { size, flags, integer, ttl_ms, left_ms, version }
+        PintleCacheOptions = "pintle_cache_options" {
+            size, flags, ttl_ms, stale_ms, error_ms, version, lease, tags, tag_count
+        }
+        PintleCacheEntry = "pintle_cache_entry" { size, reserved, key, value, options }
+        PintleCacheItem = "pintle_cache_item" { size, status, index, key, value, info }
+        PintleCacheFetch = "pintle_cache_fetch" { size, flags, wait_ms, lease_ms }
+        PintleCacheStats = "pintle_cache_stats" {
+            size, reserved, items, bytes, guaranteed_bytes, capacity_bytes, evicted
+        }
         PintleCache = "pintle_cache" {
-            size, reserved, get, get_into, set, remove, exists, incr, expire, ttl
+            size, reserved, get, get_into, set, remove, exists, incr, expire, ttl, get_many, set_many, set_absent,
+            fetch, fail, invalidate, invalidate_tag, clear, keys, stats
         }
         PintleStorageInfo = "pintle_storage_info" { size, flags, version, created_ms, updated_ms }
         PintleStorageOptions = "pintle_storage_options" { size, flags, if_version }
@@ -173,6 +182,7 @@ fn assertions(layouts: &[Layout]) -> String {
          _Static_assert((pintle_ctx)-1 > 0 && sizeof(pintle_ctx) == 8, \"pintle_ctx is a uint64_t\");\n\
          _Static_assert(sizeof(pintle_registration) == 8, \"size of pintle_registration\");\n\
          _Static_assert(sizeof(pintle_logger) == 8, \"size of pintle_logger\");\n\
+         _Static_assert(sizeof(pintle_cache_lease) == 8, \"size of pintle_cache_lease\");\n\
          _Static_assert(sizeof(pintle_event_handler) == 8, \"size of pintle_event_handler\");\n\
          _Static_assert(sizeof(pintle_job_handler) == 8, \"size of pintle_job_handler\");\n\
          _Static_assert(sizeof(pintle_release) == 8, \"size of pintle_release\");\n",

@@ -87,6 +87,12 @@ impl Cache {
         Self { backend, lifetimes, clock, closed: AtomicBool::new(false) }
     }
 
+    /// UNAVAILABLE: the host has stopped. For those who tell of each of several items, so that they need not tell it of
+    /// each.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.backend().map(drop)
+    }
+
     /// Lends the item to `read`, once, if it is fresh or stale or a note that there is nothing; tells whether.
     pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
         let mut lent = false;

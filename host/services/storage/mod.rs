@@ -18,17 +18,11 @@ use std::sync::Arc;
 
 pub(crate) use ledger::{LedgerStorage, SCHEMA};
 
-use super::keys::Key;
+use super::keys::{Key, page_limit};
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::DataScope,
 };
-
-/// How many keys a page has if the caller does not say.
-const DEFAULT_PAGE: usize = 100;
-
-/// The most keys that a page may have.
-const LARGEST_PAGE: usize = 1_000;
 
 /// What is known of an item beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,16 +142,7 @@ impl Storage {
     /// A page of the keys that begin with `prefix`. `cursor`: empty for the first one, else what the page before it
     /// said; `limit`: 0 is 100.
     pub(crate) fn keys(&self, scope: &DataScope<'_>, prefix: &str, cursor: &str, limit: u32) -> Result<Page> {
-        let limit = match limit as usize {
-            0 => DEFAULT_PAGE,
-            limit @ 1..=LARGEST_PAGE => limit,
-            limit => {
-                return Err(Error::argument(
-                    "limit",
-                    format!("is {limit}, at most {LARGEST_PAGE} are given"),
-                ));
-            }
-        };
+        let limit = page_limit(limit)?;
         let after = cursor::read(cursor, prefix)?;
         let after = after.as_deref().map(|key| Key::parse("cursor", key.as_bytes())).transpose()?;
         // One more than asked for tells whether there is a next page.
