@@ -339,7 +339,7 @@ pub struct PluginCacheStats {
     pub guaranteed: u64,
     /// Items that have made room for others.
     pub evicted: u64,
-    /// Reads that found an item.
+    /// Reads of the plugin that found an item, or a note that there is nothing.
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
@@ -354,6 +354,10 @@ pub struct TenantStats {
     pub tenant: Option<String>,
     /// Its calls to the host, by service.
     pub calls: BTreeMap<&'static str, TenantCallStats>,
+    /// Its reads of the cache that found an item.
+    pub cache_hits: u64,
+    /// Its reads of the cache that found none.
+    pub cache_misses: u64,
     /// Calls of the host to it that have ended.
     pub handled: u64,
     /// Those of them that failed.

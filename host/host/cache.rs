@@ -13,16 +13,10 @@ use crate::{
     services::{
         cache::{Address, Age, Glob, Item, Lifetime, Page, Space, Value},
         clock::Clock,
-        keys::{Key, Namespace},
+        keys::{Key, LONGEST_KEY, Namespace, page_limit},
     },
     stats::{CacheDownStats, CacheStats},
 };
-
-/// The most keys on one page.
-const LARGEST_PAGE: usize = 1_000;
-
-/// The longest prefix of keys.
-const LONGEST_PREFIX: usize = 512;
 
 /// What one plugin has in the cache on behalf of one tenant: [`Host::cache`]. All functions may be called from any thread;
 /// after the host has stopped they answer UNAVAILABLE, and so they do while a back end is down that has to be asked.
@@ -149,7 +143,8 @@ impl PluginCache {
     ///
     /// INVALID_ARGUMENT: `namespace`, or the pattern, with the place.
     pub fn invalidate(&self, namespace: &str, pattern: &str) -> Result<u64> {
-        let pattern = Glob::parse("pattern", pattern.as_bytes())?;
+        let pattern = Key::parse("pattern", pattern.as_bytes())?;
+        let pattern = Glob::parse("pattern", pattern.as_str().as_bytes())?;
         self.core.cache.invalidate(&self.space(namespace)?, &pattern)
     }
 
@@ -172,31 +167,20 @@ impl PluginCache {
         self.core.cache.clear(&self.space(namespace)?)
     }
 
-    /// Some of the keys of a namespace, those that begin with `prefix` (empty: all), in no order: at most `limit`, 1 to 1,000.
-    /// `cursor`: None for the first page, then `next` of the page before. A key whose item is there from the first page
+    /// Some of the keys of a namespace, those that begin with `prefix` (empty: all), in no order: at most `limit`, 1 to 1,000;
+    /// 0: 100. `cursor`: None for the first page, then `next` of the page before. A key whose item is there from the first page
     /// to the last is told exactly once.
     ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT: `namespace`, `prefix`, `limit`, or a cursor that no page has had.
-    pub fn keys(
-        &self,
-        namespace: &str,
-        prefix: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<CacheKeys> {
-        if !(1..=LARGEST_PAGE).contains(&limit) {
-            return Err(Error::argument("limit", format!("is {limit}, 1 to {LARGEST_PAGE} are taken")));
-        }
-        if prefix.len() > LONGEST_PREFIX {
+    pub fn keys(&self, namespace: &str, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<CacheKeys> {
+        if prefix.len() > LONGEST_KEY {
             let len = prefix.len();
-            return Err(Error::argument(
-                "prefix",
-                format!("{len} bytes, at most {LONGEST_PREFIX} are taken"),
-            ));
+            return Err(Error::argument("prefix", format!("{len} bytes, at most {LONGEST_KEY} are taken")));
         }
-        let Page { keys, next } = self.core.cache.keys(&self.space(namespace)?, prefix, cursor, limit)?;
+        let (space, limit) = (self.space(namespace)?, page_limit(limit)?);
+        let Page { keys, next } = self.core.cache.keys(&space, prefix, cursor, limit)?;
         Ok(CacheKeys { keys, next })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     boundary::{PluginMetrics, PluginRecord, Watch},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, Stuck},
-    stats::{LaneStats, PluginStats},
+    stats::{LaneStats, PluginCacheStats, PluginStats},
 };
 
 /// Where a plugin is in its life.
@@ -285,10 +285,13 @@ impl Entry {
 }
 
 impl Entry {
-    /// All that is counted of it here; what events and storage know is added by whoever asks.
+    /// All that is counted of it here; what events, cache and storage know is added by whoever asks.
     pub(super) fn stats(&self) -> PluginStats {
         let mut state = self.state.lock();
         state.catch_up();
+        let mut cache = PluginCacheStats::default();
+        let tally = self.metrics.tally();
+        (cache.hits, cache.misses) = (tally.cache_hits, tally.cache_misses);
         PluginStats {
             id: self.id.to_string(),
             version: state.version(),
@@ -301,6 +304,7 @@ impl Entry {
             calls: self.metrics.calls().collect(),
             handlers: self.metrics.handlers().collect(),
             lane: state.lane(),
+            cache,
             tenants: self.metrics.tenants(),
             ..PluginStats::default()
         }
