@@ -157,8 +157,8 @@ pub struct CacheStats {
     pub used: u64,
     /// Below how many bytes no plugin is pushed by others.
     pub guaranteed: u64,
-    /// Why a file of the cache was set aside when the host was made, and under which name; none: it was not.
-    pub set_aside: Option<String>,
+    /// What the back end met last of which no caller was told: above all that a file was no good, and where it lies now.
+    pub reported: Option<String>,
 }
 
 /// That the back end of the cache does not work.

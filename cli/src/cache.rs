@@ -171,7 +171,7 @@ fn tell_of_the_folder(link: &mut Link) -> Result<(), Failure> {
     let voice = Voice::plain();
     voice.say(&format!("no host runs on {}: this is what is in its cache.db", link.folder.display()));
     let stats = link.ask("cache.stats", json!({}))?;
-    if let Some(why) = stats["set_aside"].as_str() {
+    if let Some(why) = stats["reported"].as_str() {
         voice.say(why);
     }
     Ok(())
@@ -218,8 +218,8 @@ fn report(stats: &Value, style: Style) -> String {
             ),
         ),
     ];
-    if let Some(why) = stats["set_aside"].as_str() {
-        lines.push(("set aside", why.to_owned()));
+    if let Some(why) = stats["reported"].as_str() {
+        lines.push(("reported", why.to_owned()));
     }
     let mut out = labelled(&lines, style);
     let mut rows = Vec::new();
@@ -364,13 +364,13 @@ mod tests {
     fn a_back_end_that_is_down_and_a_file_that_was_set_aside_are_told_first() {
         let stats = json!({
             "backend": "sqlite", "down": { "since_ms": 1_000, "text": "the disk is full" }, "capacity": 1 << 30,
-            "used": 1 << 20, "guaranteed": 1 << 29, "set_aside": "cache.db was damaged", "plugins": [],
+            "used": 1 << 20, "guaranteed": 1 << 29, "reported": "cache.db was damaged", "plugins": [],
         });
         assert_eq!(
             report(&stats, PLAIN),
             "back end  sqlite: down since 00:00:01.000Z: the disk is full\n\
              has       1.0 MiB of 1.0 GiB; 512.0 MiB are guaranteed to each plugin\n\
-             set aside cache.db was damaged\n"
+             reported  cache.db was damaged\n"
         );
     }
 

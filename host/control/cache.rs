@@ -60,7 +60,7 @@ pub(super) fn stats(host: &Host) -> Answer {
         "capacity": cache.capacity,
         "used": cache.used,
         "guaranteed": cache.guaranteed,
-        "set_aside": cache.set_aside,
+        "reported": cache.reported,
         "plugins": shown,
     }))
 }

@@ -231,8 +231,8 @@ impl From<Item<'_>> for CacheItem {
 pub(super) struct CacheWatch {
     /// The name of the back end.
     backend: &'static str,
-    /// Why a file was set aside.
-    set_aside: Mutex<Option<String>>,
+    /// What the back end told last of which no caller was told.
+    reported: Mutex<Option<String>>,
     /// Since when the back end is down, in milliseconds since 1970 UTC, as far as anybody has noticed.
     down_since_ms: Mutex<Option<i64>>,
     clock: Arc<dyn Clock>,
@@ -240,12 +240,12 @@ pub(super) struct CacheWatch {
 
 impl CacheWatch {
     pub(super) fn new(backend: &'static str, clock: Arc<dyn Clock>) -> Self {
-        Self { backend, set_aside: Mutex::default(), down_since_ms: Mutex::default(), clock }
+        Self { backend, reported: Mutex::default(), down_since_ms: Mutex::default(), clock }
     }
 
-    /// A file could not be used, and lies elsewhere now.
-    pub(super) fn note_set_aside(&self, why: &Error) {
-        *self.set_aside.lock() = Some(why.to_string());
+    /// The back end has met something of which no caller is told.
+    pub(super) fn note_reported(&self, error: &Error) {
+        *self.reported.lock() = Some(error.to_string());
     }
 
     /// The back end works, or does not.
@@ -273,7 +273,7 @@ impl CacheWatch {
             capacity: core.cache.capacity(),
             used,
             guaranteed: core.cache.guaranteed(),
-            set_aside: self.set_aside.lock().clone(),
+            reported: self.reported.lock().clone(),
         }
     }
 }
