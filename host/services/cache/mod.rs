@@ -1,7 +1,8 @@
 //! The cache: volatile items, each under (plugin, tenant, namespace, key), for a while or until room is needed.
 //!
 //! [`Cache`] is the front that the tables call: it knows the limits, the default lifetimes and the leases, the same for
-//! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process.
+//! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process,
+//! [`SqliteCache`] the one that is a file.
 //! [`item`] says what an item is, [`glob`] which keys a pattern matches.
 
 mod backend;
@@ -12,6 +13,7 @@ mod item;
 mod memory;
 #[cfg(test)]
 mod model;
+mod sqlite;
 
 use std::sync::{
     Arc,
@@ -25,6 +27,7 @@ pub(crate) use item::{
     Spans, Usage, Value, Written,
 };
 pub(crate) use memory::MemoryCache;
+pub(crate) use sqlite::{SqliteCache, SqliteOptions};
 
 use super::{clock::Clock, keys::Namespace};
 use crate::{

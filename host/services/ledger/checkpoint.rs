@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Pages that the log grows by between two checkpoints: 4 MiB.
-pub(super) const STEP: u64 = if cfg!(test) { 100 } else { 1_000 };
+pub(in crate::services) const STEP: u64 = if cfg!(test) { 100 } else { 1_000 };
 
 /// From so many pages on writers wait until the log can begin anew: 32 MiB.
 pub(super) const LONGEST: u64 = 8 * STEP;
@@ -33,7 +33,7 @@ pub(super) const LONGEST: u64 = 8 * STEP;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long the write-ahead log is, and who wants to know.
-pub(super) struct Log {
+pub(in crate::services) struct Log {
     pages: AtomicU64,
     /// The pages that there were at the last checkpoint.
     looked_at: AtomicU64,
@@ -43,11 +43,77 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// Begins to watch the log that `writer` writes; `alarm` wakes the thread that moves it.
+    pub(in crate::services) fn watch(
+        alarm: Arc<Alarm>,
+        writer: &mut Connection,
+    ) -> rusqlite::Result<Arc<Self>> {
+        let (pages, looked_at, too_long) = (0.into(), 0.into(), (2 * LONGEST).into());
+        let log = Arc::new(Self { pages, looked_at, too_long, alarm });
+        let watched = Arc::clone(&log);
+        writer.wal_hook(Some(move |_: &mut _, pages| {
+            watched.committed(u64::try_from(pages).unwrap_or_default());
+            Ok(())
+        }))?;
+        Ok(log)
+    }
+
     /// After a commit: wakes the thread if there is enough to do.
-    pub(super) fn look(&self) {
+    pub(in crate::services) fn look(&self) {
         if self.pages().saturating_sub(self.looked_at.load(Relaxed)) >= STEP {
             self.alarm.ring();
         }
+    }
+
+    /// The thread's part: moves what there is; tells whether it was all. `alone` keeps writers waiting while it runs what
+    /// it is given.
+    pub(in crate::services) fn checkpoint(
+        &self,
+        connection: &Connection,
+        alone: impl FnOnce(&mut dyn FnMut()),
+    ) -> rusqlite::Result<bool> {
+        // Before, not after: a checkpoint that fails is not tried again at every commit.
+        let pages = self.pages();
+        let behind = pages.saturating_sub(self.looked_at.swap(pages, Relaxed));
+        let mut whole = Ok(false);
+        // Writers that are faster than this thread would only get further ahead.
+        if pages < LONGEST || behind < 3 * STEP {
+            whole = moved(connection, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        if whole.is_ok() && self.pages() >= LONGEST {
+            alone(&mut || {
+                whole = restart(connection);
+                if let Ok(true) = whole {
+                    self.begun_anew();
+                }
+            });
+        }
+        whole
+    }
+
+    /// The writer's own part, where the thread does not get to run: with its connection, while nobody else writes.
+    pub(in crate::services) fn shorten_alone(&self, writer: &Connection) {
+        if self.is_too_long() {
+            self.make_room(writer);
+        }
+    }
+
+    /// Tells it once for each step that it grows by: a reader that does not end must not cost every commit its patience.
+    fn is_too_long(&self) -> bool {
+        let too_long = self.pages() >= self.too_long.load(Relaxed);
+        if too_long {
+            self.too_long.store(self.pages() + LONGEST, Relaxed);
+        }
+        too_long
+    }
+
+    /// Has the log begin anew for the sake of room; tells whether it does. With the writer's connection, while nobody writes.
+    pub(in crate::services) fn make_room(&self, writer: &Connection) -> bool {
+        let moved = begins_anew(writer);
+        if moved {
+            self.begun_anew();
+        }
+        moved
     }
 
     pub(super) fn pages(&self) -> u64 {
@@ -83,16 +149,11 @@ impl Log {
             });
             return;
         }
-        if self.pages() < self.too_long.load(Relaxed) {
-            return;
+        if self.is_too_long() {
+            writer.with(|connection| {
+                self.make_room(connection);
+            });
         }
-        // A reader that does not end must not cost every group its patience.
-        self.too_long.store(self.pages() + LONGEST, Relaxed);
-        writer.with(|connection| {
-            if begins_anew(connection) {
-                self.begun_anew();
-            }
-        });
     }
 }
 
@@ -104,18 +165,6 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Begins to watch the log that `writer` writes.
-    pub(super) fn watch(options: &LedgerOptions, writer: &mut Connection) -> rusqlite::Result<Arc<Log>> {
-        let (pages, looked_at, too_long) = (0.into(), 0.into(), (2 * LONGEST).into());
-        let log = Arc::new(Log { pages, looked_at, too_long, alarm: options.clock.alarm() });
-        let watched = Arc::clone(&log);
-        writer.wal_hook(Some(move |_: &mut _, pages| {
-            watched.committed(u64::try_from(pages).unwrap_or_default());
-            Ok(())
-        }))?;
-        Ok(log)
-    }
-
     pub(super) fn start(
         path: &Arc<Path>,
         options: LedgerOptions,
@@ -178,22 +227,7 @@ struct Work {
 
 impl Work {
     fn checkpoint(&self) -> Result<()> {
-        // Before, not after: a checkpoint that fails is not tried again at every commit.
-        let pages = self.log.pages();
-        let behind = pages.saturating_sub(self.log.looked_at.swap(pages, Relaxed));
-        let mut whole = Ok(false);
-        // Writers that are faster than this thread would only get further ahead.
-        if pages < LONGEST || behind < 3 * STEP {
-            whole = moved(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)");
-        }
-        if whole.is_ok() && self.log.pages() >= LONGEST {
-            self.writer.with(|_| {
-                whole = restart(&self.connection);
-                if let Ok(true) = whole {
-                    self.log.begun_anew();
-                }
-            });
-        }
+        let whole = self.log.checkpoint(&self.connection, |work| self.writer.with(|_| work()));
         if whole.map_err(|error| failed(&self.path, &error))? {
             self.counters.checkpoints.fetch_add(1, Relaxed);
         }

@@ -38,7 +38,7 @@ impl Fault {
 
 /// What a failure of SQLite means for the ledger. SQLite's own message may quote the statement, so it is never passed
 /// on: the name of the code is enough to look it up.
-pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
+pub(in crate::services) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
     let path = ledger.display();
     let code = match error {
         rusqlite::Error::SqliteFailure(code, _) => code,
@@ -58,7 +58,7 @@ pub(super) fn failed(ledger: &Path, error: &rusqlite::Error) -> Error {
         }
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(ledger),
         ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
-            unavailable(format!("{path}-shm, which goes with the ledger, cannot be made as large as it must be"))
+            unavailable(format!("{path}-shm, which goes with it, cannot be made as large as it must be"))
                 .mend("make room on the disk of the data folder, or raise the limit of file sizes (ulimit -f)")
         }
         ErrorCode::SystemIoFailure => {

@@ -47,6 +47,16 @@ pub(crate) use self::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
+/// What other databases of the host's own are made of too.
+pub(in crate::services) mod parts {
+    pub(in crate::services) use super::{
+        checkpoint::Log,
+        fault::failed,
+        open::{APPLICATION, APPLICATION_AT, HEADER, beside, connect, lay_out},
+        readers::Readers,
+    };
+}
+
 /// The open ledger. Ends with [`Ledger::close`], or when it is dropped.
 pub(crate) struct Ledger {
     path: Arc<Path>,
@@ -100,7 +110,8 @@ impl Ledger {
         let path: Arc<Path> = path.into().into();
         let mut connection = open::prepare(&path, &options)?;
         let counters = Arc::<Counters>::default();
-        let log = Checkpointer::watch(&options, &mut connection).map_err(|error| failed(&path, &error))?;
+        let log =
+            Log::watch(options.clock.alarm(), &mut connection).map_err(|error| failed(&path, &error))?;
         let writer = Arc::new(Writer::new(&path, connection, &options, &counters));
         let checkpointer = Checkpointer::start(&path, options, &log, &writer, &counters)?;
         Ok(Self {

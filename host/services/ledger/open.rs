@@ -21,16 +21,16 @@ use crate::{
 };
 
 /// "Pntl" in ASCII: says what the file is, to us and to `file`.
-const APPLICATION: i32 = 0x506e_746c;
+pub(in crate::services) const APPLICATION: i32 = 0x506e_746c;
 
 /// The form of the ledger itself: the table `ledger_parts`. What the services' tables look like is said there.
 const FORM: i32 = 1;
 
 /// What each file of SQLite begins with.
-const HEADER: &[u8] = b"SQLite format 3\0";
+pub(in crate::services) const HEADER: &[u8] = b"SQLite format 3\0";
 
 /// Where such a file says whose it is.
-const APPLICATION_AT: Range<usize> = 68..72;
+pub(in crate::services) const APPLICATION_AT: Range<usize> = 68..72;
 
 /// How long somebody else may keep the file locked. Only a tool that somebody runs beside the host does that.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2_000 });
@@ -109,7 +109,7 @@ pub(super) fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)
 }
 
-fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
+pub(in crate::services) fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     // One thread at a time has each connection, so SQLite need not lock it.
     let connection = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     be_patient(&connection)?;
@@ -188,33 +188,39 @@ fn form(connection: &Connection) -> rusqlite::Result<i32> {
 }
 
 fn set_up(path: &Path, connection: &Connection, durability: Durability) -> Result<()> {
-    let set = || -> rusqlite::Result<String> {
-        if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
-            // Both at once: a start that ends between them, for want of room say, would leave a file that looks like
-            // another program's.
-            let first_page = connection.unchecked_transaction()?;
-            // Counts only before the first table: room that is given back can leave the file later.
-            first_page.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-            // Before there is a log, so that it is in the file itself from the first page on.
-            first_page.pragma_update(None, "application_id", APPLICATION)?;
-            first_page.commit()?;
-        }
-        let mode =
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
-        synchronous(connection, durability)?;
-        // The ledger's own thread does that.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "journal_size_limit", LOG_FILE)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        Ok(mode)
-    };
-    let mode = set().map_err(|error| opened(path, &error))?;
+    let mode = lay_out(connection, APPLICATION, durability).map_err(|error| opened(path, &error))?;
     if mode != "wal" {
         let what = format!("{} lies where no write-ahead log can be kept", path.display());
         return Err(Error::new(ErrorKind::Unavailable, what)
             .mend("use a data folder on a disk of this machine, not on a network share"));
     }
     Ok(())
+}
+
+/// Makes a file without tables one of `application`, and the connection one that writes; tells the mode of the journal.
+pub(in crate::services) fn lay_out(
+    connection: &Connection,
+    application: i32,
+    durability: Durability,
+) -> rusqlite::Result<String> {
+    if connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
+        // Both at once: a start that ends between them, for want of room say, would leave a file that looks like
+        // another program's.
+        let first_page = connection.unchecked_transaction()?;
+        // Counts only before the first table: room that is given back can leave the file later.
+        first_page.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        // Before there is a log, so that it is in the file itself from the first page on.
+        first_page.pragma_update(None, "application_id", application)?;
+        first_page.commit()?;
+    }
+    let mode =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    synchronous(connection, durability)?;
+    // A thread of its own does that.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_FILE)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(mode)
 }
 
 fn synchronous(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
@@ -293,7 +299,7 @@ fn unknown_form(path: &Path, whose: &str, found: i64, known: i64) -> Error {
 }
 
 /// The file beside the ledger that SQLite keeps under this ending.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(in crate::services) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

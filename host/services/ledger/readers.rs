@@ -11,7 +11,7 @@ use crate::error::Result;
 /// More than this read one after the other. A read takes microseconds, and each connection has a cache of its own.
 const MOST: usize = 8;
 
-pub(super) struct Readers {
+pub(in crate::services) struct Readers {
     path: Arc<Path>,
     pool: Mutex<Pool>,
     given_back: Condvar,
@@ -26,12 +26,12 @@ struct Pool {
 }
 
 impl Readers {
-    pub(super) fn new(path: &Arc<Path>) -> Self {
+    pub(in crate::services) fn new(path: &Arc<Path>) -> Self {
         Self { path: Arc::clone(path), pool: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// Lends a connection; waits for one if all are lent.
-    pub(super) fn take(&self) -> Result<Reader<'_>> {
+    pub(in crate::services) fn take(&self) -> Result<Reader<'_>> {
         let mut pool = self.pool.lock();
         while !pool.closed && pool.lent == MOST {
             self.given_back.wait(&mut pool);
@@ -51,13 +51,13 @@ impl Readers {
     }
 
     /// Lends no more.
-    pub(super) fn refuse(&self) {
+    pub(in crate::services) fn refuse(&self) {
         self.pool.lock().closed = true;
         self.given_back.notify_all();
     }
 
     /// After `refuse`: returns when every connection is back and closed.
-    pub(super) fn finish(&self) {
+    pub(in crate::services) fn finish(&self) {
         let mut pool = self.pool.lock();
         while pool.lent > 0 {
             self.given_back.wait(&mut pool);
@@ -67,7 +67,7 @@ impl Readers {
 }
 
 /// A connection that is lent.
-pub(super) struct Reader<'a> {
+pub(in crate::services) struct Reader<'a> {
     /// None until it is made, and after it went back.
     connection: Option<Connection>,
     readers: &'a Readers,
