@@ -5,8 +5,8 @@ use crate::{
     identity::{Permits, Slot},
     lanes::{LaneOptions, PoolOptions, Report},
     services::{
-        cache::{Lifetime, Lifetimes, MemoryCache},
-        clock::SystemClock,
+        cache::{CacheBackend, Lifetime, Lifetimes, MemoryCache},
+        clock::{Clock, SystemClock},
         ledger::{Durability, Ledger, LedgerOptions},
         log::Options,
         storage::{self, LedgerStorage},
@@ -23,6 +23,11 @@ impl Report for Nobody {
 
 fn record() -> &'static PluginRecord {
     let clock = Arc::new(SystemClock::new());
+    record_with(Box::new(MemoryCache::new(1 << 20, clock.clone())), clock)
+}
+
+/// A record whose host keeps its cache there.
+pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) -> &'static PluginRecord {
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
     let options = LedgerOptions {
         durability: Durability::Off,
@@ -37,11 +42,7 @@ fn record() -> &'static PluginRecord {
         log: Arc::new(Log::new(Options::default()).expect("stderr can be written")),
         events: Arc::new(Events::new(|| 0)),
         scheduler: Arc::new(Scheduler::new(clock.clone())),
-        cache: Cache::new(
-            Box::new(MemoryCache::new(1 << 20, clock.clone())),
-            Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless },
-            clock,
-        ),
+        cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(Box::new(LedgerStorage::new(Arc::new(ledger))), 1 << 20),
         router: OnceLock::new(),
         kept: AtomicU64::new(0),
@@ -62,12 +63,12 @@ fn open(slot: &mut Slot, number: u16) -> PintleCtx {
     slot.open(&Scope::own(record().key(), grants, 7, number, number))
 }
 
-fn counted(account: u16) -> (u64, u64) {
+pub(super) fn counted(account: u16) -> (u64, u64) {
     let total = thread::counted(account).total();
     (total.calls, total.failures)
 }
 
-fn last_text(ctx: PintleCtx) -> String {
+pub(super) fn last_text(ctx: PintleCtx) -> String {
     thread::last_failure(ctx).map(|error| error.to_string()).unwrap_or_default()
 }
 

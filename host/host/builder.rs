@@ -15,14 +15,14 @@ use super::{A_YEAR, Host, Inner, cache::CacheWatch};
 use crate::{
     application::Application,
     boundary::Core,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     folder::DataFolder,
     identity::Tenants,
     lanes::{Lane, Pool, PoolOptions, Report},
     metrics,
     plugin::{Plugins, PluginsOptions, ownership::TrustPolicy},
     services::{
-        cache::{self, Cache, Lifetime, Lifetimes, MemoryCache},
+        cache::{self, Cache, Lifetime, Lifetimes, MemoryCache, SqliteCache, SqliteOptions},
         clock::{Clock, SystemClock},
         events::Events,
         ledger::{Durability, Ledger, LedgerOptions},
@@ -35,6 +35,9 @@ use crate::{
 
 /// The name of the ledger in the data folder.
 const LEDGER_FILE: &str = "pintle.db";
+
+/// The name of the cache's file in the data folder.
+const CACHE_FILE: &str = "cache.db";
 
 /// Makes a [`Host`].
 #[derive(Debug, Default)]
@@ -107,7 +110,7 @@ impl HostBuilder {
         let storage = LedgerStorage::new(ledger.clone());
         let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
         let watch = Arc::new(CacheWatch::new(settings.cache.backend.name(), clock.clone()));
-        let cache = open_cache(&settings.cache, &clock)?;
+        let cache = open_cache(&folder, &settings.cache, &clock, &log, &watch)?;
         let core: &'static Core = (Core {
             pool: Pool::new(pool_options, report.clone()),
             tenants: Tenants::new(),
@@ -168,14 +171,33 @@ impl HostBuilder {
     }
 }
 
-/// The cache, with the back end that the settings name.
-fn open_cache(settings: &CacheSettings, clock: &Arc<SystemClock>) -> Result<Cache> {
+/// The cache, with the back end that the settings name. The file of a host that keeps nothing lies in the folder that goes
+/// with the host, as its ledger does.
+fn open_cache(
+    folder: &DataFolder,
+    settings: &CacheSettings,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+    watch: &Arc<CacheWatch>,
+) -> Result<Cache> {
     let memory = MemoryCache::new(settings.capacity, clock.clone());
     let backend: Box<dyn cache::CacheBackend> = match settings.backend {
         CacheBackend::Memory => Box::new(memory),
         CacheBackend::Sqlite => {
-            let text = "cache.backend: \"sqlite\" is not built into this host: set \"memory\"";
-            return Err(Error::new(ErrorKind::Unsupported, text));
+            let (log, watch) = (log.clone(), watch.clone());
+            let report = move |error: &Error| {
+                watch.note_reported(error);
+                log.host(Level::Warn, &error.to_string(), [Field::text("about", "cache")]);
+            };
+            // It is not made here: what is no file of a cache, an empty one too, is set aside.
+            Box::new(SqliteCache::open(
+                folder.path().join(CACHE_FILE),
+                SqliteOptions {
+                    capacity: settings.disk_capacity,
+                    clock: clock.clone(),
+                    report: Box::new(report),
+                },
+            )?)
         }
     };
     let lifetimes =

@@ -3,6 +3,8 @@
 
 mod read;
 mod space;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use pintle_abi::*;

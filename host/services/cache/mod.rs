@@ -12,7 +12,7 @@ mod glob;
 mod item;
 mod memory;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod sqlite;
 
 use std::sync::{

@@ -18,7 +18,7 @@ use crate::{
 /// Plugin, tenant, namespace and key.
 type Place = (String, String, String, String);
 
-pub(super) struct Model {
+pub(crate) struct Model {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -73,7 +73,7 @@ impl Entry {
 }
 
 impl Model {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
