@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{atomic::Ordering::AcqRel, mpsc},
+    sync::{Arc, atomic::Ordering::AcqRel, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +12,10 @@ use parking_lot::Mutex;
 use super::{A_YEAR, Host};
 use crate::{
     error::{Error, ErrorKind},
-    services::log::{Field, Level},
+    services::{
+        ledger::close_within,
+        log::{Field, Level},
+    },
 };
 
 /// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
@@ -80,23 +83,30 @@ impl Host {
         }
         self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
-        self.inner.core.cache.close();
+        let core = self.inner.core;
+        let uncached = close_within(until(95), "pintle-cache", || core.cache.close()).err();
         let unclosed = self.inner.ledger.close_by(until(98)).err();
-        if unclosed.is_some() {
-            let text = "the ledger: its disk, or another process that has its file locked, kept it from being closed in time";
-            self.inner.core.log.host(Level::Error, "the ledger could not be closed in time and is left behind: what was stored is in its log, beside its file", []);
-            left.push(text.into());
+        for (unclosed, what, lies) in [
+            (&uncached, "the cache", "the last items of the cache may be lost"),
+            (&unclosed, "the ledger", "what was stored is in its log, beside its file"),
+        ] {
+            if unclosed.is_some() {
+                let text = format!("{what} could not be closed in time and is left behind: {lies}");
+                core.log.host(Level::Error, &text, []);
+                left.push(format!(
+                    "{what}: its disk, or another process that has its file locked, kept it from being closed in time"
+                ));
+            }
         }
         let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
         if !self.inner.core.log.shutdown(rest) {
             left.push("the log: its target did not take all records in time".into());
         }
         self.inner.plugins.close_metrics();
-        let folder = self.inner.folder.lock().take();
-        match unclosed {
-            // No other host may have it before the file is closed.
-            Some(unclosed) => unclosed.keep(folder),
-            None => drop(folder),
+        let folder = self.inner.folder.lock().take().map(Arc::new);
+        // No other host may have it before all files are closed.
+        for unclosed in [uncached, unclosed].into_iter().flatten() {
+            unclosed.keep(folder.clone());
         }
         Stopped { left, failed }
     }
