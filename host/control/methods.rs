@@ -165,6 +165,8 @@ struct Shown<'a> {
     emitted: u64,
     cache_items: u64,
     cache_bytes: u64,
+    cache_hits: u64,
+    cache_misses: u64,
     storage_items: u64,
     storage_bytes: u64,
 }
@@ -236,6 +238,8 @@ impl<'a> Shown<'a> {
             emitted: counters.emitted,
             cache_items: counters.cache_items,
             cache_bytes: counters.cache_bytes,
+            cache_hits: counters.cache_hits,
+            cache_misses: counters.cache_misses,
             storage_items: counters.storage_items,
             storage_bytes: counters.storage_bytes,
         }
@@ -270,6 +274,8 @@ impl<'a> Shown<'a> {
             emitted: 0,
             cache_items: 0,
             cache_bytes: 0,
+            cache_hits: 0,
+            cache_misses: 0,
             storage_items: items,
             storage_bytes: bytes,
         }

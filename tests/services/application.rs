@@ -1,6 +1,9 @@
 //! The cache as the application and the operator see it: read, listed and taken away, by plugin and tenant.
 
-use std::{fs, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use pintle::{
     Error, ErrorKind, Host,
@@ -8,7 +11,7 @@ use pintle::{
 };
 use serde_json::{Value, json};
 
-use crate::keeper::{Place, ask, expect, keeper};
+use crate::keeper::{Place, ask, expect, keeper, until};
 
 /// What the tests that are about both back ends have in their settings.
 const ON_DISK: &str = "cache.backend = \"sqlite\"";
@@ -170,10 +173,36 @@ fn a_damaged_file_is_set_aside_and_told_and_the_host_goes_on() {
         host.ask("cache.stats", json!({})).expect("it answers")["reported"],
         Value::from(told.clone())
     );
-    let log = place.log();
-    assert!(log.lines().any(|line| line.contains("cache.db") && line.contains("warn")), "{log}");
     expect(&host, "", &[("exists n k", "0 0"), ("set n k v 0", "0"), ("get n k", "0 bytes v endless")]);
     host.stop();
+    let log = place.log();
+    assert!(
+        log.lines().any(|line| line.contains("cache.db") && line.contains("\"level\":\"warn\"")),
+        "{log}"
+    );
+}
+
+#[test]
+fn the_stop_is_in_time_while_the_caches_file_hangs_and_the_folder_is_held_until_it_is_closed() {
+    let (place, host) = on(ON_DISK);
+    let other = rusqlite::Connection::open(place.data().join("cache.db")).expect("it is a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+    let calls = || host.plugins()[0].counters.calls;
+    let before = calls();
+    thread::scope(|threads| {
+        let calling = threads.spawn(|| ask(&host, "", "set n k v"));
+        until("it writes", || calls() > before);
+        let begun = Instant::now();
+        let stopped = host.stop_within(Duration::from_millis(500));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(1_500), "it took {took:?}");
+        assert!(stopped.left.iter().any(|left| left.starts_with("the cache: ")), "{stopped:?}");
+        let second = || Host::builder().data(place.data()).build();
+        assert_eq!(kind(second()), ErrorKind::Conflict);
+        drop(other);
+        calling.join().expect("the call returns");
+        until("it is closed, and the folder is free", || second().is_ok());
+    });
 }
 
 #[test]
