@@ -26,12 +26,18 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 8] = [
+const CHORES: [Chore; 9] = [
     Chore {
         name: "asan",
         options: "",
         help: "runs the tests of plugins in C and C++ under AddressSanitizer",
         run: asan::run,
+    },
+    Chore {
+        name: "cache-kill",
+        options: "[--rounds N]",
+        help: "kills a host that writes to its cache's file so many times, 100 by default, and looks at the file",
+        run: cache_kill,
     },
     Chore {
         name: "cycles",
@@ -128,6 +134,30 @@ fn list_samples(options: &[String]) -> Result<(), Failure> {
         println!("{name:<24} {}", library.display());
     }
     Ok(())
+}
+
+/// The full form of what `host/services/cache/sqlite/kill_tests.rs` does at every test run.
+fn cache_kill(options: &[String]) -> Result<(), Failure> {
+    let rounds = match options {
+        [] => "100",
+        [option, rounds] if option == "--rounds" && rounds.parse::<u64>().is_ok_and(|rounds| rounds > 0) => {
+            rounds
+        }
+        _ => return Err("it takes `--rounds` and a number, and nothing else".into()),
+    };
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "-p",
+            "pintle",
+            "--lib",
+            "services::cache::sqlite::kill_tests",
+            "--",
+            "--nocapture",
+        ],
+        &[("PINTLE_CACHE_KILL_ROUNDS", rounds)],
+    )
 }
 
 /// The full form of what `tests/cycles.rs` does at every test run.

@@ -28,7 +28,7 @@ mod tests;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -70,6 +70,9 @@ pub(crate) struct SqliteOptions {
 pub(crate) struct SqliteCache {
     shop: Arc<Shop>,
     upkeep: Mutex<Option<Upkeep>>,
+    /// Goes with it.
+    #[cfg(test)]
+    folder: Option<tempfile::TempDir>,
 }
 
 /// What callers and the thread share.
@@ -78,7 +81,8 @@ struct Shop {
     report: Box<dyn Fn(&Error) + Send + Sync>,
     time: Time,
     limits: Limits,
-    alarm: Arc<Alarm>,
+    /// The thread's, and gone with it: nobody else sleeps on it.
+    alarm: Weak<Alarm>,
     /// When the next item goes, as far as the thread need know.
     due: AtomicI64,
     state: RwLock<State>,
@@ -140,16 +144,21 @@ impl SqliteCache {
             report,
             time: Time::starting_now(clock),
             limits: Limits { capacity, plugins: AtomicUsize::new(1) },
-            alarm,
+            alarm: Arc::downgrade(&alarm),
             due: AtomicI64::new(i64::MIN),
             state: RwLock::new(State::Closed),
             health: Health::default(),
         };
-        let desk = shop.desk(0)?;
+        let desk = shop.desk(0, &alarm)?;
         *shop.state.write() = State::Open(Arc::new(desk));
         let shop = Arc::new(shop);
-        let upkeep = Upkeep::start(&shop)?;
-        Ok(Self { shop, upkeep: Mutex::new(Some(upkeep)) })
+        let upkeep = Upkeep::start(&shop, alarm)?;
+        Ok(Self {
+            shop,
+            upkeep: Mutex::new(Some(upkeep)),
+            #[cfg(test)]
+            folder: None,
+        })
     }
 }
 
@@ -290,7 +299,7 @@ impl CacheBackend for SqliteCache {
 
     fn close(&self) {
         if let Some(upkeep) = self.upkeep.lock().take() {
-            upkeep.end(&self.shop.alarm);
+            upkeep.end();
         }
         let state = std::mem::replace(&mut *self.shop.state.write(), State::Closed);
         if let State::Open(desk) = state {
@@ -358,7 +367,7 @@ impl Shop {
     }
 
     /// Opens the file, or an empty one in its place if it is no good.
-    fn desk(&self, last_version: u64) -> Result<Desk> {
+    fn desk(&self, last_version: u64, alarm: &Arc<Alarm>) -> Result<Desk> {
         let taken = match file::open(&self.path, self.first_version(last_version)) {
             Ok(taken) => taken,
             Err(Unfit::Failed(error)) => return Err(error),
@@ -375,7 +384,7 @@ impl Shop {
                 }
             }
         };
-        let desk = Desk::new(&self.path, taken, &self.alarm);
+        let desk = Desk::new(&self.path, taken, alarm);
         desk.map_err(|error| crate::services::ledger::parts::failed(&self.path, &error))
     }
 
@@ -400,8 +409,10 @@ impl Shop {
             // Somebody else has met the same damage.
             return;
         }
+        // Gone means that the cache is about to be closed.
+        let Some(alarm) = self.alarm.upgrade() else { return };
         let last_version = damaged.retire(false);
-        let desk = self.set_aside("is damaged").and_then(|()| self.desk(last_version));
+        let desk = self.set_aside("is damaged").and_then(|()| self.desk(last_version, &alarm));
         *state = match desk {
             Ok(desk) => State::Open(Arc::new(desk)),
             Err(error) => {
@@ -410,15 +421,15 @@ impl Shop {
             }
         };
         self.due.store(i64::MIN, Relaxed);
-        self.alarm.ring();
+        alarm.ring();
     }
 
     /// The thread's part, where there is no file to work on.
-    fn try_again(&self) {
+    fn try_again(&self, alarm: &Arc<Alarm>) {
         let mut state = self.state.write();
         let State::Broken { last_version, .. } = &*state else { return };
         let last_version = *last_version;
-        *state = match self.desk(last_version) {
+        *state = match self.desk(last_version, alarm) {
             Ok(desk) => State::Open(Arc::new(desk)),
             Err(error) => State::Broken { error, last_version },
         };

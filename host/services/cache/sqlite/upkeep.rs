@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -30,26 +30,30 @@ const SPARE: u32 = 64;
 /// The thread.
 pub(super) struct Upkeep {
     ended: Arc<AtomicBool>,
+    alarm: Weak<Alarm>,
     thread: JoinHandle<()>,
 }
 
 impl Upkeep {
-    pub(super) fn start(shop: &Arc<Shop>) -> Result<Self> {
+    pub(super) fn start(shop: &Arc<Shop>, alarm: Arc<Alarm>) -> Result<Self> {
         let ended = Arc::<AtomicBool>::default();
+        let rings = Arc::downgrade(&alarm);
         let thread = thread::Builder::new().name("pintle-cache".into()).spawn({
             let (shop, ended) = (Arc::clone(shop), Arc::clone(&ended));
-            move || Round { shop, ended, sweeps_from: i64::MIN, fails: false }.run()
+            move || Round { shop, ended, alarm, sweeps_from: i64::MIN, fails: false }.run()
         });
         let thread = thread.map_err(|error| {
             Error::new(ErrorKind::Unavailable, format!("the cache's thread cannot be started: {error}"))
         })?;
-        Ok(Self { ended, thread })
+        Ok(Self { ended, alarm: rings, thread })
     }
 
     /// Returns when the thread has ended.
-    pub(super) fn end(self, alarm: &Alarm) {
+    pub(super) fn end(self) {
         self.ended.store(true, Relaxed);
-        alarm.ring();
+        if let Some(alarm) = self.alarm.upgrade() {
+            alarm.ring();
+        }
         // A panic there has been written to stderr, and there is nothing to be saved from it.
         let _ = self.thread.join();
     }
@@ -58,6 +62,7 @@ impl Upkeep {
 struct Round {
     shop: Arc<Shop>,
     ended: Arc<AtomicBool>,
+    alarm: Arc<Alarm>,
     /// Not earlier: a round for each item that goes would be more work than the items are.
     sweeps_from: i64,
     fails: bool,
@@ -70,14 +75,14 @@ impl Round {
             let due = self.shop.due.load(Relaxed);
             if now >= self.sweeps_from && (due <= now || self.is_ill()) {
                 self.sweeps_from = now.saturating_add(GRAIN);
-                self.shop.try_again();
+                self.shop.try_again(&self.alarm);
                 let done = self.probe().and_then(|()| self.sweep()).and_then(|()| self.give_back());
                 self.note(done);
             }
             let moved = self.shop.with(|desk| desk.checkpoint());
             self.note(moved);
             let until = self.next().map(|time| self.shop.time.at(time));
-            self.shop.time.clock.wait(&self.shop.alarm, until);
+            self.shop.time.clock.wait(&self.alarm, until);
         }
     }
 
