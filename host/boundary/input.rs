@@ -12,7 +12,10 @@ use pintle_abi::{
     PintleStorageOptions, PintleStr, PintleSubscribeOptions,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    services::keys::is_plain,
+};
 
 const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
 
@@ -52,6 +55,13 @@ fn check(name: &'static str, ptr: *const u8, len: usize) -> Result<()> {
         }));
     }
     Ok(())
+}
+
+/// The text that bytes are, where that is seen at once: ASCII without NUL. None says nothing.
+#[inline]
+pub(crate) fn plain(bytes: &[u8]) -> Option<&str> {
+    // SAFETY: what is ASCII is UTF-8.
+    is_plain(bytes).then(|| unsafe { str::from_utf8_unchecked(bytes) })
 }
 
 /// Borrowed bytes, at most `limit` of them (else TOO_LARGE).

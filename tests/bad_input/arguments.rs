@@ -15,7 +15,7 @@ fn probed(method: &str) -> Cases {
 }
 
 /// Every text of every function, with the name that the error gives the argument.
-const TEXTS: [(&str, &str); 49] = [
+const TEXTS: [(&str, &str); 64] = [
     ("emit_topic", "topic"),
     ("emit_id", "options.id"),
     ("emit_subject", "options.subject"),
@@ -59,6 +59,21 @@ const TEXTS: [(&str, &str); 49] = [
     ("cache_expire_key", "key"),
     ("cache_ttl_ns", "ns"),
     ("cache_ttl_key", "key"),
+    ("cache_get_many_ns", "ns"),
+    ("cache_get_many_keys", "keys"),
+    ("cache_set_many_ns", "ns"),
+    ("cache_set_many_key", "key"),
+    ("cache_set_many_tags", "options.tags"),
+    ("cache_set_tags", "options.tags"),
+    ("cache_set_absent_ns", "ns"),
+    ("cache_set_absent_key", "key"),
+    ("cache_invalidate_ns", "ns"),
+    ("cache_invalidate_pattern", "pattern"),
+    ("cache_invalidate_tag", "tag"),
+    ("cache_clear_ns", "ns"),
+    ("cache_keys_ns", "ns"),
+    ("cache_keys_prefix", "prefix"),
+    ("cache_keys_cursor", "cursor"),
     ("storage_get_key", "key"),
     ("storage_set_key", "key"),
     ("storage_remove_key", "key"),
@@ -111,6 +126,7 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
     let sink = "argument `out`: its `write` is null: pass a sink such as pintle_buf_sink(&buf)";
     let (stored, buffer) = (format!("argument `value`: {null}"), format!("argument `buf`: {null}"));
     let (exists, ttl, len) = (out("exists"), out("ttl_ms"), out("len"));
+    let (statuses, stats) = (out("statuses"), out("stats"));
     with_texts(
         &cases,
         "the pointer is null, the length is 3: null goes with length 0 only",
@@ -145,6 +161,14 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
             ("cache_exists_out", bad, &exists),
             ("cache_ttl_out", bad, &ttl),
             ("storage_exists_out", bad, &exists),
+            ("get_many_keys", bad, "argument `keys`: the pointer is null, the count is not 0"),
+            ("get_many_each", bad, "argument `each`: the pointer is null: pass the function"),
+            ("set_many_entries", bad, "argument `entries`: the pointer is null, the count is not 0"),
+            ("set_many_statuses", bad, &statuses),
+            ("set_many_call", PINTLE_OK, ""),
+            ("cache_set_null_tags", bad, "argument `options.tags`: the pointer is null, the count is not 0"),
+            ("cache_keys_out", bad, sink),
+            ("cache_stats_out", bad, &stats),
             // Allowed by their pages.
             ("cache_get_no_info", PINTLE_OK, ""),
             ("cache_get_into_asked_size", PINTLE_BUFFER_TOO_SMALL, "the value has 5 bytes"),
@@ -153,6 +177,12 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
             ("cache_expire_null", PINTLE_OK, ""),
             ("cache_remove_null", PINTLE_OK, ""),
             ("cache_incr_null", PINTLE_OK, ""),
+            ("get_many_nothing", PINTLE_OK, ""),
+            ("set_many_nothing", PINTLE_OK, ""),
+            ("cache_keys_no_next", PINTLE_OK, ""),
+            ("cache_invalidate_null", PINTLE_OK, ""),
+            ("cache_invalidate_tag_null", PINTLE_OK, ""),
+            ("cache_clear_null", PINTLE_OK, ""),
             ("storage_get_no_info", PINTLE_OK, ""),
             ("storage_set_empty", PINTLE_OK, ""),
             ("storage_remove_null", PINTLE_OK, ""),
@@ -164,6 +194,7 @@ fn contract_66_and_contract_69_null_with_a_length_and_null_outputs_are_invalid()
         ],
     );
     assert_eq!(cases.number("into_len_untouched"), 1);
+    assert_eq!(cases.number("set_many_value"), i64::from(bad), "the answer to the one entry");
     kept(&cases, "pointers");
     assert_eq!(cases.number("last_error_out"), i64::from(bad), "last_error remembers no failure of its own");
 }
@@ -189,6 +220,7 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
     let (value, value_max) = (format!("argument `value`: {half}"), format!("argument `value`: {all}"));
     let (buffer, buffer_max) = (format!("argument `buf`: {half}"), format!("argument `buf`: {all}"));
     let key_max = format!("argument `key`: {all}");
+    let of = |name: &str, count: &str| format!("argument `{name}`: {count} elements, at most 1024 are taken");
     let cases = probed("lengths");
     with_texts(
         &cases,
@@ -209,8 +241,17 @@ fn contract_68_a_length_of_2_63_is_invalid_and_nothing_is_read() {
             ("cache_get_into_cap_max", bad, &buffer_max),
             ("cache_get_key_max", bad, &key_max),
             ("storage_get_key_max", bad, &key_max),
+            ("get_many_huge", PINTLE_TOO_LARGE, &of("keys", "9223372036854775808")),
+            ("get_many_max", PINTLE_TOO_LARGE, &of("keys", "18446744073709551615")),
+            ("get_many_1025", PINTLE_TOO_LARGE, &of("keys", "1025")),
+            ("set_many_huge", PINTLE_TOO_LARGE, &of("entries", "9223372036854775808")),
+            ("set_many_1025", PINTLE_TOO_LARGE, &of("entries", "1025")),
+            ("tags_max", bad, "argument `options.tags`: 18446744073709551615 tags, an item has at most 16"),
+            ("get_many_1024", PINTLE_OK, ""),
+            ("set_many_1024", PINTLE_OK, ""),
         ],
     );
+    assert_eq!((cases.number("many_untouched"), cases.number("many_told")), (1, 1024));
     assert_eq!(cases.number("into_untouched"), 1);
     kept(&cases, "lengths");
 }
@@ -250,15 +291,25 @@ fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_ho
         ("log_level", bad, "argument `level`: 99, PINTLE_LOG_TRACE (0) to PINTLE_LOG_FATAL (5) are taken"),
         ("scope_size_zero", bad, "argument `out`: its `size` is 0, set it to sizeof(pintle_scope_info)"),
         ("scope_size_short", PINTLE_OK, ""),
+        ("entry_size_7", bad, "argument `entries`: its `size` is 7"),
+        ("entry_size_huge", bad, "argument `entries`: its `size` is 4097"),
+        ("entry_unequal", bad, "argument `entries`: element 1 has size 0, the first one 48"),
+        ("entry_reserved", new, "argument `entries.reserved`: this host does not know the value 1"),
+        ("entry_tail_set", new, "argument `entries`: it sets a member that this host does not know yet"),
+        ("entry_tail_zero", PINTLE_OK, ""),
+        ("stats_size_7", bad, "argument `stats`: its `size` is 7, set it to sizeof(pintle_cache_stats)"),
+        ("stats_size_16", PINTLE_OK, ""),
         ("expire_condition_5", new, "argument `condition`: this host does not know the value 5"),
         ("expire_condition_max", new, "argument `condition`: this host does not know the value 4294967295"),
     ];
     cases.are(&others.into_iter().chain(items).collect::<Vec<_>>());
     assert_eq!(cases.number("scope_generation_untouched"), 1, "CONTRACT-40: the host writes no further");
-    for function in ["cache_set", "cache_incr", "storage_set"] {
+    assert_eq!(cases.number("stats_written_16"), 1, "CONTRACT-40: the host writes no further");
+    assert_eq!(cases.number("statuses_untouched"), 1, "CONTRACT-75: outputs are written only on OK");
+    for function in ["cache_set", "cache_incr", "cache_set_absent", "cache_set_many", "storage_set", "many"] {
         kept(&cases, function);
     }
-    for (function, whole) in [("cache_get", 24), ("cache_get_into", 24), ("storage_get", 32)] {
+    for (function, whole) in [("cache_get", 40), ("cache_get_into", 40), ("storage_get", 32)] {
         for size in [0, 7, 4097, u32::MAX, 8, 12, 16, 64, 4096] {
             let refused = !(8..=4096).contains(&size);
             let written = if refused { 4 } else { size.min(whole) };
@@ -276,7 +327,7 @@ fn of_items() -> Vec<(String, PintleStatus, &'static str)> {
         ("size_7", bad, "argument `options`: its `size` is 7"),
         ("size_huge", bad, "argument `options`: its `size` is 4097"),
         ("tail_set", new, "argument `options`: it sets a member that this host does not know yet"),
-        ("flag", new, "argument `options`: this host does not know the flags 0x2"),
+        ("flag", new, "argument `options`: this host does not know the flags 0x10"),
         ("flag_beside_a_known_one", new, "argument `options`: this host does not know the flags 0x80000000"),
         ("size_older", PINTLE_OK, ""),
         ("tail_zero", PINTLE_OK, ""),
@@ -285,9 +336,14 @@ fn of_items() -> Vec<(String, PintleStatus, &'static str)> {
     let mut cases = Vec::new();
     // What an older plugin's struct does not reach is 0: no expiry, and version 0 is "not there".
     let there = (PINTLE_CONFLICT, "the item \"kept\" is there already");
-    for (function, (status, text)) in
-        [("cache_set", (PINTLE_OK, "")), ("cache_incr", (PINTLE_OK, "")), ("storage_set", there)]
-    {
+    let fine = (PINTLE_OK, "");
+    for (function, (status, text)) in [
+        ("cache_set", fine),
+        ("cache_incr", fine),
+        ("cache_set_absent", fine),
+        ("cache_set_many", fine),
+        ("storage_set", there),
+    ] {
         let last = ("flag_of_what_it_does_not_reach", status, text);
         for (case, status, text) in options.into_iter().chain([last]) {
             cases.push((format!("{function}_{case}"), status, text));
@@ -366,6 +422,11 @@ fn everywhere_8_calls_6_and_events_1_what_is_just_outside_of_a_limit_or_grant_is
         ("cache_set_ttl_max", range, lifetime),
         ("cache_incr_ttl_max", range, lifetime),
         ("cache_expire_ttl_max", range, lifetime),
+        ("cache_set_stale_negative", range, "`stale_ms` is -1: 0 to 3153600000000 milliseconds are taken"),
+        ("cache_set_error_max", range, "`error_ms` is 9223372036854775807: 0 to 3153600000000"),
+        ("cache_set_version_max", PINTLE_CONFLICT, "not 18446744073709551615: nothing was written; read it again"),
+        ("cache_set_there", PINTLE_CONFLICT, "the item is there, with version"),
+        ("cache_keys_limit_max", bad, "argument `limit`: is 4294967295, at most 1000 are given"),
         ("cache_incr_text", PINTLE_WRONG_TYPE, "the item is no integer"),
         ("cache_incr_delta_min", range, "-1 and -9223372036854775808 make no 64-bit integer"),
         (

@@ -90,6 +90,14 @@ static void denied_items(pintle_ctx ctx) {
   tell_of("cache_incr", ctx, cache->incr(ctx, none, none, 1, NULL, NULL));
   tell_of("cache_expire", ctx, cache->expire(ctx, none, none, 0, 99, NULL));
   tell_of("cache_ttl", ctx, cache->ttl(ctx, none, none, NULL));
+  tell_of("cache_get_many", ctx, cache->get_many(ctx, none, NULL, 5, NULL, NULL));
+  tell_of("cache_set_many", ctx, cache->set_many(ctx, none, NULL, 5, NULL));
+  tell_of("cache_set_absent", ctx, cache->set_absent(ctx, none, none, NULL));
+  tell_of("cache_invalidate", ctx, cache->invalidate(ctx, none, none, NULL));
+  tell_of("cache_invalidate_tag", ctx, cache->invalidate_tag(ctx, none, NULL));
+  tell_of("cache_clear", ctx, cache->clear(ctx, none, NULL));
+  tell_of("cache_keys", ctx, cache->keys(ctx, none, none, none, 5000, nowhere, nowhere));
+  tell_of("cache_stats", ctx, cache->stats(ctx, NULL));
   tell_of("storage_get", ctx, storage->get(ctx, none, nowhere, NULL));
   tell_of("storage_set", ctx, storage->set(ctx, none, bad, NULL, NULL));
   tell_of("storage_remove", ctx, storage->remove(ctx, none, NULL));

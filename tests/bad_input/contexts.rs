@@ -27,7 +27,7 @@ const USES: [&str; 12] = [
 ];
 
 /// And what it tries of cache and storage.
-pub(crate) const ITEM_USES: [&str; 14] = [
+pub(crate) const ITEM_USES: [&str; 22] = [
     "cache_set",
     "cache_get",
     "cache_get_into",
@@ -36,6 +36,14 @@ pub(crate) const ITEM_USES: [&str; 14] = [
     "cache_expire",
     "cache_ttl",
     "cache_remove",
+    "cache_get_many",
+    "cache_set_many",
+    "cache_set_absent",
+    "cache_invalidate",
+    "cache_invalidate_tag",
+    "cache_keys",
+    "cache_clear",
+    "cache_stats",
     "storage_set",
     "storage_get",
     "storage_exists",

@@ -20,8 +20,44 @@ typedef struct { pintle_cache_options now; uint64_t later[2]; } newer_cache_opti
 typedef struct { pintle_storage_options now; uint64_t later[2]; } newer_storage_options;
 typedef struct { pintle_cache_info now; uint64_t later[2]; } newer_cache_info;
 typedef struct { pintle_storage_info now; uint64_t later[2]; } newer_storage_info;
+typedef struct { pintle_cache_entry now; uint64_t later[2]; } newer_cache_entry;
+typedef struct { pintle_cache_item now; uint64_t later[2]; } newer_cache_item;
+typedef struct { pintle_cache_stats now; uint64_t later[2]; } newer_cache_stats;
 
 static const pintle_host *host;
+
+/* Reads no further than the item's `size` says, as a newer plugin must. */
+static pintle_status on_item(void *user, const pintle_cache_item *item) {
+  if (item->size < offsetof(newer_cache_item, later) + 8 && item->value.len == 5) ++*(int *)user;
+  return PINTLE_OK;
+}
+
+/* Batches of longer structs. 0, or the number of the step that was not as it should be. */
+static int batches(pintle_ctx ctx) {
+  const pintle_cache *cache = host->cache;
+  pintle_str keys[2];
+  newer_cache_entry entries[2];
+  newer_cache_stats stats;
+  pintle_status statuses[2] = {77, 77};
+  int at, read = 0;
+  keys[0] = PINTLE_STR("first"), keys[1] = PINTLE_STR("second");
+  memset(entries, 0, sizeof entries);
+  memset(&stats, 0xee, sizeof stats);
+  for (at = 0; at < 2; at++) {
+    entries[at].now.size = (uint32_t)sizeof entries[at];
+    entries[at].now.key = keys[at];
+    entries[at].now.value = pintle_bytesn("value", 5);
+  }
+  entries[1].later[0] = 1;
+  if (cache->set_many(ctx, keys[0], &entries[0].now, 2, statuses) != PINTLE_UNSUPPORTED || statuses[0] != 77) return 21;
+  entries[1].later[0] = 0;
+  if (cache->set_many(ctx, keys[0], &entries[0].now, 2, statuses) != PINTLE_OK) return 22;
+  if (statuses[0] != PINTLE_OK || statuses[1] != PINTLE_OK) return 23;
+  if (cache->get_many(ctx, keys[0], keys, 2, on_item, &read) != PINTLE_OK || read != 2) return 24;
+  stats.now.size = (uint32_t)sizeof stats;
+  if (cache->stats(ctx, &stats.now) != PINTLE_OK || stats.now.items < 2) return 25;
+  return stats.now.size == sizeof stats && stats.later[0] == 0xeeeeeeeeeeeeeeeeULL ? 0 : 26;
+}
 
 /* Items with longer structs: first as they are, then with a newer member and a newer flag that must be refused. 0, or the
  * number of the step that was not as it should be. */
@@ -36,7 +72,7 @@ static int items(pintle_ctx ctx) {
   newer_storage_info of_stored;
   uint64_t version = 0;
   if (PINTLE_HAS((const newer_cache *)cache, later) || PINTLE_HAS((const newer_storage *)storage, later)) return 1;
-  if (!PINTLE_HAS(cache, ttl) || !PINTLE_HAS(storage, clear)) return 2;
+  if (!PINTLE_HAS(cache, stats) || !PINTLE_HAS(storage, clear)) return 2;
   memset(&for_cache, 0, sizeof for_cache);
   memset(&for_storage, 0, sizeof for_storage);
   memset(&of_cached, 0xee, sizeof of_cached);
@@ -58,7 +94,8 @@ static int items(pintle_ctx ctx) {
   if (storage->get(ctx, key, pintle_discard_sink(), &of_stored.now) != PINTLE_OK) return 12;
   if (of_cached.now.size != sizeof of_cached || of_cached.later[0] != 0xeeeeeeeeeeeeeeeeULL) return 13;
   if (of_stored.now.size != sizeof of_stored || of_stored.later[0] != 0xeeeeeeeeeeeeeeeeULL) return 14;
-  return of_stored.now.version == version && of_cached.now.ttl_ms > 0 ? 0 : 15;
+  if (of_stored.now.version != version || of_cached.now.ttl_ms <= 0) return 15;
+  return batches(ctx);
 }
 
 static pintle_status on_ask(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {

@@ -155,20 +155,118 @@ static char *copy_of(pintle_str word) {
   return copy;
 }
 
-/* `ttl` as in `set NS KEY VALUE [TTL]`: none if the word is empty. */
-static const pintle_cache_options *with_ttl(pintle_cache_options *options, pintle_str ttl) {
+enum { TAGS = 20, MORE = 3 };
+
+/* The number behind a front like `stale=`; 0 if the word has another. */
+static int begins(pintle_str word, const char *front, int64_t *rest) {
+  size_t len = strlen(front);
+  if (word.len < len || memcmp(word.ptr, front, len) != 0) return 0;
+  *rest = strtoll(word.ptr + len, NULL, 10);
+  return 1;
+}
+
+/* `[TTL [OPTION…]]` as at the end of `set NS KEY VALUE`: none if the first word is empty; `keep`, `new`, `version=7`, `stale=5`,
+ * `error=5`, `tags=a,b`. */
+static const pintle_cache_options *with_options(pintle_cache_options *options, const pintle_str *w, pintle_str *tags) {
+  int64_t value;
+  size_t at, from;
   memset(options, 0, sizeof *options);
   options->size = sizeof *options;
-  if (ttl.len == 0) return NULL;
-  options->flags = PINTLE_CACHE_TTL;
-  options->ttl_ms = number(ttl);
-  return options;
+  if (w[0].len > 0) {
+    options->flags = PINTLE_CACHE_TTL;
+    options->ttl_ms = number(w[0]);
+  }
+  for (at = 1; at <= MORE && w[at].len > 0; at++) {
+    if (is(w[at], "keep")) options->flags |= PINTLE_CACHE_KEEP_TTL;
+    if (is(w[at], "new")) options->flags |= PINTLE_CACHE_IF_ABSENT;
+    if (begins(w[at], "version=", &value)) options->flags |= PINTLE_CACHE_IF_VERSION, options->version = (uint64_t)value;
+    begins(w[at], "stale=", &options->stale_ms);
+    begins(w[at], "error=", &options->error_ms);
+    if (!begins(w[at], "tags=", &value)) continue;
+    options->tags = tags;
+    for (from = 5; options->tag_count < TAGS; from++) {
+      size_t end = from;
+      while (end < w[at].len && w[at].ptr[end] != ',') end++;
+      tags[options->tag_count++] = pintle_strn(w[at].ptr + from, end - from);
+      if (end == w[at].len) break;
+      from = end;
+    }
+  }
+  return w[0].len == 0 && at == 1 ? NULL : options;
+}
+
+/* Each item of `get_many`: which, its status, its value, or that it is known to be absent. */
+static pintle_status say_item(void *user, const pintle_cache_item *item) {
+  pintle_buf *to = user;
+  say(to, " %zu:%d:", item->index, item->status);
+  say_bytes(to, item->value.ptr, item->value.len);
+  if (item->info != NULL && item->info->flags & PINTLE_CACHE_ABSENT) say(to, "absent");
+  return PINTLE_OK;
+}
+
+/* What is about several items. */
+static int items(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
+  const pintle_cache *cache = host->cache;
+  pintle_cache_entry entries[MORE];
+  pintle_cache_stats stats;
+  pintle_status status, statuses[MORE] = {77, 77, 77};
+  pintle_buf list = {0}, next = {0};
+  uint64_t count = 7;
+  size_t n, at;
+  memset(entries, 0, sizeof entries);
+  memset(&stats, 0, sizeof stats);
+  stats.size = sizeof stats;
+  for (n = 0; n < WORDS - 2 && w[n + 2].len > 0; n++) continue;
+  if (is(w[0], "getmany")) { /* getmany NS KEY… */
+    status = cache->get_many(ctx, w[1], w + 2, n, say_item, &list);
+    say_status(to, ctx, status);
+    pintle_buf_write(to, list.ptr, list.len);
+  } else if (is(w[0], "setmany")) { /* setmany NS KEY VALUE KEY VALUE…; no empty ones but by %- at the end */
+    for (n /= 2, at = 0; at < n; at++) {
+      entries[at].size = sizeof entries[at];
+      entries[at].key = w[2 + 2 * at];
+      entries[at].value = pintle_bytesn(w[3 + 2 * at].ptr, w[3 + 2 * at].len);
+    }
+    status = cache->set_many(ctx, w[1], entries, n, statuses);
+    say_status(to, ctx, status);
+    for (at = 0; at < n; at++) say(to, " %d", statuses[at]);
+    for (at = n; status == PINTLE_OK && at > 0 && statuses[at - 1] == PINTLE_OK; at--) continue;
+    if (status == PINTLE_OK && at > 0 && host->last_error(ctx, pintle_buf_sink(&next)) == PINTLE_OK)
+      say(to, " %s", (char *)next.ptr);
+  } else if (is(w[0], "invalidate")) { /* invalidate NS PATTERN */
+    say_status(to, ctx, cache->invalidate(ctx, w[1], w[2], &count));
+    say(to, " %" PRIu64, count);
+  } else if (is(w[0], "untag")) { /* untag TAG */
+    say_status(to, ctx, cache->invalidate_tag(ctx, w[1], &count));
+    say(to, " %" PRIu64, count);
+  } else if (is(w[0], "clear")) { /* clear NS */
+    say_status(to, ctx, cache->clear(ctx, w[1], &count));
+    say(to, " %" PRIu64, count);
+  } else if (is(w[0], "keys")) { /* keys NS PREFIX CURSOR LIMIT */
+    status = cache->keys(ctx, w[1], w[2], w[3], (uint32_t)number(w[4]), pintle_buf_sink(&list), pintle_buf_sink(&next));
+    say_status(to, ctx, status);
+    for (at = 0; at < list.len; at += strlen((char *)list.ptr + at) + 1) {
+      say(to, " ");
+      say_bytes(to, list.ptr + at, strlen((char *)list.ptr + at));
+    }
+    say(to, " next=%s", next.ptr ? (char *)next.ptr : "");
+  } else if (is(w[0], "stats")) {
+    say_status(to, ctx, cache->stats(ctx, &stats));
+    say(to, " items=%" PRIu64 " bytes=%" PRIu64 " of=%" PRIu64 " guaranteed=%" PRIu64 " evicted=%" PRIu64, stats.items,
+        stats.bytes, stats.capacity_bytes, stats.guaranteed_bytes, stats.evicted);
+  } else {
+    return 0;
+  }
+  pintle_buf_free(&list);
+  pintle_buf_free(&next);
+  return 1;
 }
 
 static int cache(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
   const pintle_cache *cache = host->cache;
   pintle_cache_options options;
   pintle_cache_info info;
+  pintle_str tags[TAGS];
   pintle_buf value = {0};
   pintle_status status;
   uint32_t there = 7;
@@ -183,7 +281,15 @@ static int cache(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
       say_bytes(to, value.ptr, value.len);
       if (info.flags & PINTLE_CACHE_INTEGER) say(to, " %" PRId64, info.integer);
       say_life(to, info.ttl_ms);
+      if (info.flags & PINTLE_CACHE_STALE) say(to, " stale");
+    } else if (info.flags & PINTLE_CACHE_ABSENT) {
+      say(to, " absent version=%" PRIu64, info.version);
     }
+  } else if (is(w[0], "version")) { /* version NS KEY: what `version=` takes */
+    say_status(to, ctx, cache->get(ctx, w[1], w[2], pintle_discard_sink(), &info));
+    say(to, " %" PRIu64, info.version);
+  } else if (is(w[0], "absent")) { /* absent NS KEY [TTL [OPTION…]] */
+    say_status(to, ctx, cache->set_absent(ctx, w[1], w[2], with_options(&options, w + 3, tags)));
   } else if (is(w[0], "into")) {
     uint8_t buf[64];
     size_t len = 4711, cap = (size_t)number(w[3]), at, untouched = 0;
@@ -194,7 +300,7 @@ static int cache(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
     say(to, " len=%zu untouched=%zu ", len, untouched);
     if (status == PINTLE_OK) say_bytes(to, buf, len);
   } else if (is(w[0], "set")) {
-    status = cache->set(ctx, w[1], w[2], pintle_bytesn(w[3].ptr, w[3].len), with_ttl(&options, w[4]));
+    status = cache->set(ctx, w[1], w[2], pintle_bytesn(w[3].ptr, w[3].len), with_options(&options, w + 4, tags));
     say_status(to, ctx, status);
   } else if (is(w[0], "remove")) {
     say_status(to, ctx, cache->remove(ctx, w[1], w[2], &there));
@@ -203,7 +309,7 @@ static int cache(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
     say_status(to, ctx, cache->exists(ctx, w[1], w[2], &there));
     say(to, " %u", there);
   } else if (is(w[0], "incr")) {
-    say_status(to, ctx, cache->incr(ctx, w[1], w[2], number(w[3]), with_ttl(&options, w[4]), &sum));
+    say_status(to, ctx, cache->incr(ctx, w[1], w[2], number(w[3]), with_options(&options, w + 4, tags), &sum));
     say(to, " %" PRId64, sum);
   } else if (is(w[0], "expire")) {
     say_status(to, ctx, cache->expire(ctx, w[1], w[2], number(w[3]), (uint32_t)number(w[4]), &there));
@@ -276,7 +382,7 @@ static int storage(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
 static void one(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
   pintle_release release = free;
   int at;
-  if (cache(ctx, w, to) || storage(ctx, w, to)) {
+  if (cache(ctx, w, to) || items(ctx, w, to) || storage(ctx, w, to)) {
   } else if (is(w[0], "listen")) { /* listen NAME PATTERN */
     pintle_subscribe_options options;
     memset(&options, 0, sizeof options);
@@ -312,9 +418,10 @@ static void one(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
 /* Commands, a line each; a line each of what they came to. `as NAME COMMAND` does it with a held context. */
 static void commands(pintle_ctx ctx, const char *text, size_t length, pintle_buf *to) {
   pintle_buf memory[WORDS];
-  pintle_str words[WORDS];
+  pintle_str words[WORDS + 2]; /* as many as a command may have, also behind `as NAME` */
   size_t at = 0, n;
   memset(memory, 0, sizeof memory);
+  memset(words, 0, sizeof words);
   while (at < length) {
     pintle_ctx with = ctx;
     size_t first = 0;

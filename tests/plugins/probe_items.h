@@ -33,6 +33,151 @@ static int is_kept(pintle_ctx ctx, uint64_t version) {
   return kept;
 }
 
+/* ---- cases of many items at once ---- */
+
+static pintle_status on_item(void *user, const pintle_cache_item *item) {
+  (void)item;
+  if (user != NULL) ++*(int *)user;
+  return PINTLE_OK;
+}
+
+static pintle_cache_entry entry_of(pintle_str key, const pintle_cache_options *options) {
+  pintle_cache_entry entry;
+  memset(&entry, 0, sizeof entry);
+  entry.size = sizeof entry;
+  entry.key = key;
+  entry.value = pintle_bytesn("never", 5);
+  entry.options = options;
+  return entry;
+}
+
+/* Of a batch of one: what became of the one. */
+static pintle_status set_one(pintle_ctx ctx, pintle_str key, const pintle_cache_options *options) {
+  pintle_cache_entry entry = entry_of(key, options);
+  pintle_status status = 77, called = host->cache->set_many(ctx, NS, &entry, 1, &status);
+  return called == PINTLE_OK ? status : called;
+}
+
+static void many_texts(answer *to, pintle_str bad) {
+  const pintle_cache *cache = host->cache;
+  pintle_ctx ctx = to->ctx;
+  pintle_sink sink = pintle_discard_sink();
+  pintle_str none = pintle_strn(NULL, 0), keys[2];
+  pintle_cache_entry entry = entry_of(KEPT, NULL);
+  pintle_cache_options tagged = {0};
+  pintle_status status = 77;
+  keys[0] = KEPT, keys[1] = bad;
+  tagged.size = sizeof tagged, tagged.tags = &bad, tagged.tag_count = 1;
+  tell(to, "cache_get_many_ns", cache->get_many(ctx, bad, keys, 1, on_item, NULL));
+  tell(to, "cache_get_many_keys", cache->get_many(ctx, NS, keys, 2, on_item, NULL));
+  tell(to, "cache_set_many_ns", cache->set_many(ctx, bad, &entry, 1, &status));
+  tell(to, "cache_set_many_key", set_one(ctx, bad, NULL));
+  tell(to, "cache_set_many_tags", set_one(ctx, KEPT, &tagged));
+  tell(to, "cache_set_tags", cache->set(ctx, NS, KEPT, entry.value, &tagged));
+  tell(to, "cache_set_absent_ns", cache->set_absent(ctx, bad, KEPT, NULL));
+  tell(to, "cache_set_absent_key", cache->set_absent(ctx, NS, bad, NULL));
+  tell(to, "cache_invalidate_ns", cache->invalidate(ctx, bad, KEPT, NULL));
+  tell(to, "cache_invalidate_pattern", cache->invalidate(ctx, NS, bad, NULL));
+  tell(to, "cache_invalidate_tag", cache->invalidate_tag(ctx, bad, NULL));
+  tell(to, "cache_clear_ns", cache->clear(ctx, bad, NULL));
+  tell(to, "cache_keys_ns", cache->keys(ctx, bad, none, none, 0, sink, sink));
+  tell(to, "cache_keys_prefix", cache->keys(ctx, NS, bad, none, 0, sink, sink));
+  tell(to, "cache_keys_cursor", cache->keys(ctx, NS, none, bad, 0, sink, sink));
+}
+
+/* Null where there must be something, and where there need not. */
+static void many_pointers(answer *to) {
+  const pintle_cache *cache = host->cache;
+  pintle_ctx ctx = to->ctx;
+  pintle_sink nowhere = {NULL, NULL}, sink = pintle_discard_sink();
+  pintle_str none = pintle_strn(NULL, 0), key = KEPT;
+  pintle_cache_entry entry = entry_of(KEPT, NULL);
+  pintle_cache_options tagged = {0};
+  pintle_status status = 77;
+  tagged.size = sizeof tagged, tagged.tag_count = 1;
+  tell(to, "get_many_keys", cache->get_many(ctx, NS, NULL, 2, on_item, NULL));
+  tell(to, "get_many_each", cache->get_many(ctx, NS, &key, 1, NULL, NULL));
+  tell(to, "set_many_entries", cache->set_many(ctx, NS, NULL, 1, &status));
+  tell(to, "set_many_statuses", cache->set_many(ctx, NS, &entry, 1, NULL));
+  entry.value.ptr = NULL;
+  tell(to, "set_many_call", cache->set_many(ctx, NS, &entry, 1, &status));
+  tell_number(to, "set_many_value", status);
+  tell(to, "cache_set_null_tags", cache->set(ctx, NS, KEPT, pintle_bytesn("never", 5), &tagged));
+  tell(to, "cache_keys_out", cache->keys(ctx, NS, none, none, 0, nowhere, sink));
+  tell(to, "cache_stats_out", cache->stats(ctx, NULL));
+  tell(to, "get_many_nothing", cache->get_many(ctx, NS, NULL, 0, on_item, NULL));
+  tell(to, "set_many_nothing", cache->set_many(ctx, NS, NULL, 0, NULL));
+  tell(to, "cache_keys_no_next", cache->keys(ctx, NS, none, none, 0, sink, nowhere));
+  tell(to, "cache_invalidate_null", cache->invalidate(ctx, NS, PINTLE_STR("nothing"), NULL));
+  tell(to, "cache_invalidate_tag_null", cache->invalidate_tag(ctx, PINTLE_STR("nothing"), NULL));
+  tell(to, "cache_clear_null", cache->clear(ctx, PINTLE_STR("nothing"), NULL));
+}
+
+/* Counts that no memory can have, and those just above what is taken. */
+static void many_lengths(answer *to) {
+  const pintle_cache *cache = host->cache;
+  static pintle_str keys[1025];
+  static pintle_cache_entry entries[1025];
+  static pintle_status statuses[1025];
+  pintle_ctx ctx = to->ctx;
+  size_t huge = (size_t)1 << 63, at;
+  int told = 0;
+  pintle_cache_options tagged = {0};
+  for (at = 0; at < 1025; at++) keys[at] = KEPT, entries[at] = entry_of(KEPT, NULL), statuses[at] = 77;
+  tagged.size = sizeof tagged, tagged.tags = keys, tagged.tag_count = SIZE_MAX;
+  tell(to, "get_many_huge", cache->get_many(ctx, NS, keys, huge, on_item, &told));
+  tell(to, "get_many_max", cache->get_many(ctx, NS, keys, SIZE_MAX, on_item, &told));
+  tell(to, "get_many_1025", cache->get_many(ctx, NS, keys, 1025, on_item, &told));
+  tell(to, "set_many_huge", cache->set_many(ctx, NS, entries, huge, statuses));
+  tell(to, "set_many_1025", cache->set_many(ctx, NS, entries, 1025, statuses));
+  tell(to, "tags_max", cache->set(ctx, NS, KEPT, pintle_bytesn("never", 5), &tagged));
+  tell_number(to, "many_untouched", told == 0 && statuses[0] == 77);
+  tell(to, "get_many_1024", cache->get_many(ctx, NS, keys, 1024, on_item, &told));
+  tell_number(to, "many_told", told);
+  for (at = 0; at < 1024; at++) entries[at].key = PINTLE_STR("many");
+  tell(to, "set_many_1024", cache->set_many(ctx, NS, entries, 1024, statuses));
+}
+
+typedef struct {
+  pintle_cache_entry known;
+  uint64_t later;
+} longer_entry;
+
+/* Sizes and members of entries that no host of today knows. */
+static void many_options(answer *to) {
+  const pintle_cache *cache = host->cache;
+  pintle_ctx ctx = to->ctx;
+  pintle_status statuses[2] = {77, 77};
+  pintle_cache_entry entries[2];
+  longer_entry longer[2];
+  pintle_cache_stats stats;
+#define CASE(what) tell(to, what, cache->set_many(ctx, NS, entries, 2, statuses))
+  entries[0] = entries[1] = entry_of(KEPT, NULL);
+  entries[0].size = 7;
+  CASE("entry_size_7");
+  entries[0].size = 4097;
+  CASE("entry_size_huge");
+  entries[0].size = sizeof entries[0], entries[1].size = 0;
+  CASE("entry_unequal");
+  entries[1].size = sizeof entries[1], entries[1].reserved = 1;
+  CASE("entry_reserved");
+#undef CASE
+  memset(longer, 0, sizeof longer);
+  longer[0].known = longer[1].known = entry_of(PINTLE_STR("longer"), NULL);
+  longer[0].known.size = longer[1].known.size = sizeof longer[0];
+  longer[1].later = 1;
+  tell(to, "entry_tail_set", cache->set_many(ctx, NS, &longer[0].known, 2, statuses));
+  tell_number(to, "statuses_untouched", statuses[0] == 77 && statuses[1] == 77);
+  longer[1].later = 0;
+  tell(to, "entry_tail_zero", cache->set_many(ctx, NS, &longer[0].known, 2, statuses));
+  memset(&stats, 0xee, sizeof stats);
+  stats.size = 7;
+  tell(to, "stats_size_7", cache->stats(ctx, &stats));
+  stats.size = 16;
+  tell(to, "stats_size_16", cache->stats(ctx, &stats));
+  tell_number(to, "stats_written_16", stats.items < 1000 && stats.bytes == UINT64_C(0xeeeeeeeeeeeeeeee));
+}
+
 /* ---- cases ---- */
 
 /* Every function that takes text, with the same text in the place of each argument in turn. */
@@ -66,6 +211,7 @@ static void item_texts(answer *to, pintle_str bad) {
   tell(to, "cache_expire_key", cache->expire(ctx, NS, bad, -1, PINTLE_EXPIRE_ALWAYS, NULL));
   tell(to, "cache_ttl_ns", cache->ttl(ctx, bad, KEPT, &number));
   tell(to, "cache_ttl_key", cache->ttl(ctx, NS, bad, &number));
+  many_texts(to, bad);
   tell(to, "storage_get_key", storage->get(ctx, bad, sink, NULL));
   tell(to, "storage_set_key", storage->set(ctx, bad, value, NULL, NULL));
   tell(to, "storage_remove_key", storage->remove(ctx, bad, NULL));
@@ -98,6 +244,7 @@ static void item_pointers(answer *to) {
   tell(to, "cache_exists_out", cache->exists(ctx, NS, KEPT, NULL));
   tell(to, "cache_ttl_out", cache->ttl(ctx, NS, KEPT, NULL));
   tell(to, "storage_exists_out", storage->exists(ctx, KEPT, NULL));
+  many_pointers(to);
   tell_number(to, "into_len_untouched", len == 77);
   tell_number(to, "items_kept_of_pointers", is_kept(ctx, version));
   tell(to, "cache_get_no_info", cache->get(ctx, NS, KEPT, sink, NULL));
@@ -133,6 +280,7 @@ static void item_lengths(answer *to) {
   }
   tell(to, "cache_get_key_max", host->cache->get(ctx, NS, pintle_strn("k", SIZE_MAX), pintle_discard_sink(), NULL));
   tell(to, "storage_get_key_max", host->storage->get(ctx, pintle_strn("k", SIZE_MAX), pintle_discard_sink(), NULL));
+  many_lengths(to);
   tell_number(to, "into_untouched", len == 77 && buf[0] == 0);
   tell_number(to, "items_kept_of_lengths", is_kept(ctx, version));
 }
@@ -166,7 +314,7 @@ static void options_of(answer *to, const char *function, pintle_status (*with)(p
   CASE("size_huge");
   options.size = 16 + 64, options.later[63] = 1;
   CASE("tail_set");
-  options.later[63] = 0, options.size = 16, options.flags = 2;
+  options.later[63] = 0, options.size = 16, options.flags = 16;
   CASE("flag");
   options.flags = 0x80000001u;
   CASE("flag_beside_a_known_one");
@@ -189,6 +337,14 @@ static pintle_status set_cached(pintle_ctx ctx, const void *options) {
 
 static pintle_status count_cached(pintle_ctx ctx, const void *options) {
   return host->cache->incr(ctx, NS, PINTLE_STR("counter"), 1, (const pintle_cache_options *)options, NULL);
+}
+
+static pintle_status note_cached(pintle_ctx ctx, const void *options) {
+  return host->cache->set_absent(ctx, NS, PINTLE_STR("noted"), (const pintle_cache_options *)options);
+}
+
+static pintle_status set_one_cached(pintle_ctx ctx, const void *options) {
+  return set_one(ctx, PINTLE_STR("one of many"), (const pintle_cache_options *)options);
 }
 
 static pintle_status set_stored(pintle_ctx ctx, const void *options) {
@@ -231,6 +387,11 @@ static pintle_status info_of_stored(pintle_ctx ctx, void *info) {
 static void item_options(answer *to) {
   options_of(to, "cache_set", set_cached);
   options_of(to, "cache_incr", count_cached);
+  options_of(to, "cache_set_absent", note_cached);
+  options_of(to, "cache_set_many", set_one_cached);
+  keep(to->ctx);
+  many_options(to);
+  tell_number(to, "items_kept_of_many", is_kept(to->ctx, version_of(to->ctx, KEPT)));
   options_of(to, "storage_set", set_stored);
   infos_of(to, "cache_get", info_of_cached);
   infos_of(to, "cache_get_into", info_of_cached_into);
@@ -266,6 +427,15 @@ static void item_limits(answer *to) {
   tell(to, "cache_set_ttl_max", cache->set(ctx, NS, KEPT, pintle_bytesn("x", 1), &options));
   tell(to, "cache_incr_ttl_max", cache->incr(ctx, NS, one, 1, &options, &sum));
   tell(to, "cache_expire_ttl_max", cache->expire(ctx, NS, KEPT, INT64_MAX, PINTLE_EXPIRE_ALWAYS, NULL));
+  options.ttl_ms = 5, options.stale_ms = -1;
+  tell(to, "cache_set_stale_negative", cache->set(ctx, NS, KEPT, pintle_bytesn("x", 1), &options));
+  options.stale_ms = 0, options.error_ms = INT64_MAX;
+  tell(to, "cache_set_error_max", cache->set(ctx, NS, KEPT, pintle_bytesn("x", 1), &options));
+  options.error_ms = 0, options.flags = PINTLE_CACHE_IF_VERSION, options.version = UINT64_MAX;
+  tell(to, "cache_set_version_max", cache->set(ctx, NS, KEPT, pintle_bytesn("x", 1), &options));
+  options.flags = PINTLE_CACHE_IF_ABSENT;
+  tell(to, "cache_set_there", cache->set(ctx, NS, KEPT, pintle_bytesn("x", 1), &options));
+  tell(to, "cache_keys_limit_max", cache->keys(ctx, NS, none, none, UINT32_MAX, sink, sink));
   tell(to, "cache_incr_text", cache->incr(ctx, NS, KEPT, 1, NULL, &sum));
   cache->set(ctx, NS, one, pintle_bytesn("-1", 2), NULL);
   tell(to, "cache_incr_delta_min", cache->incr(ctx, NS, one, INT64_MIN, NULL, &sum));
@@ -296,11 +466,15 @@ static void item_use(answer *to, const char *front, pintle_ctx ctx) {
   pintle_str key = PINTLE_STR("used"), none = pintle_strn(NULL, 0);
   pintle_bytes value = pintle_bytesn("7", 1);
   pintle_sink sink = pintle_discard_sink();
+  pintle_cache_entry entry = entry_of(key, NULL);
+  pintle_cache_stats stats = {0};
+  pintle_status written;
   char name[64];
   uint8_t buf[8];
   size_t len;
   uint32_t flag;
   int64_t number;
+  stats.size = sizeof stats;
 #define CASE(what, expression)                        \
   snprintf(name, sizeof name, "%s%s", front, what); \
   tell_of(to, name, ctx, expression)
@@ -312,6 +486,14 @@ static void item_use(answer *to, const char *front, pintle_ctx ctx) {
   CASE("cache_expire", cache->expire(ctx, NS, key, 0, PINTLE_EXPIRE_ALWAYS, NULL));
   CASE("cache_ttl", cache->ttl(ctx, NS, key, &number));
   CASE("cache_remove", cache->remove(ctx, NS, key, NULL));
+  CASE("cache_get_many", cache->get_many(ctx, NS, &key, 1, on_item, NULL));
+  CASE("cache_set_many", cache->set_many(ctx, NS, &entry, 1, &written));
+  CASE("cache_set_absent", cache->set_absent(ctx, NS, key, NULL));
+  CASE("cache_invalidate", cache->invalidate(ctx, NS, key, NULL));
+  CASE("cache_invalidate_tag", cache->invalidate_tag(ctx, key, NULL));
+  CASE("cache_keys", cache->keys(ctx, NS, none, none, 0, sink, sink));
+  CASE("cache_clear", cache->clear(ctx, PINTLE_STR("elsewhere"), NULL));
+  CASE("cache_stats", cache->stats(ctx, &stats));
   CASE("storage_set", storage->set(ctx, key, value, NULL, NULL));
   CASE("storage_get", storage->get(ctx, key, sink, NULL));
   CASE("storage_exists", storage->exists(ctx, key, &flag));

@@ -48,7 +48,26 @@ fn alarms_are_counted_by_metric_and_tenant() {
         "acme cleared 1",
     ];
     assert_eq!(host.await_events(ALARM, expected.len(), told), expected);
-    assert_eq!(host.info("threshold").counters.cache_items, 4, "an item for each metric and tenant");
+    let items = host.info("threshold").counters.cache_items;
+    assert_eq!(items, 8, "a count and a sample for each metric and tenant");
+    host.end();
+}
+
+#[test]
+fn an_alarm_tells_what_the_other_metrics_of_its_tenant_were() {
+    let host = stage("").start();
+    let beside =
+        |alarm: &One| format!("{} {}", alarm.tenant, alarm.data.get("beside").unwrap_or(&Value::Null));
+    host.tell("acme", "measure.memory", r#"{"used":41.50}"#);
+    host.tell("globex", "measure.load", r#"{"load1":3}"#);
+    for tenant in ["acme", "globex", ""] {
+        host.tell(tenant, "measure.cpu", r#"{"busy":99}"#);
+    }
+    host.tell("acme", "measure.memory", r#"{"used":98}"#);
+    assert_eq!(
+        host.await_events(ALARM, 4, beside),
+        [r#"acme {"memory.used":41.5}"#, r#"globex {"load.load1":3}"#, " null", r#"acme {"cpu.busy":99}"#]
+    );
     host.end();
 }
 

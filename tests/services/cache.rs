@@ -266,3 +266,218 @@ fn cache_35_the_cache_is_bounded_by_bytes_and_tells_who_has_how_much() {
     assert!(items > 100 && bytes > 1_000_000, "it is made use of: {items} items, {bytes} bytes");
     expect(&host, "", &[("exists n 39-9", "0 1")]);
 }
+
+#[test]
+fn cache_14_a_write_keeps_its_condition() {
+    let (_place, host) = keeper();
+    let version = |key: &str| {
+        let answer = ask(&host, "", &format!("version n {key}")).remove(0);
+        answer.strip_prefix("0 ").and_then(|version| version.parse::<u64>().ok()).expect("it is there")
+    };
+    expect(
+        &host,
+        "",
+        &[
+            ("set n k 1 0 new", "0"),
+            ("set n k 2 0 new", "6 the item is there, with version …"),
+            ("set n k 2 0 version=0", "6 the item is there, with version …"),
+            ("set n other 1 0 version=0", "0"),
+            ("set n none 1 0 version=5", "6 the item is not there, so it has no version 5…"),
+            ("set n k 2 0 new version=0", "2 argument `options`: …"),
+            ("set n k 2 5000 keep", "0"),
+            ("get n k", "0 bytes 2 endless"),
+        ],
+    );
+    let second = version("k");
+    expect(&host, "", &[(&format!("set n k 3 0 version={second}"), "0"), ("get n k", "0 bytes 3 endless")]);
+    let late = format!("set n k 4 0 version={second}");
+    let there = format!("6 the item has version {}, not {second}: …", version("k"));
+    expect(&host, "", &[(&late, &there), ("get n k", "0 bytes 3 endless")]);
+    assert_ne!(version("k"), second, "and no version comes twice");
+}
+
+#[test]
+fn cache_16_what_is_asked_for_together_is_answered_one_by_one() {
+    let (_place, host) = keeper();
+    expect(
+        &host,
+        "",
+        &[
+            ("setmany n a 1 b 2 c 3", "0 0 0 0"),
+            ("setmany n a 4 %*513 5", "0 0 2 argument `key`: 513 bytes, 1 to 512 are taken (element 1)"),
+            ("absent n none", "0"),
+            ("incr n i 7", "0 7"),
+            ("getmany n a b nobody none i", "0 0:0:4 1:0:2 2:1: 3:1:absent 4:0:7"),
+            ("getmany n a %ff", "2 argument `keys`: not UTF-8 from byte 0 on (element 1)"),
+            ("getmany %- a", "2 argument `ns`: it is empty, …"),
+            ("setmany %- a 1", "2 argument `ns`: it is empty, …"),
+        ],
+    );
+}
+
+#[test]
+fn cache_18_a_stale_item_is_still_given_and_told_as_such() {
+    let (_place, host) = keeper();
+    expect(&host, "", &[("set n k v 20 stale=600000", "0"), ("set n gone v 20 error=600000", "0")]);
+    until("both are past their lifetimes", || {
+        ask(&host, "", "get n k\nexists n gone") == ["0 bytes v 0 stale", "0 0"]
+    });
+    expect(
+        &host,
+        "",
+        &[
+            ("ttl n k", "0 0"),
+            ("exists n k", "0 1"),
+            ("get n gone", "1 …"),
+            ("expire n k 50000 0", "0 1"),
+            ("set n k v 10 stale=-1", "8 `stale_ms` is -1: 0 to 3153600000000 milliseconds are taken"),
+            ("set n k v 10 error=3153600000001", "8 `error_ms` is 3153600000001: …"),
+            ("incr n i 1 10 stale=5", "2 argument `options`: `incr` takes a lifetime only…"),
+        ],
+    );
+    let left = ask(&host, "", "ttl n k")[0].strip_prefix("0 ").map(str::parse::<i64>);
+    assert!((1..=50_000).contains(&left.expect("it is there").expect("it is fresh again")));
+}
+
+#[test]
+fn cache_22_what_is_known_to_be_absent_is_so_for_a_while() {
+    let (_place, host) = keeper();
+    expect(
+        &host,
+        "",
+        &[
+            ("set n k v 0", "0"),
+            ("absent n k 0", "0"),
+            (
+                "get n k",
+                "1 the cache has no such item: it is known that there is nothing to be loaded (`set_absent`) absent version=0",
+            ),
+            ("into n k 5", "1 …"),
+            ("exists n k", "0 0"),
+            ("ttl n k", "1 …"),
+            ("remove n k", "0 0"),
+            (
+                "get n k",
+                "1 the cache has no such item: it was never written, has expired, or had to make room",
+            ),
+            ("absent n k", "0"),
+            ("incr n k 1 0", "0 1"),
+            ("get n k", "0 integer 1 1 endless"),
+            ("absent n k 10 stale=5", "2 argument `options`: what is absent has no stale and no error span…"),
+            ("absent n other 20", "0"),
+        ],
+    );
+    until("the note has gone", || !ask(&host, "", "get n other")[0].contains("absent version"));
+}
+
+#[test]
+fn cache_25_26_a_tag_hits_what_bears_it_in_all_namespaces_of_its_scope() {
+    let (_place, host) = keeper();
+    let most = (0..16).map(|at| format!("t{at}")).collect::<Vec<_>>().join(",");
+    expect(&host, "acme", &[("set n k v 0 tags=red", "0")]);
+    expect(
+        &host,
+        "",
+        &[
+            (&format!("set n most v 0 tags={most}"), "0"),
+            (
+                &format!("set n most w 0 tags={most},more"),
+                "2 argument `options.tags`: 17 tags, an item has at most 16",
+            ),
+            (
+                "set n k v 0 tags=red,,blue",
+                "2 argument `options.tags`: it is empty, 1 to 128 bytes are taken",
+            ),
+            ("set n a v 0 tags=red", "0"),
+            ("set other b v 0 tags=red,blue,red", "0"),
+            ("set n c v 0 tags=blue", "0"),
+            ("untag red", "0 2"),
+            ("untag red", "0 0"),
+            ("getmany n a c most", "0 0:1: 1:0:v 2:0:v"),
+            ("untag t15", "0 1"),
+            ("set n a new 0", "0"),
+            ("untag blue", "0 1"),
+            ("exists n a", "0 1"),
+            ("untag %-", "2 argument `tag`: it is empty, 1 to 128 bytes are taken 7"),
+            ("untag %*129", "2 argument `tag`: 129 bytes, 1 to 128 are taken 7"),
+        ],
+    );
+    expect(&host, "acme", &[("exists n k", "0 1")]);
+}
+
+#[test]
+fn cache_27_28_a_pattern_hits_the_keys_that_match_it_and_a_bad_one_none() {
+    let (_place, host) = keeper();
+    let keys = ["user/1", "user/12", "user/1/name", "user/a", "users"];
+    let sets: Vec<String> = keys.iter().map(|key| format!("set n {key} v 0")).collect();
+    assert!(ask(&host, "", &sets.join("\n")).iter().all(|answer| answer == "0"));
+    expect(
+        &host,
+        "",
+        &[
+            ("set other user/1 v 0", "0"),
+            ("invalidate n user/?", "0 2"),
+            ("getmany n user/1 user/12 user/1/name user/a users", "0 0:1: 1:0:v 2:0:v 3:1: 4:0:v"),
+            ("invalidate n nothing*", "0 0"),
+            ("invalidate n [z-a]", "2 argument `pattern`: …"),
+            ("invalidate n %-", "2 argument `pattern`: it is empty, 1 to 512 bytes are taken 7"),
+            ("invalidate n **/name", "0 1"),
+            ("invalidate n user*", "0 1"),
+            ("invalidate n user/*", "0 1"),
+            ("exists other user/1", "0 1"),
+        ],
+    );
+}
+
+#[test]
+fn cache_30_a_namespace_is_cleared_and_listed_in_pages() {
+    let (_place, host) = keeper();
+    let sets: Vec<String> = (0..25).map(|at| format!("set n p{at} v 0")).collect();
+    assert!(ask(&host, "", &sets.join("\n")).iter().all(|answer| answer == "0"));
+    expect(&host, "", &[("set n q v 0", "0"), ("set other p v 0", "0"), ("absent n p99 0", "0")]);
+    expect(&host, "acme", &[("set n p v 0", "0"), ("keys n %- %- 0", "0 p next=")]);
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), "%-".to_owned(), 0);
+    while !cursor.is_empty() {
+        let answer = ask(&host, "", &format!("keys n p {cursor} 10")).remove(0);
+        let (keys, next) = answer.split_once(" next=").expect("it ends with the cursor");
+        let keys: Vec<_> = keys.strip_prefix("0").expect("it went well").split_whitespace().collect();
+        assert!(keys.len() <= 10, "{answer}");
+        seen.extend(keys.into_iter().map(str::to_owned));
+        cursor = next.to_owned();
+        pages += 1;
+    }
+    seen.sort_by_key(|key| key[1..].parse::<u32>().expect("a number"));
+    assert_eq!((seen, pages), ((0..25).map(|at| format!("p{at}")).collect(), 3));
+    expect(
+        &host,
+        "",
+        &[
+            ("keys n %- nobodys 0", "2 argument `cursor`: …"),
+            ("keys n %- %- 1001", "2 argument `limit`: is 1001, at most 1000 are given next="),
+            ("keys n %*513 %- 0", "2 argument `prefix`: 513 bytes, at most 512 are taken next="),
+            ("keys nobody %- %- 0", "0 next="),
+            ("clear n", "0 26"),
+            ("clear n", "0 0"),
+            ("exists other p", "0 1"),
+            ("clear %-", "2 argument `ns`: it is empty, 1 to 128 bytes are taken 7"),
+        ],
+    );
+    expect(&host, "acme", &[("exists n p", "0 1")]);
+}
+
+#[test]
+fn cache_35_a_plugin_is_told_what_it_has_for_all_tenants_and_what_there_is_room_for() {
+    let place = Place::new().keeper("keeper", &[]).keeper("second", &[]).toml("[cache]\ncapacity = 2097152");
+    let host = place.started();
+    expect(&host, "", &[("set n a 1 0", "0")]);
+    expect(&host, "acme", &[("set n a 1 0", "0"), ("set n b 1 0", "0")]);
+    assert_eq!(crate::keeper::ask_of(&host, "second", "", "set n a 1 0"), ["0"]);
+    let told = ask(&host, "", "stats").remove(0);
+    let number = |name: &str| {
+        let word = told.split(' ').find_map(|word| word.strip_prefix(&format!("{name}=")));
+        word.and_then(|word| word.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name} in {told}"))
+    };
+    assert!(told.starts_with("0 items=3 "), "{told}");
+    assert_eq!((number("of"), number("guaranteed"), number("evicted")), (2_097_152, 524_288, 0));
+    assert!((3..1_000).contains(&number("bytes")), "{told}");
+}

@@ -33,6 +33,18 @@ fn everywhere_8_what_the_manifest_does_not_ask_for_is_denied_with_the_line_to_ad
             ("expire mine k 1 0", "3 …"),
             ("ttl mine k", "3 …"),
             ("get mine k", "0 bytes v endless"),
+            // A method stands for all that it could do in one step: these read, and these write.
+            ("getmany mine k", "0 0:0:v"),
+            ("getmany theirs k", "3 …"),
+            ("setmany mine k v", "0 0"),
+            ("setmany theirs k v", "3 …"),
+            ("absent mine other", "0"),
+            ("absent theirs k", "3 …"),
+            ("invalidate mine k", "3 plugin \"keeper\": it may not call cache.invalidate…"),
+            ("untag t", "3 plugin \"keeper\": it may not call cache.invalidate…"),
+            ("clear mine", "3 …"),
+            ("keys mine %- %- 0", "3 …"),
+            ("stats", "3 …"),
             ("sget k", "1 …"),
             (
                 "sset k v",

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     services::{
         cache::{Address, Age, Item, Lifetime, Space, Value},
-        keys::{Key, Namespace},
+        keys::{Key, LONGEST_KEY, LONGEST_NAME, Namespace},
     },
 };
 
@@ -71,7 +71,11 @@ unsafe fn space<'a>(call: &'a Call, ns: PintleStr) -> Result<Space<'a>> {
 #[inline]
 unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
     // SAFETY: the caller vouches for it.
-    let namespace = Namespace::parse("ns", unsafe { input::raw("ns", ns.ptr.cast(), ns.len) }?)?;
+    let bytes = unsafe { input::raw("ns", ns.ptr.cast(), ns.len) }?;
+    let namespace = match short(bytes, LONGEST_NAME).and_then(input::plain).and_then(Namespace::plain) {
+        Some(namespace) => namespace,
+        None => Namespace::parse("ns", bytes)?,
+    };
     if let Some(granted) = &call.grants().permits().namespaces
         && !granted.iter().any(|granted| granted == namespace.as_str())
     {
@@ -85,7 +89,17 @@ unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
 #[inline]
 unsafe fn key_of<'a>(name: &'static str, key: PintleStr) -> Result<Key<'a>> {
     // SAFETY: the caller vouches for it.
-    Key::parse(name, unsafe { input::raw(name, key.ptr.cast(), key.len) }?)
+    let bytes = unsafe { input::raw(name, key.ptr.cast(), key.len) }?;
+    match short(bytes, LONGEST_KEY).and_then(input::plain).and_then(Key::plain) {
+        Some(key) => Ok(key),
+        None => Key::parse(name, bytes),
+    }
+}
+
+/// The bytes, if they are not so many that they need no look.
+#[inline]
+fn short(bytes: &[u8], longest: usize) -> Option<&[u8]> {
+    (bytes.len() <= longest).then_some(bytes)
 }
 
 #[cold]

@@ -2,10 +2,12 @@
  *
  *   cc -shared -fPIC -O2 -Iinclude sample-plugins/c/threshold/threshold.c -o threshold.so
  *
- * Emits plugin.threshold.alarm with {"topic","field","value","limit","state":"raised"|"cleared","count","window_ms"}.
+ * Emits plugin.threshold.alarm with
+ * {"topic","field","value","limit","state":"raised"|"cleared","count","window_ms","beside":{"memory.used":…}}.
  * `count` is how many alarms of this metric were raised within the window, this one included; a window begins with the
  * first alarm after the last window. It is kept in the cache, whose items end by themselves, and left out where the
- * cache cannot be asked: an alarm is more than its number. Each tenant has alarms and counts of its own.
+ * cache cannot be asked: an alarm is more than its number. `beside` has what the other metrics were lately, as far as the
+ * cache knows. Each tenant has alarms and counts of its own. New limits for the system begin with new counts.
  *
  * Samples are flat JSON objects; numbers are passed on as they were written, so that no locale can spoil them.
  *
@@ -21,7 +23,7 @@ PINTLE_MANIFEST({
   "license": "MIT OR Apache-2.0",
   "services": {
     "events": { "subscribe": ["plugin.sysmon.>"], "publish": ["alarm"] },
-    "cache": { "methods": ["get", "incr"], "namespaces": ["alarms"] }
+    "cache": { "methods": ["get", "set", "incr", "invalidate"], "namespaces": ["alarms", "latest"] }
   },
   "config": {
     "type": "object",
@@ -42,12 +44,15 @@ PINTLE_MANIFEST({
 enum { RULES = 3, NUMBER_SIZE = 40, TENANT_SIZE = 128 };
 
 static const struct {
-  const char *topic, *field, *metric, *setting, *pointer;
+  const char *topic, *field, *metric, *family, *setting, *pointer;
 } rules[RULES] = {
-  {"plugin.sysmon.cpu", "busy", "cpu.busy", "cpu_above", "/cpu_above"},
-  {"plugin.sysmon.memory", "used", "memory.used", "memory_above", "/memory_above"},
-  {"plugin.sysmon.load", "load1", "load.load1", "load_above", "/load_above"},
+  {"plugin.sysmon.cpu", "busy", "cpu.busy", "cpu.*", "cpu_above", "/cpu_above"},
+  {"plugin.sysmon.memory", "used", "memory.used", "memory.*", "memory_above", "/memory_above"},
+  {"plugin.sysmon.load", "load1", "load.load1", "load.*", "load_above", "/load_above"},
 };
+
+/* How long a sample is news, in milliseconds. */
+enum { LATELY = 10000 };
 
 /* A number, and how it was written. */
 typedef struct {
@@ -225,13 +230,47 @@ static void uncount_alarm(pintle_ctx ctx, const threshold *self, int rule) {
 
 static pintle_status add(pintle_buf *buf, const char *text) { return pintle_buf_write(buf, text, strlen(text)); }
 
+/* Keeps a sample for alarms of other metrics. Where that fails they have less to tell, and no more. The tag says whose it
+ * is, so that all of them can be forgotten at once. */
+static void keep_sample(pintle_ctx ctx, int rule, const number *value) {
+  pintle_cache_options options = pintle_cache_options_ttl(LATELY);
+  const pintle_str source = PINTLE_STR("sysmon");
+  options.tags = &source;
+  options.tag_count = 1;
+  host->cache->set(ctx, PINTLE_STR("latest"), pintle_cstr(rules[rule].metric),
+                   pintle_bytesn(value->text, strlen(value->text)), &options);
+}
+
+/* Adds a metric to the members of `beside`, if the cache has it. */
+static pintle_status add_sample(void *user, const pintle_cache_item *item) {
+  pintle_buf *members = user;
+  const size_t before = members->len;
+  if (item->status != PINTLE_OK) return PINTLE_OK;
+  if (add(members, before > 0 ? ",\"" : "\"") == PINTLE_OK &&
+      pintle_buf_write(members, item->key.ptr, item->key.len) == PINTLE_OK && add(members, "\":") == PINTLE_OK &&
+      pintle_buf_write(members, item->value.ptr, item->value.len) == PINTLE_OK)
+    return PINTLE_OK;
+  members->len = before;
+  return PINTLE_TOO_LARGE;
+}
+
+/* What the other metrics were lately, of the same tenant. */
+static void find_beside(pintle_ctx ctx, int rule, pintle_buf *members) {
+  pintle_str others[RULES - 1];
+  size_t count = 0;
+  int other;
+  for (other = 0; other < RULES; other++)
+    if (other != rule) others[count++] = pintle_cstr(rules[other].metric);
+  host->cache->get_many(ctx, PINTLE_STR("latest"), others, count, add_sample, members);
+}
+
 /* Emits the alarm and logs it. Where that fails nothing has changed, and the next sample tries again. */
 static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, const number *value, int raised) {
   const char *state = raised ? "raised" : "cleared";
   const char *parts[12];
   const int64_t count = count_alarms(ctx, self, rule, raised);
   char counted[80] = "";
-  pintle_buf data = {0};
+  pintle_buf data = {0}, beside = {0};
   pintle_field fields[5];
   pintle_status status = PINTLE_OK;
   size_t at;
@@ -244,6 +283,13 @@ static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, c
   parts[6] = ",\"limit\":", parts[7] = self->settings.limits[rule].text;
   parts[8] = ",\"state\":\"", parts[9] = state, parts[10] = "\"", parts[11] = counted;
   for (at = 0; at < 12 && status == PINTLE_OK; at++) status = add(&data, parts[at]);
+  find_beside(ctx, rule, &beside);
+  if (status == PINTLE_OK && beside.len > 0) {
+    status = add(&data, ",\"beside\":{");
+    if (status == PINTLE_OK) status = pintle_buf_write(&data, beside.ptr, beside.len);
+    if (status == PINTLE_OK) status = add(&data, "}");
+  }
+  pintle_buf_free(&beside);
   if (status == PINTLE_OK) status = add(&data, "}");
   if (status == PINTLE_OK) {
     status = host->events->emit(ctx, PINTLE_STR("alarm"), pintle_bytesn(data.ptr, data.len), NULL);
@@ -278,6 +324,7 @@ static pintle_status on_sample(void *user, pintle_ctx ctx, const pintle_event *e
     if (!pintle_str_eq(event->topic, pintle_cstr(rules[rule].topic))) continue;
     if (!find_number(event->data, rules[rule].field, &value))
       return fail(ctx, PINTLE_INVALID_ARGUMENT, "the sample has no number called ", rules[rule].field);
+    keep_sample(ctx, rule, &value);
     above = value.value > self->settings.limits[rule].value;
     known = find_alarm(self, event->tenant, rule);
     if (above == (known != NULL)) return PINTLE_OK;
@@ -336,7 +383,8 @@ static void on_unload(void *state, pintle_ctx ctx) {
   free(self);
 }
 
-/* New limits count from the next sample on, a new window from the next one on. */
+/* New limits count from the next sample on, a new window from the next one on. What was counted against another limit is
+ * not counted on. */
 static pintle_status on_configure(void *state, pintle_ctx ctx, pintle_bytes config) {
   threshold *self = state;
   settings fresh;
@@ -348,7 +396,17 @@ static pintle_status on_configure(void *state, pintle_ctx ctx, pintle_bytes conf
   if (!find_number(config, "window_ms", &window))
     return fail(ctx, PINTLE_INVALID_ARGUMENT, "the config has no number called ", "window_ms");
   fresh.window_ms = (int64_t)window.value; /* the schema has seen to its range */
+  for (rule = 0; rule < RULES; rule++)
+    if (strcmp(fresh.limits[rule].text, self->settings.limits[rule].text) != 0)
+      host->cache->invalidate(ctx, PINTLE_STR("alarms"), pintle_cstr(rules[rule].family), NULL);
   self->settings = fresh;
+  return PINTLE_OK;
+}
+
+/* What was sampled until now is no news when samples come again. */
+static pintle_status on_disable(void *state, pintle_ctx ctx) {
+  (void)state;
+  host->cache->invalidate_tag(ctx, PINTLE_STR("sysmon"), NULL);
   return PINTLE_OK;
 }
 
@@ -399,6 +457,7 @@ static const pintle_plugin plugin = {
   .id = PINTLE_STR_INIT("threshold"),
   .version = PINTLE_STR_INIT("0.1.0"),
   .load = on_load,
+  .disable = on_disable,
   .unload = on_unload,
   .configure = on_configure,
   .save = on_save,
