@@ -1,54 +1,44 @@
-//! `Host` and `HostBuilder`: the composition root, the only file that knows every part.
+//! `Host`: the composition root, with its folder the only place that knows every part. `builder` puts the parts together,
+//! `stop` takes them apart.
+
+mod builder;
+pub(crate) mod cache;
+mod stop;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::PathBuf,
     process,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::*},
-        mpsc,
+        atomic::{AtomicBool, Ordering::*},
     },
-    thread,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
+use self::cache::CacheWatch;
+pub use self::{builder::HostBuilder, stop::Stopped};
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
     control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
-    identity::Tenants,
-    lanes::{Lane, Pool, PoolOptions, PoolStats, Report},
+    lanes::PoolStats,
     metrics,
-    plugin::{PluginInfo, Plugins, PluginsOptions, discover::Discovery, ownership::TrustPolicy},
+    plugin::{PluginInfo, Plugins, discover::Discovery},
     services::{
-        cache::{Cache, Lifetime, Lifetimes, MemoryCache},
-        clock::{Clock, SystemClock},
-        events::{Draft, Emitted, Event, Events, HandlerResult, SubscriptionReport, Totals},
-        ledger::{Durability, Ledger, LedgerOptions},
-        log::{Field, Level, LevelList, Log, Options as LogOptions, Target},
-        scheduler::{JobInfo, Scheduler},
-        storage::{self, LedgerStorage, Storage},
+        events::{Draft, Emitted, Event, HandlerResult, SubscriptionReport, Totals},
+        ledger::Ledger,
+        log::{Field, Level, LevelList},
+        scheduler::JobInfo,
     },
-    settings::{CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
     stats::{HostStats, Stats, WorkerStats},
 };
-
-/// How many plugins are unloaded at once when a host stops: as many as can hang, so that they use up nobody's time but
-/// their own.
-const STOPPERS: usize = 256;
-
-/// The name of the ledger in the data folder.
-const LEDGER_FILE: &str = "pintle.db";
-
-/// How long a stop looks at least at what plugins keep.
-const LEAST_LOOK: Duration = Duration::from_millis(50);
 
 /// More than this cannot be added to every clock.
 const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -66,6 +56,7 @@ struct Inner {
     core: &'static Core,
     ledger: Arc<Ledger>,
     plugins: Arc<Plugins>,
+    cache: Arc<CacheWatch>,
     application: Application,
     /// Who listens in from outside: on a lane of its own, so that the application's handlers hold up none of it.
     listeners: Application,
@@ -82,13 +73,6 @@ struct Inner {
     folder: Mutex<Option<DataFolder>>,
 }
 
-/// Makes a [`Host`].
-#[derive(Debug, Default)]
-pub struct HostBuilder {
-    settings: Settings,
-    log: Option<LogOptions>,
-}
-
 /// What became of a start.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -101,143 +85,6 @@ pub struct Started {
     pub skipped: Vec<(PathBuf, Error)>,
     /// What the operator should know.
     pub warnings: Vec<Error>,
-}
-
-/// What became of a stop.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// What did not end by the deadline: which plugin, in what, or which part of the host. Its thread is left behind, and
-    /// so is what it uses: a plugin's library, the ledger's file.
-    pub left: Vec<String>,
-    /// What plugins answered that failed on the way.
-    pub failed: Vec<Error>,
-}
-
-impl HostBuilder {
-    /// Takes all settings at once, in place of what was set before.
-    #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
-        self
-    }
-
-    /// Adds a folder that plugins are looked for in, after those that are there.
-    #[must_use]
-    pub fn plugins(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.settings.plugins.push(folder.into());
-        self
-    }
-
-    /// The folder for what lasts. One host at a time can have it. Without one the host keeps nothing.
-    #[must_use]
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.settings.data = Some(folder.into());
-        self
-    }
-
-    /// Where log records go and how they look; the settings' `[log]` section otherwise.
-    #[must_use]
-    pub fn log(mut self, options: LogOptions) -> Self {
-        self.log = Some(options);
-        self
-    }
-
-    /// Makes the host. It runs nothing yet.
-    ///
-    /// # Errors
-    ///
-    /// CONFLICT if another host has the data folder, naming its process, or another program the address for metrics;
-    /// UNAVAILABLE if a folder, the log's file or that address cannot be used. INVALID_ARGUMENT: the address can be
-    /// reached from other machines.
-    pub fn build(self) -> Result<Host> {
-        let Self { mut settings, log } = self;
-        let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
-        for deadline in [load, handler, stop, call] {
-            *deadline = (*deadline).min(A_YEAR);
-        }
-        let log_options = log.unwrap_or_else(|| log_options(&settings.log));
-        let listen = settings.metrics.listen.map(metrics::Bound::new).transpose()?;
-        let folder = match &settings.data {
-            Some(path) => DataFolder::open(path)?,
-            None => DataFolder::temporary()?,
-        };
-        let log = Arc::new(Log::new(log_options)?);
-        for (id, plugin) in &settings.plugin {
-            if let Some(level) = plugin.log {
-                log.set_level(Some(id), level);
-            }
-        }
-        let pool_options = PoolOptions::default();
-        let pool_options =
-            PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
-        let clock = Arc::new(SystemClock::new());
-        let wall = clock.clone();
-        let started_ms = clock.now_ms();
-        let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
-        let storage = LedgerStorage::new(ledger.clone());
-        let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
-        let core: &'static Core = (Core {
-            pool: Pool::new(pool_options, report.clone()),
-            tenants: Tenants::new(),
-            events: Arc::new(Events::new(move || wall.now_ms())),
-            scheduler: Arc::new(Scheduler::new(clock.clone())),
-            cache: Cache::new(
-                Box::new(MemoryCache::new(settings.cache.capacity, clock.clone())),
-                Lifetimes { items: default_lifetime(&settings.cache), absent: Lifetime::Ms(10_000) },
-                clock.clone(),
-            ),
-            storage: Storage::new(Box::new(storage), settings.storage.max_value),
-            log,
-            router: OnceLock::new(),
-            kept: AtomicU64::new(0),
-            epoch: Instant::now(),
-            call_timeout: settings.deadlines.call,
-        })
-        .keep();
-        let options = PluginsOptions {
-            folders: settings.plugins.clone(),
-            trust: TrustPolicy { allow_foreign: settings.trust.allow_foreign, strict: settings.trust.strict },
-            staging: folder.staging().to_owned(),
-            load: settings.deadlines.load,
-            handler: settings.deadlines.handler,
-            stop: settings.deadlines.stop,
-            lane_capacity: settings.queues.lane,
-            tenants: settings.metrics.tenants,
-            lasting: settings.data.is_some(),
-            budgets: settings.budgets,
-            plugins: settings.plugin.clone(),
-        };
-        let plugins = Plugins::new(core, options, clock);
-        let _ = report.plugins.set(plugins.clone());
-        let _ = core.router.set(plugins.clone());
-        let application = Application::new(core, "application", settings.deadlines.handler);
-        let inner = Inner {
-            core,
-            ledger,
-            plugins,
-            application,
-            listeners: Application::new(core, "control", settings.deadlines.handler),
-            stop: settings.deadlines.stop,
-            call: settings.deadlines.call,
-            data: settings.data.is_some().then(|| folder.path().to_owned()),
-            started_ms,
-            control: Mutex::default(),
-            stopped: AtomicBool::new(false),
-            metrics: OnceLock::new(),
-            folder: Mutex::new(Some(folder)),
-        };
-        // What fails from here on stops the host, which closes the ledger before its folder is free for others.
-        let host = Host { inner: Arc::new(inner), owner: true };
-        host.inner.plugins.supervise()?;
-        if let Some(listen) = listen {
-            host.serve_metrics(listen)?;
-        }
-        if settings.control.enabled {
-            host.serve_control();
-        }
-        Ok(host)
-    }
 }
 
 impl Host {
@@ -593,7 +440,8 @@ impl Host {
     /// Everything that the host counts, of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Inner { core, ledger, plugins, .. } = &*self.inner;
+        let Inner { core, ledger, plugins, cache, .. } = &*self.inner;
+        let plugins = plugins.stats();
         Stats {
             host: HostStats {
                 version: env!("CARGO_PKG_VERSION"),
@@ -611,7 +459,12 @@ impl Host {
             events: core.events.totals().into(),
             log: core.log.counts().into(),
             ledger: ledger.counts().into(),
-            plugins: plugins.stats(),
+            cache: cache.stats(
+                core,
+                plugins.iter().map(|plugin| plugin.cache.bytes).sum(),
+                self.inner.stopped.load(Acquire),
+            ),
+            plugins,
         }
     }
 
@@ -626,73 +479,6 @@ impl Host {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.inner.metrics.get().map(metrics::Listener::address)
-    }
-
-    /// Disables and unloads all plugins and ends all threads, within the stop deadline of the settings. What hangs is
-    /// left behind and named. The second call does nothing.
-    pub fn stop(&self) -> Stopped {
-        self.stop_within(self.inner.stop)
-    }
-
-    /// Like `stop`, within another deadline.
-    pub fn stop_within(&self, timeout: Duration) -> Stopped {
-        if self.inner.stopped.swap(true, AcqRel) {
-            return Stopped::default();
-        }
-        let started = Instant::now();
-        let timeout = timeout.min(A_YEAR);
-        let until = |percent: u32| started + timeout * percent / 100;
-        let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
-        let supervised = self.inner.plugins.close(until(10));
-        let control = self.inner.control.lock().take();
-        // Who is in the middle of a request may still come to its end, with the plugin that it is about.
-        if let Some(control) = &control {
-            control.shut(until(12));
-        }
-        self.inner.core.scheduler.shutdown();
-        let failed = self.unload_all(until(75));
-        // What plugins emitted last still reaches the application.
-        self.inner.core.pool.wait_idle(until(80));
-        self.inner.core.events.shutdown();
-        self.inner.application.close();
-        self.inner.listeners.close();
-        self.inner.plugins.close_lanes();
-        let mut left = self.inner.core.pool.shut_down(until(90));
-        left.extend(control.map(|control| control.close(until(91))).unwrap_or_default());
-        if still_served {
-            left.push("the listener for metrics: the system had no socket to wake it with in time".into());
-        }
-        if !supervised {
-            left.push("the supervisor of budgets".into());
-        }
-        for left in &left {
-            self.inner.core.log.host(
-                Level::Error,
-                "a call did not end in time and is left behind",
-                [Field::text("left", left)],
-            );
-        }
-        self.keep_use(until(93));
-        // What is left behind gets UNAVAILABLE from here on.
-        self.inner.core.cache.close();
-        let unclosed = self.inner.ledger.close_by(until(98)).err();
-        if unclosed.is_some() {
-            let text = "the ledger: its disk, or another process that has its file locked, kept it from being closed in time";
-            self.inner.core.log.host(Level::Error, "the ledger could not be closed in time and is left behind: what was stored is in its log, beside its file", []);
-            left.push(text.into());
-        }
-        let rest = until(100).saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
-        if !self.inner.core.log.shutdown(rest) {
-            left.push("the log: its target did not take all records in time".into());
-        }
-        self.inner.plugins.close_metrics();
-        let folder = self.inner.folder.lock().take();
-        match unclosed {
-            // No other host may have it before the file is closed.
-            Some(unclosed) => unclosed.keep(folder),
-            None => drop(folder),
-        }
-        Stopped { left, failed }
     }
 
     /// Lets the operator in. A host that cannot be asked runs all the same.
@@ -715,20 +501,6 @@ impl Host {
         Self { inner: self.inner.clone(), owner: false }
     }
 
-    /// Notes what plugins had in cache and storage, unless the disk that tells it hangs: then the numbers are missing.
-    fn keep_use(&self, deadline: Instant) {
-        let (tell, told) = mpsc::channel::<()>();
-        let plugins = self.inner.plugins.clone();
-        let look = move || {
-            plugins.keep_use();
-            drop(tell);
-        };
-        if thread::Builder::new().name("pintle-usage".into()).spawn(look).is_ok() {
-            let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LOOK);
-            let _ = told.recv_timeout(left);
-        }
-    }
-
     fn serve_metrics(&self, listen: metrics::Bound) -> Result<()> {
         let part = self.part();
         let listener = listen.serve(metrics::Patience::default(), move || part.open_metrics())?;
@@ -736,35 +508,6 @@ impl Host {
         self.inner.core.log.host(Level::Info, "metrics are served", [Field::text("address", &address)]);
         let _ = self.inner.metrics.set(listener);
         Ok(())
-    }
-
-    /// Newest first, many at once.
-    fn unload_all(&self, deadline: Instant) -> Vec<Error> {
-        let ids: Mutex<VecDeque<String>> = Mutex::new(self.inner.plugins.to_unload());
-        let failed = Mutex::new(Vec::new());
-        let work = || {
-            while let Some(id) = { ids.lock().pop_front() } {
-                // One whose load was under way may have failed meanwhile, or somebody else has unloaded it.
-                let outcome = self.inner.plugins.unload_within(&id, deadline);
-                if let Some(error) = outcome.unwrap_or_else(Some)
-                    && error.kind() != ErrorKind::NotFound
-                {
-                    self.inner.core.log.host(Level::Error, &error.to_string(), []);
-                    failed.lock().push(error);
-                }
-            }
-        };
-        let wanted = STOPPERS.min(ids.lock().len());
-        thread::scope(|threads| {
-            // A system that has no more threads must not end the stop with a panic: those that there are do it.
-            let made = (0..wanted)
-                .take_while(|_| thread::Builder::new().spawn_scoped(threads, work).is_ok())
-                .count();
-            if made == 0 {
-                work();
-            }
-        });
-        failed.into_inner()
     }
 
     fn running(&self) -> Result<()> {
@@ -792,83 +535,4 @@ impl fmt::Debug for Host {
 /// The end of a wait that begins now. For whoever waits for ever a year is as good.
 fn later(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(A_YEAR)
-}
-
-/// How long an item of the cache lives whose plugin does not say.
-fn default_lifetime(settings: &CacheSettings) -> Lifetime {
-    match i64::try_from(settings.default_ttl.as_millis()) {
-        Ok(0) => Lifetime::Endless,
-        Ok(ms) => Lifetime::Ms(ms),
-        Err(_) => Lifetime::Endless,
-    }
-}
-
-/// The ledger in the data folder. Of a host that keeps nothing it lies in the folder that goes with the host, and need
-/// not survive anything.
-fn open_ledger(
-    folder: &DataFolder,
-    settings: &Settings,
-    clock: &Arc<SystemClock>,
-    log: &Arc<Log>,
-) -> Result<Ledger> {
-    let durability = match (&settings.data, settings.storage.synchronous) {
-        (None, _) => Durability::Off,
-        (Some(_), Synchronous::Full) => Durability::Full,
-        (Some(_), Synchronous::Normal) => Durability::Normal,
-    };
-    let log = log.clone();
-    let report =
-        move |error: &Error| log.host(Level::Error, &error.to_string(), [Field::text("about", "ledger")]);
-    let options = LedgerOptions {
-        durability,
-        clock: clock.clone(),
-        schemas: vec![storage::SCHEMA],
-        report: Box::new(report),
-    };
-    Ledger::open(folder.private_file(LEDGER_FILE)?, options)
-}
-
-fn log_options(settings: &LogSettings) -> LogOptions {
-    LogOptions {
-        target: settings.file.clone().map_or(Target::Stderr, Target::File),
-        format: settings.format,
-        level: settings.level,
-        buffer: settings.buffer,
-        ..LogOptions::default()
-    }
-}
-
-/// What the pool tells, as log records.
-struct LogReport {
-    log: Arc<Log>,
-    /// Whoever counts how often which is stuck.
-    plugins: OnceLock<Arc<Plugins>>,
-}
-
-impl Report for LogReport {
-    fn stuck(&self, lane: &Arc<Lane>, task: &str, after: Duration) {
-        let fields = [
-            Field::text("of", lane.name()),
-            Field::text("in", task),
-            Field::unsigned("after_ms", after.as_millis() as u64),
-        ];
-        self.log.host(
-            Level::Error,
-            "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns",
-            fields,
-        );
-        if let Some(plugins) = self.plugins.get() {
-            plugins.note_stuck(lane);
-        }
-    }
-
-    fn resumed(&self, lane: &Arc<Lane>, task: &str) {
-        let fields = [Field::text("of", lane.name()), Field::text("in", task)];
-        self.log.host(Level::Warn, "a plugin is no longer stuck: the call has returned", fields);
-    }
-
-    fn failed(&self, task: &str, panic: &str) {
-        let fields = [Field::text("in", task), Field::text("panic", panic)];
-        self.log.host(Level::Error, "the host panicked: please report it", fields);
-    }
 }

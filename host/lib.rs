@@ -59,6 +59,11 @@ pub mod events {
     };
 }
 
+/// The cache, as an application sees it.
+pub mod cache {
+    pub use crate::host::cache::{CacheItem, CacheKeys, CacheValue, PluginCache};
+}
+
 /// Jobs, as an application sees them.
 pub mod scheduler {
     pub use crate::services::scheduler::JobInfo;

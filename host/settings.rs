@@ -97,10 +97,52 @@ pub struct Queues {
 /// The cache: `[cache]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// How many bytes all items together may take, with what it takes to keep them.
+    /// What is behind the memory.
+    pub backend: CacheBackend,
+    /// How many bytes of memory all items together may take, with what it takes to keep them.
     pub capacity: usize,
-    /// How long an item lives whose plugin does not say.
+    /// How many bytes `cache.db` may have; counts with [`CacheBackend::Sqlite`] alone.
+    pub disk_capacity: u64,
+    /// How long an item lives whose plugin does not say; zero: it does not expire.
     pub default_ttl: Duration,
+    /// How long a note lives that there is nothing, whose plugin does not say.
+    pub absent_ttl: Duration,
+    /// How long the memory may go on giving what it has without a look at the back end; None: as long as the item lives.
+    /// Counts only where there is a back end.
+    pub l1_max_age: Option<Duration>,
+}
+
+/// What is behind the memory of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheBackend {
+    /// Nothing: items are gone with the host.
+    #[default]
+    Memory,
+    /// An SQLite file in the data folder: items outlive the host.
+    Sqlite,
+}
+
+impl CacheBackend {
+    /// As the settings write it: `sqlite`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+impl FromStr for CacheBackend {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "sqlite" => Ok(Self::Sqlite),
+            _ => Err(()),
+        }
+    }
 }
 
 /// The storage: `[storage]`.
@@ -286,7 +328,14 @@ impl Default for Queues {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { capacity: 64 << 20, default_ttl: Duration::from_secs(3_600) }
+        Self {
+            backend: CacheBackend::default(),
+            capacity: 64 << 20,
+            disk_capacity: 1 << 30,
+            default_ttl: Duration::from_secs(3_600),
+            absent_ttl: Duration::from_secs(10),
+            l1_max_age: None,
+        }
     }
 }
 
@@ -411,7 +460,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 47] = [
+pub const KEYS: [Key; 51] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -426,10 +475,17 @@ pub const KEYS: [Key; 47] = [
     Key { name: "deadlines.stop_ms", takes: MILLISECONDS },
     Key { name: "deadlines.call_ms", takes: MILLISECONDS },
     Key { name: "queues.lane", takes: "a number from 1 to 1048576" },
+    Key { name: "cache.backend", takes: r#""memory" or "sqlite""# },
     Key { name: "cache.capacity", takes: "a number of bytes from 1048576 to 1099511627776" },
+    Key { name: "cache.disk_capacity", takes: "a number of bytes from 4194304 to 1099511627776" },
     Key {
         name: "cache.default_ttl_ms",
         takes: "a number of milliseconds from 0 to 31622400000, 0 for no expiry",
+    },
+    Key { name: "cache.absent_ttl_ms", takes: "a number of milliseconds from 1 to 31622400000" },
+    Key {
+        name: "cache.l1_max_age_ms",
+        takes: "a number of milliseconds from 0 to 31622400000, 0 for no bound",
     },
     Key { name: "storage.max_value", takes: "a number of bytes from 1024 to 67108864" },
     Key { name: "storage.synchronous", takes: r#""full" or "normal""# },

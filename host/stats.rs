@@ -23,7 +23,9 @@ pub struct Stats {
     pub log: LogStats,
     /// The ledger, which storage is kept in.
     pub ledger: LedgerStats,
-    /// Plugins by id: those that were loaded, or that were to be, and those that have something stored.
+    /// The cache, which all plugins share.
+    pub cache: CacheStats,
+    /// Plugins by id: those that were loaded, or that were to be, and those that have something in cache or storage.
     pub plugins: Vec<PluginStats>,
 }
 
@@ -141,6 +143,34 @@ pub struct LedgerStats {
     pub log_pages: u64,
 }
 
+/// The cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// What is behind the memory: `memory` if nothing is, or `sqlite`.
+    pub backend: &'static str,
+    /// Since when the back end does not work, and why; none: it works.
+    pub down: Option<CacheDownStats>,
+    /// How many bytes the items of all plugins together may take; with a back end, there.
+    pub capacity: u64,
+    /// How many they take now, as far as the back end could tell last.
+    pub used: u64,
+    /// Below how many bytes no plugin is pushed by others.
+    pub guaranteed: u64,
+    /// What the back end met last of which no caller was told: above all that a file was no good, and where it lies now.
+    pub reported: Option<String>,
+}
+
+/// That the back end of the cache does not work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CacheDownStats {
+    /// Since when, in milliseconds since 1970 UTC.
+    pub since_ms: i64,
+    /// Why.
+    pub text: String,
+}
+
 /// One plugin, over all of its versions and generations in this host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -170,8 +200,8 @@ pub struct PluginStats {
     pub lane: LaneStats,
     /// Events that it published, and those that were for it.
     pub events: EventStats,
-    /// What it has in the cache now, for all tenants.
-    pub cache: UsageStats,
+    /// What it has in the cache, and what it found there, for all tenants.
+    pub cache: PluginCacheStats,
     /// What it has in the storage now, for all tenants; none if the storage cannot tell.
     pub storage: Option<UsageStats>,
     /// Its calls and handlers by tenant.
@@ -297,6 +327,24 @@ pub struct UsageStats {
     pub bytes: u64,
 }
 
+/// What a plugin has in the cache, and what it found there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PluginCacheStats {
+    /// Items now, as far as the back end could tell last.
+    pub items: u64,
+    /// Their bytes, with what it takes to keep them.
+    pub bytes: u64,
+    /// Below how many bytes no other plugin can push it.
+    pub guaranteed: u64,
+    /// Items that have made room for others.
+    pub evicted: u64,
+    /// Reads of the plugin that found an item, or a note that there is nothing.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+}
+
 /// What a plugin did on behalf of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -306,6 +354,10 @@ pub struct TenantStats {
     pub tenant: Option<String>,
     /// Its calls to the host, by service.
     pub calls: BTreeMap<&'static str, TenantCallStats>,
+    /// Its reads of the cache that found an item.
+    pub cache_hits: u64,
+    /// Its reads of the cache that found none.
+    pub cache_misses: u64,
     /// Calls of the host to it that have ended.
     pub handled: u64,
     /// Those of them that failed.

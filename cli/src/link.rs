@@ -13,6 +13,7 @@ use pintle::{
     Error, ErrorKind, Host, Settings,
     control::{Client, Notification},
     log,
+    settings::CacheBackend,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +45,16 @@ enum To {
     Made(Host),
 }
 
+/// What is looked at where no host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    /// The plugin folders, the settings, and the storage.
+    WhatIsStored,
+    /// The cache.
+    WhatIsCached,
+}
+
 /// Who has a data folder, where no host there can be asked.
 enum Holder {
     /// Nobody, and it has been used before.
@@ -57,15 +68,20 @@ enum Holder {
 impl Link {
     /// To the running host, or to the folder itself.
     pub(crate) fn open(place: &Place) -> Result<Self, Failure> {
-        Self::find(place, true)
+        Self::find(place, Without::WhatIsStored)
+    }
+
+    /// To the running host, or to the folder itself with the cache that lies in it.
+    pub(crate) fn with_cache(place: &Place) -> Result<Self, Failure> {
+        Self::find(place, Without::WhatIsCached)
     }
 
     /// To the running host.
     pub(crate) fn running(place: &Place) -> Result<Self, Failure> {
-        Self::find(place, false)
+        Self::find(place, Without::Nothing)
     }
 
-    fn find(place: &Place, or_make: bool) -> Result<Self, Failure> {
+    fn find(place: &Place, without: Without) -> Result<Self, Failure> {
         let settings = place.read()?;
         let folder = match &settings.data {
             Some(folder) => folder.clone(),
@@ -78,8 +94,13 @@ impl Link {
             }
             let held = match holder(&folder)? {
                 Holder::Never => return Err(nobody(&folder, "none ever has")),
-                Holder::Nobody if !or_make => return Err(nobody(&folder, "")),
-                Holder::Nobody => match made(&folder, &settings) {
+                Holder::Nobody if without == Without::Nothing => return Err(nobody(&folder, "")),
+                Holder::Nobody
+                    if without == Without::WhatIsCached && settings.cache.backend == CacheBackend::Memory =>
+                {
+                    return Err(nobody(&folder, "what it had in its cache was in memory alone"));
+                }
+                Holder::Nobody => match made(&folder, &settings, without) {
                     Ok(host) => return Ok(Self { to: To::Made(host), folder, settings }),
                     Err(error) if error.kind() == ErrorKind::Conflict => None,
                     Err(error) => return Err(Failure::failed(error)),
@@ -184,8 +205,12 @@ pub(crate) enum Ended {
 }
 
 /// A host on the folder, without anything that a running one has to do.
-fn made(folder: &Path, settings: &Settings) -> Result<Host, Error> {
+fn made(folder: &Path, settings: &Settings, without: Without) -> Result<Host, Error> {
     let mut settings = settings.clone();
+    if without != Without::WhatIsCached {
+        // A file of the cache that is no good is set aside by whoever opens it, who should be one that says so.
+        settings.cache.backend = CacheBackend::Memory;
+    }
     settings.data = Some(folder.to_owned());
     settings.control.enabled = false;
     settings.metrics.listen = None;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bar;
+mod cache;
 mod completions;
 mod config;
 mod emit;
@@ -69,6 +70,9 @@ enum Command {
     /// Shows the configs of plugins, and changes them in a running host
     #[command(long_about = config::ABOUT, after_help = exit::HELP)]
     Config(config::Options),
+    /// Shows what plugins have in the cache, and takes it away
+    #[command(long_about = cache::ABOUT, after_help = exit::HELP)]
+    Cache(cache::Options),
     /// Writes completions of the command line for a shell to stdout
     #[command(long_about = completions::ABOUT, after_help = exit::HELP)]
     Completions(completions::Options),
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
         Command::Emit(options) => emit::emit(&options),
         Command::Tail(options) => tail::tail(&options),
         Command::Config(options) => config::config(&options),
+        Command::Cache(options) => cache::cache(&options),
         Command::Completions(options) => completions::completions(&options),
         Command::Man(options) => man::man(&options),
     };

@@ -193,6 +193,18 @@ pub(crate) fn size(bytes: f64) -> String {
     }
 }
 
+/// A time for people: `1 h 2 min`.
+pub(crate) fn duration(ms: u64) -> String {
+    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", seconds, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{minutes} min {} s", seconds % 60),
+        3_600_000..172_800_000 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +246,21 @@ mod tests {
             (1024_f64.powi(5), "1024.0 TiB"),
         ] {
             assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn durations_are_told_in_the_unit_that_fits() {
+        for (ms, expected) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min 0 s"),
+            (3_661_000, "1 h 1 min"),
+            (172_800_000, "2 d 0 h"),
+        ] {
+            assert_eq!(duration(ms), expected);
         }
     }
 }

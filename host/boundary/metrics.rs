@@ -428,6 +428,8 @@ impl Behalf {
         TenantStats {
             tenant: tenant.map(Into::into),
             calls: calls.collect(),
+            cache_hits: tally.cache_hits,
+            cache_misses: tally.cache_misses,
             handled: self.handled.load(Relaxed),
             failed: self.failed.load(Relaxed),
             busy_ms: self.busy_ns.load(Relaxed) / 1_000_000,

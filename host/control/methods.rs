@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Params, Refusal, Session, config};
+use super::{Methods, Params, Refusal, Session, cache, config};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
@@ -33,7 +33,7 @@ pub(super) type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 20] = [
+const METHODS: [(&str, Method); 24] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
@@ -54,6 +54,10 @@ const METHODS: [(&str, Method); 20] = [
     ("config.get", |host, params, _| config::get(host, params.read()?)),
     ("config.set", |host, params, _| config::set(host, params.read()?)),
     ("config.patch", |host, params, _| config::patch(host, params.read()?)),
+    ("cache.stats", |host, params, _| none(params).and_then(|()| cache::stats(host))),
+    ("cache.list", |host, params, _| cache::list(host, params.read()?)),
+    ("cache.get", |host, params, _| cache::get(host, params.read()?)),
+    ("cache.invalidate", |host, params, _| cache::invalidate(host, params.read()?)),
 ];
 
 const NAMES: [&str; METHODS.len()] = {
@@ -161,6 +165,8 @@ struct Shown<'a> {
     emitted: u64,
     cache_items: u64,
     cache_bytes: u64,
+    cache_hits: u64,
+    cache_misses: u64,
     storage_items: u64,
     storage_bytes: u64,
 }
@@ -232,6 +238,8 @@ impl<'a> Shown<'a> {
             emitted: counters.emitted,
             cache_items: counters.cache_items,
             cache_bytes: counters.cache_bytes,
+            cache_hits: counters.cache_hits,
+            cache_misses: counters.cache_misses,
             storage_items: counters.storage_items,
             storage_bytes: counters.storage_bytes,
         }
@@ -266,6 +274,8 @@ impl<'a> Shown<'a> {
             emitted: 0,
             cache_items: 0,
             cache_bytes: 0,
+            cache_hits: 0,
+            cache_misses: 0,
             storage_items: items,
             storage_bytes: bytes,
         }

@@ -5,6 +5,7 @@
 //! one connection as the host sees it, `server` accepts them, `client` is the other side. What is asked for is nobody's
 //! business here: the server knows [`Methods`] alone.
 
+mod cache;
 mod client;
 mod config;
 mod lines;

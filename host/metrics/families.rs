@@ -3,6 +3,8 @@
 //! Names begin with `pintle_`, units are seconds and bytes. Only what comes from the host is ever a label: plugins,
 //! services, kinds and reasons, all few, and tenants, of which there are as many for each plugin as the settings allow.
 
+mod cache;
+
 use std::{borrow::Cow, fmt};
 
 use prometheus_client::{
@@ -32,7 +34,9 @@ impl Collector for Families {
         of_host(&mut page, stats)?;
         of_events(&mut page, &stats.events)?;
         of_log_and_ledger(&mut page, stats)?;
+        cache::of_cache(&mut page, stats)?;
         of_plugins(&mut page, &stats.plugins)?;
+        cache::of_plugins(&mut page, &stats.plugins)?;
         of_calls(&mut page, &stats.plugins)?;
         of_lanes(&mut page, &stats.plugins)?;
         of_plugins_events(&mut page, &stats.plugins)?;
@@ -251,22 +255,6 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
         plugins,
         |plugin| plugin.suspensions,
     )?;
-    page.by_plugin(
-        Gauge,
-        "pintle_plugin_cache_items",
-        None,
-        "Items in the cache now, for all tenants.",
-        plugins,
-        |plugin| plugin.cache.items,
-    )?;
-    page.by_plugin(
-        Gauge,
-        "pintle_plugin_cache",
-        Some(Unit::Bytes),
-        "Bytes in the cache now, for all tenants, with what it takes to keep them.",
-        plugins,
-        |plugin| plugin.cache.bytes,
-    )?;
     type Stored = fn(&UsageStats) -> u64;
     let stored: [(_, _, _, Stored); 2] = [
         ("pintle_plugin_storage_items", None, "Items in the storage now, for all tenants.", |used| {
@@ -294,84 +282,90 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
 
 /// Calls of plugins to the host, and of the host to plugins.
 fn of_calls(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
-    type Calls = fn(&CallStats) -> u64;
-    let calls: [(_, _, _, Calls); 3] = [
-        ("pintle_plugin_calls", None, "Calls of the plugin to the host, by service.", |calls| calls.calls),
-        ("pintle_plugin_calls_failed", None, "Those of them that failed; NOT_FOUND is an answer.", |calls| {
-            calls.failed
+    type Calls = for<'s> fn(&'s CallStats) -> Is<'s>;
+    let calls: [(_, _, _, _, Calls); 4] = [
+        (Counter, "pintle_plugin_calls", None, "Calls of the plugin to the host, by service.", |calls| {
+            Is::Count(calls.calls)
         }),
         (
+            Counter,
+            "pintle_plugin_calls_failed",
+            None,
+            "Those of them that failed; NOT_FOUND is an answer.",
+            |calls| Is::Count(calls.failed),
+        ),
+        (
+            Counter,
             "pintle_plugin_call",
             Some(Unit::Bytes),
             "Bytes of values, payloads and messages that the calls took or gave.",
-            |calls| calls.bytes,
+            |calls| Is::Count(calls.bytes),
+        ),
+        (
+            Histogram,
+            "pintle_plugin_call_sampled",
+            Some(Unit::Seconds),
+            "How long calls to the host took. A sample: one call in 64 is timed, and none of those that only look at the running call, so `_count` is not the number of calls.",
+            |calls| Is::Times(&calls.times),
         ),
     ];
-    for (name, unit, help, value) in calls {
-        page.family(Counter, name, unit, help, |to| {
+    for (kind, name, unit, help, value) in calls {
+        page.family(kind, name, unit, help, |to| {
             for plugin in plugins {
                 for (service, calls) in &plugin.calls {
-                    to.put(of(plugin).and("service", *service), Is::Count(value(calls)))?;
+                    to.put(of(plugin).and("service", *service), value(calls))?;
                 }
             }
             Ok(())
         })?;
     }
-    page.family(Histogram, "pintle_plugin_call_sampled", Some(Unit::Seconds), "How long calls to the host took. A sample: one call in 64 is timed, and none of those that only look at the running call, so `_count` is not the number of calls.", |to| {
-        for plugin in plugins {
-            for (service, calls) in &plugin.calls {
-                to.put(of(plugin).and("service", *service), Is::Times(&calls.times))?;
-            }
-        }
-        Ok(())
-    })?;
-    type Handlers = fn(&HandlerStats) -> Is<'static>;
-    let handlers: [(_, _, _, Handlers); 3] = [
+    type Handlers = for<'s> fn(&'s HandlerStats) -> Option<Is<'s>>;
+    let handlers: [(_, _, _, _, Handlers); 5] = [
         (
+            Counter,
             "pintle_plugin_handlers",
             None,
             "Calls of the host to the plugin that have ended, by kind.",
-            |handlers| Is::Count(handlers.handled),
+            |handlers| Some(Is::Count(handlers.handled)),
         ),
-        ("pintle_plugin_handlers_failed", None, "Those of them that failed.", |handlers| {
-            Is::Count(handlers.failed)
+        (Counter, "pintle_plugin_handlers_failed", None, "Those of them that failed.", |handlers| {
+            Some(Is::Count(handlers.failed))
         }),
         (
+            Counter,
+            "pintle_plugin_handlers_slow",
+            None,
+            "Those that took longer than `budgets.slow_ms`, if that is set.",
+            |handlers| handlers.slow.map(Is::Count),
+        ),
+        (
+            Counter,
             "pintle_plugin_handler_busy",
             Some(Unit::Seconds),
             "How long all of them took together, by a clock whose steps of some milliseconds even out.",
-            |handlers| Is::Seconds(handlers.busy_ms as f64 / 1e3),
+            |handlers| Some(Is::Seconds(handlers.busy_ms as f64 / 1e3)),
+        ),
+        (
+            Histogram,
+            "pintle_plugin_handler_sampled",
+            Some(Unit::Seconds),
+            "How long calls of the host to the plugin took. A sample: one call in 64 is timed, so `_count` is not the number of calls.",
+            |handlers| Some(Is::Times(&handlers.times)),
         ),
     ];
-    for (name, unit, help, value) in handlers {
-        page.family(Counter, name, unit, help, |to| {
+    for (kind, name, unit, help, value) in handlers {
+        page.family(kind, name, unit, help, |to| {
             for plugin in plugins {
                 for (kind, handlers) in &plugin.handlers {
-                    to.put(of(plugin).and("kind", *kind), value(handlers))?;
+                    if let Some(value) = value(handlers) {
+                        to.put(of(plugin).and("kind", *kind), value)?;
+                    }
                 }
             }
             Ok(())
         })?;
     }
-    let help = "Those that took longer than `budgets.slow_ms`, if that is set.";
-    page.family(Counter, "pintle_plugin_handlers_slow", None, help, |to| {
-        for plugin in plugins {
-            for (kind, handlers) in &plugin.handlers {
-                if let Some(slow) = handlers.slow {
-                    to.put(of(plugin).and("kind", *kind), Is::Count(slow))?;
-                }
-            }
-        }
-        Ok(())
-    })?;
-    page.family(Histogram, "pintle_plugin_handler_sampled", Some(Unit::Seconds), "How long calls of the host to the plugin took. A sample: one call in 64 is timed, so `_count` is not the number of calls.", |to| {
-        for plugin in plugins {
-            for (kind, handlers) in &plugin.handlers {
-                to.put(of(plugin).and("kind", *kind), Is::Times(&handlers.times))?;
-            }
-        }
-        Ok(())
-    })
+    Ok(())
 }
 
 fn of_lanes(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {

@@ -18,7 +18,7 @@ use crate::{
     boundary::{PluginMetrics, PluginRecord, Watch},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, Stuck},
-    stats::{LaneStats, PluginStats},
+    stats::{LaneStats, PluginCacheStats, PluginStats},
 };
 
 /// Where a plugin is in its life.
@@ -102,6 +102,10 @@ pub struct PluginCounters {
     pub cache_items: u64,
     /// The bytes of these, with what it takes to keep them.
     pub cache_bytes: u64,
+    /// Its reads of the cache that found an item, or a note that there is nothing.
+    pub cache_hits: u64,
+    /// Its reads of the cache that found none.
+    pub cache_misses: u64,
     /// What it has in the storage now, for all tenants: items.
     pub storage_items: u64,
     /// The bytes of their keys and values.
@@ -255,7 +259,8 @@ impl Entry {
         let mut state = self.state.lock();
         state.catch_up();
         let (waiting, running) = state.lane.as_ref().map_or((0, 0), |lane| lane.load());
-        let calls = self.metrics.tally().total();
+        let tally = self.metrics.tally();
+        let calls = tally.total();
         let (handled, failed_handled) = self.metrics.handled();
         PluginInfo {
             id: self.id.to_string(),
@@ -278,6 +283,8 @@ impl Entry {
                 running: u64::from(running),
                 registrations: state.registrations(),
                 emitted: self.metrics.emitted(),
+                cache_hits: tally.cache_hits,
+                cache_misses: tally.cache_misses,
                 ..PluginCounters::default()
             },
         }
@@ -285,10 +292,13 @@ impl Entry {
 }
 
 impl Entry {
-    /// All that is counted of it here; what events and storage know is added by whoever asks.
+    /// All that is counted of it here; what events, cache and storage know is added by whoever asks.
     pub(super) fn stats(&self) -> PluginStats {
         let mut state = self.state.lock();
         state.catch_up();
+        let mut cache = PluginCacheStats::default();
+        let tally = self.metrics.tally();
+        (cache.hits, cache.misses) = (tally.cache_hits, tally.cache_misses);
         PluginStats {
             id: self.id.to_string(),
             version: state.version(),
@@ -301,6 +311,7 @@ impl Entry {
             calls: self.metrics.calls().collect(),
             handlers: self.metrics.handlers().collect(),
             lane: state.lane(),
+            cache,
             tenants: self.metrics.tenants(),
             ..PluginStats::default()
         }

@@ -14,6 +14,7 @@ mod entry;
 mod fixtures;
 mod generation;
 pub(crate) mod inspect;
+mod inventory;
 #[cfg(feature = "layout-check")]
 mod layout;
 #[allow(unsafe_code, reason = "a library is opened and called by pointer")]

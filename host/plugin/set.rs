@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc,
     },
@@ -20,6 +20,7 @@ use super::{
     discover::{Candidate, Discovery, Skipped, discover},
     entry::{Entry, EntryState, not_loaded},
     generation::{Generation, Parts},
+    inventory::{InUse, Inventory},
     manifest::Manifest,
     ownership::TrustPolicy,
     permits::permits,
@@ -39,7 +40,7 @@ use crate::{
         log::{Field, Level},
     },
     settings::{BudgetSettings, PluginSettings},
-    stats::{EventStats, PluginStats, UsageStats},
+    stats::{EventStats, PluginCacheStats, PluginStats},
 };
 
 /// How the plugins of a host are to be kept.
@@ -80,27 +81,16 @@ pub(crate) struct Plugins {
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
     /// Who provides a service.
     providers: RwLock<HashMap<String, Arc<Entry>>>,
-    last_number: AtomicU64,
+    /// The numbers that the services know plugins by, from 1: of those that were loaded or were to be, and of those that
+    /// somebody has asked for who have left something behind.
+    numbers: Mutex<HashMap<Arc<str>, u64>>,
     /// The host stops: nothing is loaded or enabled any more. A lock, so that of a step that found it open
     /// `to_unload` sees that it is under way.
     closed: Arc<Mutex<bool>>,
-    /// What each plugin had in cache and storage when they were closed.
-    last_use: OnceLock<Uses>,
-}
-
-/// What plugins have in the cache and in the storage.
-#[derive(Debug)]
-struct Uses {
-    by_id: HashMap<String, InUse>,
-    /// The storage could be asked.
-    storage_known: bool,
-}
-
-/// What a plugin has there.
-#[derive(Clone, Copy, Debug, Default)]
-struct InUse {
-    cache: UsageStats,
-    storage: UsageStats,
+    /// What they have in cache and storage.
+    inventory: Inventory,
+    /// Held while the cache is told how many share it.
+    sharing: Mutex<()>,
 }
 
 impl Plugins {
@@ -114,9 +104,10 @@ impl Plugins {
             configs: Configs::new(),
             entries: RwLock::default(),
             providers: RwLock::default(),
-            last_number: AtomicU64::new(0),
+            numbers: Mutex::default(),
             closed: Arc::default(),
-            last_use: OnceLock::new(),
+            inventory: Inventory::new(core),
+            sharing: Mutex::default(),
         })
     }
 
@@ -246,6 +237,7 @@ impl Plugins {
                 state.state = PluginState::Loaded;
                 state.loaded_at = Some(SystemTime::now());
                 drop(state);
+                self.share_cache();
                 self.announce(entry, "loaded", None);
             }
             Err(error) => {
@@ -412,6 +404,7 @@ impl Plugins {
             Err(error) => state.error = Some(error.clone()),
         }
         drop(state);
+        self.share_cache();
         outcome.map(|()| disabled)
     }
 
@@ -520,7 +513,7 @@ impl Plugins {
 
     pub(crate) fn infos(&self) -> Vec<PluginInfo> {
         let mut infos: Vec<_> = self.entries.read().values().map(|entry| entry.info()).collect();
-        self.with_uses(|uses| {
+        self.inventory.show(|uses| {
             for info in &mut infos {
                 let InUse { cache, storage } = uses.by_id.get(&info.id).copied().unwrap_or_default();
                 (info.counters.cache_items, info.counters.cache_bytes) = (cache.items, cache.bytes);
@@ -530,7 +523,8 @@ impl Plugins {
         infos
     }
 
-    /// What is counted of each plugin, and of those that were never loaded here and have something stored.
+    /// What is counted of each plugin, and of those that were never loaded here and have something in
+    /// cache or storage.
     pub(crate) fn stats(&self) -> Vec<PluginStats> {
         let events = self.core.events.by_owner();
         let mut stats: BTreeMap<String, PluginStats> = BTreeMap::new();
@@ -541,29 +535,27 @@ impl Plugins {
             };
             stats.insert(id.clone(), PluginStats { events, ..entry.stats() });
         }
-        self.with_uses(|uses| {
+        let guaranteed = self.core.cache.guaranteed();
+        for stats in stats.values_mut() {
+            stats.cache.guaranteed = guaranteed;
+        }
+        self.inventory.show(|uses| {
             for (id, used) in &uses.by_id {
-                let stored = || PluginStats {
+                let unknown = || PluginStats {
                     id: id.clone(),
                     state: PluginState::Unloaded.name(),
                     ..PluginStats::default()
                 };
-                let stats = stats.entry(id.clone()).or_insert_with(stored);
-                (stats.cache, stats.storage) = (used.cache, Some(used.storage));
+                let stats = stats.entry(id.clone()).or_insert_with(unknown);
+                let PluginCacheStats { hits, misses, .. } = stats.cache;
+                stats.cache = PluginCacheStats { hits, misses, ..used.cache };
+                stats.storage = Some(used.storage);
             }
             for stats in stats.values_mut().filter(|_| uses.storage_known) {
                 stats.storage.get_or_insert_default();
             }
         });
         stats.into_values().collect()
-    }
-
-    /// What plugins have in cache and storage now, or had there when those were closed.
-    fn with_uses(&self, show: impl FnOnce(&Uses)) {
-        match self.last_use.get() {
-            Some(last) => show(last),
-            None => show(&self.uses()),
-        }
     }
 
     /// After the stop: nothing calls any more, unless it was left behind.
@@ -577,24 +569,7 @@ impl Plugins {
 
     /// Remembers what plugins have in cache and storage, which are about to be closed.
     pub(crate) fn keep_use(&self) {
-        // The first time is the one that counts.
-        let _ = self.last_use.set(self.uses());
-    }
-
-    fn uses(&self) -> Uses {
-        let mut by_id: HashMap<String, InUse> = HashMap::new();
-        for used in self.core.cache.usage().unwrap_or_default() {
-            by_id.entry(used.plugin.to_string()).or_default().cache =
-                UsageStats { items: used.items, bytes: used.bytes };
-        }
-        // A disk that fails is told to those who use it; here the numbers are missing.
-        let stored = self.core.storage.usage();
-        let storage_known = stored.is_ok();
-        for used in stored.unwrap_or_default() {
-            by_id.entry(used.plugin.to_string()).or_default().storage =
-                UsageStats { items: used.items, bytes: used.bytes };
-        }
-        Uses { by_id, storage_known }
+        self.inventory.keep();
     }
 
     /// Lanes take nothing any more.
@@ -674,12 +649,43 @@ impl Plugins {
             return entry.clone();
         }
         let make = || {
-            let number = self.last_number.fetch_add(1, Relaxed) + 1;
-            let id: Arc<str> = id.into();
+            let (number, id) = self.number(id);
             let watch = self.budgets.watch(&id, &self.budgets_of(&id));
             Arc::new(Entry::new(id, number, path, self.options.tenants, watch))
         };
         self.entries.write().entry(id.to_owned()).or_insert_with(make).clone()
+    }
+
+    /// The number of a plugin, the same as long as the host lives.
+    fn number(&self, id: &str) -> (u64, Arc<str>) {
+        let mut numbers = self.numbers.lock();
+        if let Some((id, number)) = numbers.get_key_value(id) {
+            return (*number, id.clone());
+        }
+        let (number, id): (_, Arc<str>) = (numbers.len() as u64 + 1, id.into());
+        numbers.insert(id.clone(), number);
+        (number, id)
+    }
+
+    /// The number and the id of a plugin whose cache somebody asks for: one that was loaded or was to be, or one that has
+    /// something there.
+    ///
+    /// NOT_FOUND: neither. UNAVAILABLE: the cache cannot tell.
+    pub(crate) fn with_cache(&self, id: &str) -> Result<(u64, Arc<str>)> {
+        if self.entry_of(id).is_some() || self.core.cache.usage()?.iter().any(|used| *used.plugin == *id) {
+            return Ok(self.number(id));
+        }
+        let text = "it was not loaded here, and has nothing in the cache";
+        Err(Error::new(ErrorKind::NotFound, text).of(id))
+    }
+
+    /// The cache is shared by those that are loaded.
+    fn share_cache(&self) {
+        // One at a time, so that whoever tells last has counted last.
+        let _one = self.sharing.lock();
+        let entries: Vec<_> = self.entries.read().values().cloned().collect();
+        let loaded = entries.iter().filter(|entry| entry.loaded().is_ok()).count();
+        self.core.cache.set_plugins(loaded);
     }
 
     pub(super) fn entry_of(&self, id: &str) -> Option<Arc<Entry>> {

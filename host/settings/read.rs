@@ -77,11 +77,19 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
         }),
         cache: top.section("cache", |cache| {
             let defaults = CacheSettings::default();
+            let mut milliseconds = |name, least| {
+                let ms = cache.number(name, least, 366 * DAY_MS);
+                ms.map(|ms| Duration::from_millis(ms as u64))
+            };
             CacheSettings {
+                default_ttl: milliseconds("default_ttl_ms", 0).unwrap_or(defaults.default_ttl),
+                absent_ttl: milliseconds("absent_ttl_ms", 1).unwrap_or(defaults.absent_ttl),
+                l1_max_age: milliseconds("l1_max_age_ms", 0).filter(|age| !age.is_zero()),
+                backend: cache.parsed("backend").unwrap_or(defaults.backend),
                 capacity: cache.number("capacity", 1 << 20, 1 << 40).unwrap_or(defaults.capacity),
-                default_ttl: cache
-                    .number("default_ttl_ms", 0, 366 * DAY_MS)
-                    .map_or(defaults.default_ttl, |ms| Duration::from_millis(ms as u64)),
+                disk_capacity: cache
+                    .number("disk_capacity", 4 << 20, 1 << 40)
+                    .map_or(defaults.disk_capacity, |bytes| bytes as u64),
             }
         }),
         storage: top.section("storage", |storage| {

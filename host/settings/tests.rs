@@ -33,8 +33,12 @@ fn everything_that_can_be_set_arrives() {
         [queues]
         lane = 16
         [cache]
+        backend = "sqlite"
         capacity = 2_000_000
+        disk_capacity = 5_000_000_000
         default_ttl_ms = 0
+        absent_ttl_ms = 500
+        l1_max_age_ms = 60_000
         [control]
         enabled = false
         [metrics]
@@ -104,7 +108,14 @@ fn everything_that_can_be_set_arrives() {
             call: Duration::from_millis(4),
         },
         queues: Queues { lane: 16 },
-        cache: CacheSettings { capacity: 2_000_000, default_ttl: Duration::ZERO },
+        cache: CacheSettings {
+            backend: CacheBackend::Sqlite,
+            capacity: 2_000_000,
+            disk_capacity: 5_000_000_000,
+            default_ttl: Duration::ZERO,
+            absent_ttl: Duration::from_millis(500),
+            l1_max_age: Some(Duration::from_secs(60)),
+        },
         storage: StorageSettings { max_value: 65_536, synchronous: Synchronous::Normal },
         control: ControlSettings { enabled: false },
         metrics: MetricsSettings { listen: "[::1]:9464".parse().ok(), tenants: 7 },
@@ -372,8 +383,12 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("deadlines.stop_ms", "3"),
     ("deadlines.call_ms", "86400000"),
     ("queues.lane", "16"),
+    ("cache.backend", r#""sqlite""#),
     ("cache.capacity", "1048576"),
+    ("cache.disk_capacity", "4194304"),
     ("cache.default_ttl_ms", "0"),
+    ("cache.absent_ttl_ms", "1"),
+    ("cache.l1_max_age_ms", "1"),
     ("storage.max_value", "1024"),
     ("storage.synchronous", r#""normal""#),
     ("control.enabled", "false"),

@@ -34,6 +34,8 @@ pub(crate) fn full() -> Stats {
     stats.host.version = "0.1.0";
     stats.host.abi = "1.0".into();
     (stats.host.started_ms, stats.host.uptime_ms) = (1_700_000_000_123, 250);
+    (stats.cache.backend, stats.cache.capacity, stats.cache.used) = ("sqlite", 1 << 30, 1 << 20);
+    stats.cache.down = Some(Default::default());
     for (at, id) in ["first", "second"].into_iter().enumerate() {
         let mut plugin = PluginStats::default();
         (plugin.id, plugin.version, plugin.state) = (id.into(), "1.2.3".into(), ["enabled", "failed"][at]);
@@ -41,6 +43,7 @@ pub(crate) fn full() -> Stats {
         plugin.lane.stuck_ms = 1_500;
         plugin.storage = Some(UsageStats::default());
         plugin.suspensions = 2;
+        (plugin.cache.evicted, plugin.cache.hits, plugin.cache.misses) = (3, 20, 10);
         plugin.events.dropped.too_late = 5;
         let mut calls = CallStats::default();
         (calls.calls, calls.failed, calls.bytes, calls.times) = (200, 1, 4_096, times.clone());
@@ -56,6 +59,7 @@ pub(crate) fn full() -> Stats {
             let mut calls = TenantCallStats::default();
             calls.calls = tenant.map_or(1_000, |name| name.len() as u64);
             counted.calls.insert("cache", calls);
+            (counted.cache_hits, counted.cache_misses) = (5, 6);
             plugin.tenants.push(counted);
         }
         stats.plugins.push(plugin);
@@ -106,7 +110,7 @@ fn every_tenant_is_told_by_his_own_name_whatever_it_is() {
 fn numbers_are_those_of_the_snapshot_in_seconds_and_bytes() {
     let families = check(&open_metrics(&full())).expect("it is right");
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [f64]);
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 19] = [
         ("pintle_host", &[("version", "0.1.0"), ("abi", "1.0"), ("pid", "0")], &[1.0]),
         ("pintle_start_time_seconds", &[], &[1_700_000_000.123]),
         ("pintle_uptime_seconds", &[], &[0.25]),
@@ -116,6 +120,12 @@ fn numbers_are_those_of_the_snapshot_in_seconds_and_bytes() {
         ("pintle_plugin_generation", &[], &[u64::MAX as f64]),
         ("pintle_plugin_lane_stuck_seconds", &[("plugin", "first")], &[1.5]),
         ("pintle_plugin_events_dropped", &[("plugin", "first"), ("reason", "too_late")], &[5.0]),
+        ("pintle_cache", &[("backend", "sqlite")], &[1.0]),
+        ("pintle_cache_backend_up", &[], &[0.0]),
+        ("pintle_cache_capacity_bytes", &[], &[1_073_741_824.0]),
+        ("pintle_plugin_cache_evicted", &[("plugin", "first")], &[3.0]),
+        ("pintle_plugin_cache_hits", &[("plugin", "second")], &[20.0]),
+        ("pintle_plugin_tenant_cache_misses", &[("plugin", "first"), ("tenant", "acme")], &[6.0]),
         ("pintle_plugin_calls", &[("plugin", "first"), ("service", "cache")], &[200.0]),
         ("pintle_plugin_call_bytes", &[("plugin", "first"), ("service", "cache")], &[4_096.0]),
         ("pintle_plugin_handlers_failed", &[("plugin", "second"), ("kind", "event")], &[2.0]),

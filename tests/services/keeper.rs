@@ -9,7 +9,7 @@ use std::{
 };
 
 use pintle::{
-    Host, Settings,
+    Host, HostBuilder, Settings,
     log::{Options, Target},
 };
 use pintle_test_support::{compile_c, install, repository};
@@ -63,20 +63,45 @@ impl Place {
         self.folder.path().join("data")
     }
 
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// What hosts here have logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).expect("a host has logged")
+    }
+
     /// A host that has started, all of its plugins enabled.
     pub(crate) fn started(&self) -> Host {
-        let settings = Settings::from_text(&self.toml, self.folder.path());
-        let host = Host::builder()
-            .settings(settings.unwrap_or_else(|error| panic!("{error}")))
-            .plugins(self.folder.path().join("plugins"))
-            .data(self.data())
-            .log(Options { target: Target::Writer(Box::new(std::io::sink())), ..Options::default() })
-            .build()
-            .unwrap_or_else(|error| panic!("{error}"));
-        let started = host.start();
-        assert!(started.failed.is_empty() && started.skipped.is_empty(), "{started:?}");
-        host
+        start(self.build())
     }
+
+    /// The same, without a folder for what lasts.
+    pub(crate) fn started_without_data(&self) -> Host {
+        start(self.made(self.builder()))
+    }
+
+    /// A host that runs nothing yet.
+    pub(crate) fn build(&self) -> Host {
+        self.made(self.builder().data(self.data()))
+    }
+
+    fn builder(&self) -> HostBuilder {
+        let settings = Settings::from_text(&self.toml, self.folder.path());
+        let log = Options { target: Target::File(self.folder.path().join("log")), ..Options::default() };
+        Host::builder().settings(settings.unwrap_or_else(|error| panic!("{error}"))).log(log)
+    }
+
+    fn made(&self, builder: HostBuilder) -> Host {
+        builder.plugins(self.plugins()).build().unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn start(host: Host) -> Host {
+    let started = host.start();
+    assert!(started.failed.is_empty() && started.skipped.is_empty(), "{started:?}");
+    host
 }
 
 /// A host with one keeper called `keeper`, and its place.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{dropped, sum};
 use crate::{
-    print::{Style, count, printable, size, state, suspension, table, text},
+    print::{Style, count, duration, printable, size, state, suspension, table, text},
     screen::Look,
 };
 
@@ -40,7 +40,7 @@ fn of_host(stats: &Value, style: Style, out: &mut String) {
             text(host, "version"),
             text(host, "abi"),
             count(host, "pid"),
-            time(count(host, "uptime_ms")),
+            duration(count(host, "uptime_ms")),
         ),
     );
     line("data", host["data"].as_str().unwrap_or("none").to_owned());
@@ -78,6 +78,18 @@ fn of_host(stats: &Value, style: Style, out: &mut String) {
         ),
     );
     let ledger = &stats["ledger"];
+    let cache = &stats["cache"];
+    let down = if cache["down"].is_object() { ", down" } else { "" };
+    line(
+        "cache",
+        format!(
+            "{}{down}: {} of {}, {} guaranteed to each plugin",
+            text(cache, "backend"),
+            size(count(cache, "used") as f64),
+            size(count(cache, "capacity") as f64),
+            size(count(cache, "guaranteed") as f64),
+        ),
+    );
     line(
         "ledger",
         format!(
@@ -125,11 +137,21 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
                 count(lane, "running"),
                 count(lane, "concurrency"),
                 count(lane, "times_stuck"),
-                time(count(lane, "stuck_ms")),
+                duration(count(lane, "stuck_ms")),
             ),
         );
         line("events", events(&plugin["events"]));
-        line("cache", kept(&plugin["cache"]));
+        let cache = &plugin["cache"];
+        line(
+            "cache",
+            format!(
+                "{}; {} hits, {} misses, {} evicted",
+                kept(cache),
+                count(cache, "hits"),
+                count(cache, "misses"),
+                count(cache, "evicted"),
+            ),
+        );
     }
     line("storage", kept(&plugin["storage"]));
     let all = |of: &Value| of.as_object().cloned().unwrap_or_default();
@@ -153,7 +175,7 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
                 kind.clone(),
                 count(handlers, "handled").to_string(),
                 count(handlers, "failed").to_string(),
-                time(count(handlers, "busy_ms")),
+                duration(count(handlers, "busy_ms")),
                 bound(&handlers["times"], 0.5),
                 bound(&handlers["times"], 0.99),
             ]
@@ -175,7 +197,7 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
                 size(sum(&tenant["calls"], "bytes") as f64),
                 count(tenant, "handled").to_string(),
                 count(tenant, "failed").to_string(),
-                time(count(tenant, "busy_ms")),
+                duration(count(tenant, "busy_ms")),
             ]
         })
         .collect();
@@ -223,29 +245,17 @@ fn bound(times: &Value, part: f64) -> String {
     (known.count, known.sum_ns, known.buckets) = (timed, count(times, "sum_ns"), buckets);
     let last = Times::BOUNDS_NS.last().copied().unwrap_or_default();
     match known.at_most_ns(part) {
-        Some(ns) => format!("<={}", duration(ns)),
-        None => format!(">{}", duration(last)),
+        Some(ns) => format!("<={}", brief(ns)),
+        None => format!(">{}", brief(last)),
     }
 }
 
-fn duration(ns: u64) -> String {
+fn brief(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{} us", ns / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
         _ => format!("{} s", ns / 1_000_000_000),
-    }
-}
-
-/// A time for people: `1 h 2 min`.
-fn time(ms: u64) -> String {
-    let (seconds, minutes, hours) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{}.{} s", seconds, ms % 1_000 / 100),
-        60_000..3_600_000 => format!("{minutes} min {} s", seconds % 60),
-        3_600_000..172_800_000 => format!("{hours} h {} min", minutes % 60),
-        _ => format!("{} d {} h", hours / 24, hours % 24),
     }
 }
 
@@ -256,22 +266,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_the_unit_that_fits() {
-        for (ms, expected) in [
-            (0, "0 ms"),
-            (999, "999 ms"),
-            (1_000, "1.0 s"),
-            (59_999, "59.9 s"),
-            (60_000, "1 min 0 s"),
-            (3_661_000, "1 h 1 min"),
-            (172_800_000, "2 d 0 h"),
-        ] {
-            assert_eq!(time(ms), expected);
-        }
+    fn bounds_are_told_in_the_unit_that_fits() {
         for (ns, expected) in
             [(100, "100 ns"), (3_000, "3 us"), (300_000_000, "300 ms"), (10_000_000_000, "10 s")]
         {
-            assert_eq!(duration(ns), expected);
+            assert_eq!(brief(ns), expected);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail` and `config`, with one that runs beside
+//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `config` and `cache`, with one that runs beside
 //! them, and with none.
 //!
 //! `place` has the folder of a test, the host and the commands in it; the others have what their names say.
@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 mod answers;
+mod cache;
 mod events;
 mod nobody;
 mod place;

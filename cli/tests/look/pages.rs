@@ -7,8 +7,20 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 11] =
-    ["run", "inspect", "list", "plugins", "stats", "log", "emit", "tail", "config", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "run",
+    "inspect",
+    "list",
+    "plugins",
+    "stats",
+    "log",
+    "emit",
+    "tail",
+    "config",
+    "cache",
+    "completions",
+    "man",
+];
 
 #[test]
 fn completions_know_every_command_in_every_shell() {
@@ -40,6 +52,7 @@ fn every_command_has_a_page_of_the_manual() {
     for (parent, commands) in [
         ("plugins", &["list", "load", "enable", "disable", "unload", "release"][..]),
         ("config", &["get", "set", "unset"]),
+        ("cache", &["stats", "list", "get", "invalidate"]),
     ] {
         for command in commands {
             let page = place.ask(&["man", parent, command]);

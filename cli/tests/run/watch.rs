@@ -35,8 +35,8 @@ fn away_from_a_terminal_it_shows_plain_lines_and_a_summary() {
         summary.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect();
     for text in [
         "1 in, 1 refused, ",
-        "PLUGIN VERSION STATE CALLS ERRORS EVENTS HANDLED FAILURES WAITING CACHE STORAGE\n",
-        "hello 0.1.0 enabled 3 0 1 1 0 0 0 0\n",
+        "PLUGIN VERSION STATE CALLS ERRORS EVENTS HANDLED FAILURES WAITING CACHE HITS MISSES STORAGE\n",
+        "hello 0.1.0 enabled 3 0 1 1 0 0 0 0 0 0\n",
         "\nthreshold 0.1.0 enabled ",
         " 0 1 (",
         "\nplugin.hello.greeted 1 n 1\n",

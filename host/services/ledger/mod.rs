@@ -40,6 +40,7 @@ use self::{
     writer::Writer,
 };
 pub(crate) use self::{
+    closing::close_within,
     fault::Fault,
     group::Write,
     open::{Durability, LedgerOptions, Schema},

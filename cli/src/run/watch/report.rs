@@ -93,11 +93,12 @@ impl Report<'_> {
     }
 
     fn plugins(&self, width: Width) -> Vec<String> {
-        const COLUMNS: [Column; 11] =
-            [Word, Word, Word, Number, Number, Number, Number, Number, Number, Number, Number];
+        const COLUMNS: [Column; 13] = [
+            Word, Word, Word, Number, Number, Number, Number, Number, Number, Number, Number, Number, Number,
+        ];
         let mut table = heads([
             "PLUGIN", "VERSION", "STATE", "CALLS", "ERRORS", "EVENTS", "HANDLED", "FAILURES", "WAITING",
-            "CACHE", "STORAGE",
+            "CACHE", "HITS", "MISSES", "STORAGE",
         ]);
         table.extend(self.plugins.iter().map(|plugin| {
             let counters = plugin.counters;
@@ -112,6 +113,8 @@ impl Report<'_> {
             let words = [plugin.id.clone(), plugin.version.clone(), state(plugin).to_owned()];
             let kept = [
                 items(counters.cache_items, counters.cache_bytes),
+                counters.cache_hits.to_string(),
+                counters.cache_misses.to_string(),
                 items(counters.storage_items, counters.storage_bytes),
             ];
             words.into_iter().chain(numbers.map(|number| number.to_string())).chain(kept).collect()

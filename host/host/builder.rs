@@ -1,0 +1,285 @@
+//! Makes a host: every part by its settings, and who is told of what.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{A_YEAR, Host, Inner, cache::CacheWatch};
+use crate::{
+    application::Application,
+    boundary::Core,
+    error::{Error, Result},
+    folder::DataFolder,
+    identity::Tenants,
+    lanes::{Lane, Pool, PoolOptions, Report},
+    metrics,
+    plugin::{Plugins, PluginsOptions, ownership::TrustPolicy},
+    services::{
+        cache::{self, Cache, Lifetime, Lifetimes, MemoryCache, SqliteCache, SqliteOptions},
+        clock::{Clock, SystemClock},
+        events::Events,
+        ledger::{Durability, Ledger, LedgerOptions},
+        log::{Field, Level, Log, Options as LogOptions, Target},
+        scheduler::Scheduler,
+        storage::{self, LedgerStorage, Storage},
+    },
+    settings::{CacheBackend, CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
+};
+
+/// The name of the ledger in the data folder.
+const LEDGER_FILE: &str = "pintle.db";
+
+/// The name of the cache's file in the data folder.
+const CACHE_FILE: &str = "cache.db";
+
+/// Makes a [`Host`].
+#[derive(Debug, Default)]
+pub struct HostBuilder {
+    settings: Settings,
+    log: Option<LogOptions>,
+}
+
+impl HostBuilder {
+    /// Takes all settings at once, in place of what was set before.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds a folder that plugins are looked for in, after those that are there.
+    #[must_use]
+    pub fn plugins(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.plugins.push(folder.into());
+        self
+    }
+
+    /// The folder for what lasts. One host at a time can have it. Without one the host keeps nothing.
+    #[must_use]
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.data = Some(folder.into());
+        self
+    }
+
+    /// Where log records go and how they look; the settings' `[log]` section otherwise.
+    #[must_use]
+    pub fn log(mut self, options: LogOptions) -> Self {
+        self.log = Some(options);
+        self
+    }
+
+    /// Makes the host. It runs nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// CONFLICT if another host has the data folder, naming its process, or another program the address for metrics;
+    /// UNAVAILABLE if a folder, the log's file or that address cannot be used. INVALID_ARGUMENT: the address can be
+    /// reached from other machines.
+    pub fn build(self) -> Result<Host> {
+        let Self { mut settings, log } = self;
+        let Deadlines { load, handler, stop, call } = &mut settings.deadlines;
+        for deadline in [load, handler, stop, call] {
+            *deadline = (*deadline).min(A_YEAR);
+        }
+        let log_options = log.unwrap_or_else(|| log_options(&settings.log));
+        let listen = settings.metrics.listen.map(metrics::Bound::new).transpose()?;
+        let folder = match &settings.data {
+            Some(path) => DataFolder::open(path)?,
+            None => DataFolder::temporary()?,
+        };
+        let log = Arc::new(Log::new(log_options)?);
+        for (id, plugin) in &settings.plugin {
+            if let Some(level) = plugin.log {
+                log.set_level(Some(id), level);
+            }
+        }
+        let pool_options = PoolOptions::default();
+        let pool_options =
+            PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
+        let clock = Arc::new(SystemClock::new());
+        let wall = clock.clone();
+        let started_ms = clock.now_ms();
+        let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
+        let storage = LedgerStorage::new(ledger.clone());
+        let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
+        let watch = Arc::new(CacheWatch::new(settings.cache.backend.name(), clock.clone()));
+        let cache = open_cache(&folder, &settings.cache, &clock, &log, &watch)?;
+        let core: &'static Core = (Core {
+            pool: Pool::new(pool_options, report.clone()),
+            tenants: Tenants::new(),
+            events: Arc::new(Events::new(move || wall.now_ms())),
+            scheduler: Arc::new(Scheduler::new(clock.clone())),
+            cache,
+            storage: Storage::new(Box::new(storage), settings.storage.max_value),
+            log,
+            router: OnceLock::new(),
+            kept: AtomicU64::new(0),
+            epoch: Instant::now(),
+            call_timeout: settings.deadlines.call,
+        })
+        .keep();
+        let options = PluginsOptions {
+            folders: settings.plugins.clone(),
+            trust: TrustPolicy { allow_foreign: settings.trust.allow_foreign, strict: settings.trust.strict },
+            staging: folder.staging().to_owned(),
+            load: settings.deadlines.load,
+            handler: settings.deadlines.handler,
+            stop: settings.deadlines.stop,
+            lane_capacity: settings.queues.lane,
+            tenants: settings.metrics.tenants,
+            lasting: settings.data.is_some(),
+            budgets: settings.budgets,
+            plugins: settings.plugin.clone(),
+        };
+        let plugins = Plugins::new(core, options, clock);
+        let _ = report.plugins.set(plugins.clone());
+        let _ = core.router.set(plugins.clone());
+        let application = Application::new(core, "application", settings.deadlines.handler);
+        let inner = Inner {
+            core,
+            ledger,
+            plugins,
+            cache: watch,
+            application,
+            listeners: Application::new(core, "control", settings.deadlines.handler),
+            stop: settings.deadlines.stop,
+            call: settings.deadlines.call,
+            data: settings.data.is_some().then(|| folder.path().to_owned()),
+            started_ms,
+            control: Mutex::default(),
+            stopped: AtomicBool::new(false),
+            metrics: OnceLock::new(),
+            folder: Mutex::new(Some(folder)),
+        };
+        // What fails from here on stops the host, which closes the ledger before its folder is free for others.
+        let host = Host { inner: Arc::new(inner), owner: true };
+        host.inner.plugins.supervise()?;
+        if let Some(listen) = listen {
+            host.serve_metrics(listen)?;
+        }
+        if settings.control.enabled {
+            host.serve_control();
+        }
+        Ok(host)
+    }
+}
+
+/// The cache, with the back end that the settings name. The file of a host that keeps nothing lies in the folder that goes
+/// with the host, as its ledger does.
+fn open_cache(
+    folder: &DataFolder,
+    settings: &CacheSettings,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+    watch: &Arc<CacheWatch>,
+) -> Result<Cache> {
+    let memory = MemoryCache::new(settings.capacity, clock.clone());
+    let backend: Box<dyn cache::CacheBackend> = match settings.backend {
+        CacheBackend::Memory => Box::new(memory),
+        CacheBackend::Sqlite => {
+            let (log, watch) = (log.clone(), watch.clone());
+            let report = move |error: &Error| {
+                watch.note_reported(error);
+                log.host(Level::Warn, &error.to_string(), [Field::text("about", "cache")]);
+            };
+            // It is not made here: what is no file of a cache, an empty one too, is set aside.
+            Box::new(SqliteCache::open(
+                folder.path().join(CACHE_FILE),
+                SqliteOptions {
+                    capacity: settings.disk_capacity,
+                    clock: clock.clone(),
+                    report: Box::new(report),
+                },
+            )?)
+        }
+    };
+    let lifetimes =
+        Lifetimes { items: lifetime(settings.default_ttl), absent: lifetime(settings.absent_ttl) };
+    Ok(Cache::new(backend, lifetimes, clock.clone()))
+}
+
+/// How long something in the cache lives whose plugin does not say; zero: it does not expire.
+fn lifetime(ttl: Duration) -> Lifetime {
+    match i64::try_from(ttl.as_millis()) {
+        Ok(0) => Lifetime::Endless,
+        Ok(ms) => Lifetime::Ms(ms),
+        Err(_) => Lifetime::Endless,
+    }
+}
+
+/// The ledger in the data folder. Of a host that keeps nothing it lies in the folder that goes with the host, and need
+/// not survive anything.
+fn open_ledger(
+    folder: &DataFolder,
+    settings: &Settings,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+) -> Result<Ledger> {
+    let durability = match (&settings.data, settings.storage.synchronous) {
+        (None, _) => Durability::Off,
+        (Some(_), Synchronous::Full) => Durability::Full,
+        (Some(_), Synchronous::Normal) => Durability::Normal,
+    };
+    let log = log.clone();
+    let report =
+        move |error: &Error| log.host(Level::Error, &error.to_string(), [Field::text("about", "ledger")]);
+    let options = LedgerOptions {
+        durability,
+        clock: clock.clone(),
+        schemas: vec![storage::SCHEMA],
+        report: Box::new(report),
+    };
+    Ledger::open(folder.private_file(LEDGER_FILE)?, options)
+}
+
+fn log_options(settings: &LogSettings) -> LogOptions {
+    LogOptions {
+        target: settings.file.clone().map_or(Target::Stderr, Target::File),
+        format: settings.format,
+        level: settings.level,
+        buffer: settings.buffer,
+        ..LogOptions::default()
+    }
+}
+
+/// What the pool tells, as log records.
+struct LogReport {
+    log: Arc<Log>,
+    /// Whoever counts how often which is stuck.
+    plugins: OnceLock<Arc<Plugins>>,
+}
+
+impl Report for LogReport {
+    fn stuck(&self, lane: &Arc<Lane>, task: &str, after: Duration) {
+        let fields = [
+            Field::text("of", lane.name()),
+            Field::text("in", task),
+            Field::unsigned("after_ms", after.as_millis() as u64),
+        ];
+        self.log.host(
+            Level::Error,
+            "a plugin is stuck: a call is past its deadline, its lane takes no more until it returns",
+            fields,
+        );
+        if let Some(plugins) = self.plugins.get() {
+            plugins.note_stuck(lane);
+        }
+    }
+
+    fn resumed(&self, lane: &Arc<Lane>, task: &str) {
+        let fields = [Field::text("of", lane.name()), Field::text("in", task)];
+        self.log.host(Level::Warn, "a plugin is no longer stuck: the call has returned", fields);
+    }
+
+    fn failed(&self, task: &str, panic: &str) {
+        let fields = [Field::text("in", task), Field::text("panic", panic)];
+        self.log.host(Level::Error, "the host panicked: please report it", fields);
+    }
+}
