@@ -116,7 +116,7 @@ impl<'a> Cache<'a> {
             Some(value) => {
                 let bytes = write(value)?;
                 match right {
-                    Right::Lease(lease) => lease.set(&bytes, options),
+                    Right::Lease(lease) => lease.set(&bytes, *options),
                     Right::Unreadable(version) => {
                         self.set_with(key, &bytes, options.only_if_version(version))
                     }

@@ -48,7 +48,7 @@ impl<'a> Cache<'a> {
     ///
     /// # Errors
     /// [`InvalidArgument`](Status::InvalidArgument) also if one of the keys is none.
-    pub fn get_many(&self, keys: &[impl AsRef<str>]) -> Result<Vec<Result<Option<CacheItem>>>> {
+    pub fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Result<Option<CacheItem>>>> {
         let get_many = function!(self.cx.host(), cache: PintleCache, get_many)?;
         let mut answers = Vec::with_capacity(keys.len());
         for keys in keys.chunks(MOST) {

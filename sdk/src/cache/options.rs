@@ -20,7 +20,7 @@ use crate::{Error, Result, Status, context::milliseconds};
 /// # use std::time::Duration;
 /// # use pintle_plugin::{Context, Result, SetOptions};
 /// fn keep(cx: &Context, user: &str, page: &[u8]) -> Result<()> {
-///     let minutes = |minutes| Duration::from_secs(minutes * 60);
+///     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
 ///     let options = SetOptions::new().lifetime(minutes(5)).stale_for(minutes(1)).keep_for_errors(minutes(60));
 ///     cx.cache("pages").set_with(user, page, options.tags(&["pages", user]))
 /// }
@@ -187,11 +187,5 @@ impl From<Lifetime> for SetOptions<'_> {
 impl From<Duration> for SetOptions<'_> {
     fn from(lifetime: Duration) -> Self {
         Self::new().lifetime(lifetime)
-    }
-}
-
-impl<'a> From<&SetOptions<'a>> for SetOptions<'a> {
-    fn from(options: &SetOptions<'a>) -> Self {
-        *options
     }
 }

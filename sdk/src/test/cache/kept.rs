@@ -1,6 +1,9 @@
 //! What the cache of a test host keeps: items, and the leases of those who load some. By the clock that the test moves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread::ThreadId,
+};
 
 use pintle_abi::{PINTLE_FOREVER, PintleCacheLease, PintleCtx};
 
@@ -9,6 +12,9 @@ use crate::{Error, Result, Status};
 
 /// Tenant, namespace and key.
 pub(super) type Place = (Tenant, String, String);
+
+/// A context, and the thread if that is of no call.
+pub(super) type Caller = (PintleCtx, Option<ThreadId>);
 
 /// All of it.
 #[derive(Default)]
@@ -52,7 +58,7 @@ pub(super) enum Age {
 struct Given {
     place: Place,
     generation: u64,
-    by: PintleCtx,
+    by: Caller,
     until_ms: i64,
     over: bool,
     /// Tags that were invalidated since.
@@ -153,7 +159,7 @@ impl Kept {
     }
 
     /// Who is loading it now, if somebody is.
-    pub(super) fn loading(&self, place: &Place, now_ms: i64) -> Option<PintleCtx> {
+    pub(super) fn loading(&self, place: &Place, now_ms: i64) -> Option<Caller> {
         let mut live = self.leases.values().filter(|given| !given.over && given.until_ms > now_ms);
         live.find(|given| given.place == *place).map(|given| given.by)
     }
@@ -163,7 +169,7 @@ impl Kept {
         &mut self,
         number: PintleCacheLease,
         place: Place,
-        (generation, by): (u64, PintleCtx),
+        (generation, by): (u64, Caller),
         (now_ms, long_ms): (i64, i64),
     ) -> Result<()> {
         /// The most that a plugin may have at a time.

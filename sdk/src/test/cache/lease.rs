@@ -1,16 +1,22 @@
 //! Loading once: who gets a lease, and how it ends. One thread runs here, so nobody is ever waited for: whoever would have
 //! to wait is told at once what waiting in vain comes to.
 
+use std::thread;
+
 use pintle_abi::*;
 
 use super::{
     About, give_item,
-    kept::{Age, Value},
-    missing, place, tell,
+    kept::{Place, Value},
+    missing, place, read, tell,
 };
 use crate::{
     Error, Result, Status,
-    test::{input, inside::enter, table::must_wait},
+    test::{
+        input,
+        inside::{Call, Kind, enter},
+        table::must_wait,
+    },
 };
 
 /// How long a lease is good for if nobody says.
@@ -33,6 +39,37 @@ unsafe fn asked(options: *const PintleCacheFetch) -> Result<(i64, bool)> {
     Ok((lease_ms, options.flags == 0))
 }
 
+/// The lease for an item that is missing or stale; why the caller does not get it.
+fn ask(
+    call: &Call,
+    ctx: PintleCtx,
+    place: &Place,
+    (lease_ms, waits): (i64, bool),
+) -> Result<PintleCacheLease> {
+    // A context that outlives its call may be used by many threads, and each of them could wait for another.
+    let thread = (call.entry.kind != Kind::Call).then(|| thread::current().id());
+    let caller = (ctx, thread);
+    let holder = {
+        let mut state = call.state();
+        let now = state.now_ms;
+        let holder = state.cache.loading(place, now);
+        if holder.is_none() {
+            let number = call.inside.fresh(&mut state);
+            let times = (now, lease_ms);
+            state.cache.give(number, place.clone(), (call.entry.generation, caller), times)?;
+            return Ok(number);
+        }
+        holder
+    };
+    if holder == Some(caller) {
+        return Err(Error::new(Status::Reentrant, "it is this very call that is to load the item"));
+    }
+    if waits {
+        must_wait(call)?;
+    }
+    Err(Error::new(Status::Timeout, "another caller is loading the item still"))
+}
+
 pub(super) unsafe extern "C" fn fetch(
     ctx: PintleCtx,
     ns: PintleStr,
@@ -46,52 +83,26 @@ pub(super) unsafe extern "C" fn fetch(
     enter(ctx, "cache.fetch", |call| unsafe {
         let lease = input::output("lease", lease)?;
         let place = place(call, ns, key)?;
-        let (lease_ms, waits) = asked(options)?;
-        let mut state = call.state();
-        let now = state.now_ms;
-        let found = state.cache.look(&place, now).filter(|(_, age)| *age != Age::Kept);
-        let found = found.map(|(entry, age)| (age, entry.value.clone(), About::of(entry, now)));
-        let loading = state.cache.loading(&place, now);
-        let (is_absent, is_fresh) = match &found {
-            Some((age, value, _)) => (*value == Value::Absent, *age == Age::Fresh),
-            None => (false, false),
+        let asked = asked(options)?;
+        let Ok((value, about)) = read(call, &place) else {
+            *lease = ask(call, ctx, &place, asked)?;
+            return Err(missing(&place));
         };
-        let mut number = 0;
-        if !is_fresh && loading.is_none() {
-            number = call.inside.fresh(&mut state);
-            let by = (call.entry.generation, ctx);
-            state.cache.give(number, place.clone(), by, (now, lease_ms))?;
+        if value == Value::Absent {
+            tell(info, &about)?;
+            *lease = 0;
+            return Err(missing(&place));
         }
-        drop(state);
-        match (found, loading) {
-            (Some((_, _, about)), _) if is_absent => {
-                tell(info, &about)?;
-                *lease = 0;
-                Err(missing(&place))
-            }
-            (Some((_, value, about)), _) => {
-                let given = give_item(out, &value).and_then(|()| tell(info, &about));
-                if given.is_err() && number != 0 {
-                    call.state().cache.end(number, &place.0, now)?;
-                }
-                *lease = number;
-                given
-            }
-            (None, None) => {
-                *lease = number;
-                Err(missing(&place))
-            }
-            (None, Some(by)) => {
-                if waits {
-                    must_wait(call)?;
-                }
-                if waits && by == ctx {
-                    let text = "it is this very call that is to load the item";
-                    return Err(Error::new(Status::Reentrant, text));
-                }
-                Err(Error::new(Status::Timeout, "another caller is loading the item still"))
-            }
+        // Whoever cannot have the lease, for whatever reason, has the stale item still.
+        let number = if about.is_stale() { ask(call, ctx, &place, asked).unwrap_or(0) } else { 0 };
+        let given = give_item(out, &value).and_then(|()| tell(info, &about));
+        if given.is_err() && number != 0 {
+            let mut state = call.state();
+            let now = state.now_ms;
+            state.cache.end(number, &place.0, now)?;
         }
+        *lease = number;
+        given
     })
 }
 

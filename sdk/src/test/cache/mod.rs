@@ -94,6 +94,10 @@ impl About {
             version,
         })
     }
+
+    fn is_stale(&self) -> bool {
+        self.0.flags & PINTLE_CACHE_STALE != 0
+    }
 }
 
 /// # Safety

@@ -279,7 +279,12 @@ pub(super) unsafe extern "C" fn expire(
         if let Some(existed) = existed.as_mut() {
             *existed = entry.is_some().into();
         }
-        let Some(entry) = entry else { return Ok(()) };
+        let Some(entry) = entry else {
+            if ttl_ms < 0 {
+                state.cache.take(now, |other| *other == place);
+            }
+            return Ok(());
+        };
         let later = |at: Option<i64>| at.unwrap_or(i64::MAX);
         let holds = match condition {
             PINTLE_EXPIRE_IF_NONE => entry.fresh_until.is_none(),
