@@ -531,7 +531,6 @@ fn loads() -> Value {
         json!(["cache.invalidate_tag", "new"]),
         json!(["cache.invalidate_tag", "other"]),
         json!(["held", 0, "cache.set", "n", "a/k", "other"]),
-        json!(["held", 0, "cache.load", "n", "a/k", "other", {}]),
     ];
     let mut told = vec![json!(["hold"]), json!(["cache.clear", "n"])];
     for write in &writes {

@@ -7,7 +7,7 @@ use pintle_plugin::{
     Lease, Lifetime, Result, SetOptions, Status, serde_json::Value,
 };
 
-use crate::operations::{self, Kept, Words, bytes, life, shown, told};
+use super::operations::{self, Kept, Words, bytes, life, shown, told};
 
 impl Kept {
     pub(crate) fn cache(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
