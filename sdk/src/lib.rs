@@ -259,6 +259,7 @@ mod error;
 mod events;
 mod log;
 mod manifest;
+mod pages;
 mod plugin;
 mod registration;
 mod results;
@@ -269,16 +270,20 @@ mod table;
 pub mod test;
 mod wire;
 
-pub use cache::{Cache, CacheItem, CacheValue, ExpireIf, Expiry, Fetched, Lifetime};
+pub use cache::{
+    Age, Cache, CacheEntry, CacheItem, CacheStats, CacheValue, ExpireIf, Expiry, Fetch, FetchOptions,
+    Fetched, Lease, Lifetime, SetOptions,
+};
 pub use config::Config;
 pub use context::{Context, Held, Scope};
 pub use error::{Error, Optional, Result, Status};
 pub use events::{EmitOptions, Event, Events, QueuePolicy, SubscribeOptions, Subscription};
 pub use log::{Field, Level, Log, Logger};
+pub use pages::{KeyPage, Keys};
 pub use plugin::{Plugin, Request};
 pub use results::{HandlerOutcome, HandlerResult};
 pub use scheduler::{Job, JobOptions, Overlap, Run, Scheduler};
-pub use storage::{CheckedWrite, KeyPage, Keys, Storage, StorageItem};
+pub use storage::{CheckedWrite, Storage, StorageItem};
 
 /// The JSON library whose [`Value`](serde_json::Value) stands in [`Plugin::configure`].
 pub use serde_json;

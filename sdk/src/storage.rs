@@ -1,6 +1,6 @@
 //! Durable items: what a plugin finds again after the host's next start.
 
-use std::{collections::VecDeque, fmt, ptr, time::SystemTime};
+use std::{ptr, time::SystemTime};
 
 use pintle_abi::{
     PINTLE_CONFLICT, PINTLE_NOT_FOUND, PINTLE_OK, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleStatus,
@@ -8,7 +8,13 @@ use pintle_abi::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Error, Result, Status, events::at, table::function, wire};
+use crate::{
+    Context, Error, KeyPage, Keys, Result, Status,
+    events::at,
+    pages::{Pages, read_page},
+    table::function,
+    wire,
+};
 
 /// Durable items, for the plugin and the tenant of the context ([`Context::storage`]): `Ok` to a write means that it is on
 /// disk. They outlive the host, reloads and updates of the plugin.
@@ -210,8 +216,7 @@ impl<'a> Storage<'a> {
     /// ```
     #[must_use]
     pub fn keys(&self, prefix: &str) -> Keys<'a> {
-        let next = Some(String::new());
-        Keys { storage: *self, prefix: prefix.to_owned(), page: VecDeque::new(), next }
+        Keys::new(Pages::Storage(*self), prefix)
     }
 
     /// One page of [`keys`](Storage::keys): at most `limit`, 1 to 1,000, from where `cursor` points. An empty cursor is the
@@ -221,24 +226,11 @@ impl<'a> Storage<'a> {
     /// [`InvalidArgument`](Status::InvalidArgument) also for a cursor that no page gave, or another limit.
     pub fn page(&self, prefix: &str, cursor: &str, limit: u32) -> Result<KeyPage> {
         let keys = function!(self.cx.host(), storage: PintleStorage, keys)?;
-        let (mut out, mut next) = (Vec::new(), Vec::new());
-        // SAFETY: prefix and cursor are borrowed for the call; the sinks' buffers outlive it.
-        let status = unsafe {
-            keys(
-                self.cx.raw(),
-                PintleStr::new(prefix),
-                PintleStr::new(cursor),
-                limit,
-                wire::sink_into(&mut out),
-                wire::sink_into(&mut next),
-            )
-        };
-        self.cx.check(status)?;
-        // Each key is followed by a NUL, which is in none.
-        let keys = out.split(|byte| *byte == 0).filter(|key| !key.is_empty());
-        let keys: Result<_, _> = keys.map(|key| str::from_utf8(key).map(str::to_owned)).collect();
-        let next = String::from_utf8(next)?;
-        Ok(KeyPage { keys: keys?, next: (!next.is_empty()).then_some(next) })
+        let (prefix, cursor) = (PintleStr::new(prefix), PintleStr::new(cursor));
+        read_page(self.cx, |out, next| {
+            // SAFETY: prefix and cursor are borrowed for the call; the sinks' buffers outlive it.
+            unsafe { keys(self.cx.raw(), prefix, cursor, limit, wire::sink_into(out), wire::sink_into(next)) }
+        })
     }
 
     /// Removes every item of the plugin for the tenant of the context (in the system scope: those of the system scope, and
@@ -322,53 +314,4 @@ pub enum CheckedWrite {
     Written(u64),
     /// It was not written: this is the version that it has; `None` if it is not there.
     Conflict(Option<u64>),
-}
-
-/// One page of keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct KeyPage {
-    /// In byte order.
-    pub keys: Vec<String>,
-    /// The cursor of the page behind; `None` after the last.
-    pub next: Option<String>,
-}
-
-/// The keys that begin with a prefix. From [`Storage::keys`].
-pub struct Keys<'a> {
-    storage: Storage<'a>,
-    prefix: String,
-    page: VecDeque<String>,
-    /// The cursor of the page to read next; `None` when there is none.
-    next: Option<String>,
-}
-
-impl Keys<'_> {
-    /// Large enough that the calls do not show, and far below what would fill memory.
-    const PAGE: u32 = 250;
-}
-
-impl Iterator for Keys<'_> {
-    type Item = Result<String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(key) = self.page.pop_front() {
-                return Some(Ok(key));
-            }
-            let cursor = self.next.take()?;
-            match self.storage.page(&self.prefix, &cursor, Self::PAGE) {
-                Ok(page) => (self.page, self.next) = (page.keys.into(), page.next),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-impl std::iter::FusedIterator for Keys<'_> {}
-
-impl fmt::Debug for Keys<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("prefix", &self.prefix).finish_non_exhaustive()
-    }
 }

@@ -1,6 +1,6 @@
 //! Text, bytes and sinks as they cross the boundary, and safe values on this side of it.
 
-use std::{ffi::c_void, slice};
+use std::{ffi::c_void, ptr, slice};
 
 use pintle_abi::{
     PINTLE_INVALID_ARGUMENT, PINTLE_OK, PINTLE_TOO_LARGE, PintleBytes, PintleSink, PintleStatus, PintleStr,
@@ -58,6 +58,14 @@ unsafe extern "C" fn append(data: *mut c_void, piece: PintleBytes) -> PintleStat
     }
     buffer.extend_from_slice(piece);
     PINTLE_OK
+}
+
+/// A sink that takes everything and keeps nothing.
+pub(crate) fn nowhere() -> PintleSink {
+    unsafe extern "C" fn take(_: *mut c_void, _: PintleBytes) -> PintleStatus {
+        PINTLE_OK
+    }
+    PintleSink { data: ptr::null_mut(), write: Some(take) }
 }
 
 /// Writes to a sink that the host lent.

@@ -19,6 +19,8 @@ trait Side {
     fn emit(&self, tenant: &str, topic: &str, data: &str) -> Result<String, String>;
     /// Waits until nothing is under way.
     fn settle(&self);
+    /// Lets so many milliseconds pass: what is to be compared is what items are then.
+    fn pass(&self, milliseconds: u64);
     fn disable(&self) -> Result<(), String>;
     fn enable(&self) -> Result<(), String>;
     fn configure(&self, config: &Value) -> Result<(), String>;
@@ -32,6 +34,10 @@ fn tell(side: &dyn Side, place: &str, operations: &Value) -> Told {
     let operations = operations.as_array().expect("a list");
     let request = json!(operations).to_string();
     let (way, tenant) = place.split_once(' ').unwrap_or((place, ""));
+    if way == "pass" {
+        side.pass(tenant.parse().expect("milliseconds"));
+        return Vec::new();
+    }
     let answer = match way {
         "call" => side.call(tenant, "mirror.run", "do", &request),
         _ => side.emit(tenant, "mirror.do", &request),

@@ -77,6 +77,11 @@ impl Side for Real {
         assert!(self.host.wait_idle(Duration::from_secs(20)), "it does not come to rest");
     }
 
+    fn pass(&self, milliseconds: u64) {
+        // The host's clock is the real one.
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
+
     fn disable(&self) -> Result<(), String> {
         status(self.host.disable("mirror"))
     }

@@ -23,6 +23,16 @@ pub(crate) fn tables() -> Vec<(&'static str, Value)> {
         ("call acme", cache()),
         ("event acme", json!([["cache.get", "n", "life"], ["cache.set", "n", "of an event", "v"]])),
         ("call", json!([["cache.get", "n", "of an event"]])),
+        ("call", items()),
+        ("event acme", items()),
+        ("call", many()),
+        ("call acme", many()),
+        ("call", patterns()),
+        ("call", loads()),
+        ("event acme", loads()),
+        ("call acme", ageing()),
+        ("pass 60", json!([])),
+        ("call acme", aged()),
         ("call", storage()),
         ("call acme", storage()),
         ("call", pages()),
@@ -53,6 +63,13 @@ pub(crate) fn phase() -> Value {
         ["cache.incr", "n", "i", 1],
         ["cache.get", "n", "k"],
         ["cache.get", "no", "k"],
+        ["cache.fetch", "n", "loaded", { "set": "v" }],
+        ["cache.fetch", "n", "loading", "fail", {}, [
+            ["cache.fetch", "n", "loading"],
+            ["held", 0, "cache.fetch", "n", "loading", "fail", { "wait": 10 }]
+        ]],
+        ["cache.load", "n", "loaded", null],
+        ["cache.clear", "m"],
         ["storage.set", "k", "v"],
         ["storage.set", "", "v"],
         ["storage.set", "k", "x*4194305"],
@@ -210,6 +227,463 @@ fn cache() -> Value {
         ["cache.exists", "n", "empty"],
         ["cache.exists", "no", "empty"]
     ])
+}
+
+/// Options, and what they come to.
+fn items() -> Value {
+    let hundred_years = 3_153_600_000_000_u64;
+    let tags: Vec<String> = (0..17).map(|number| format!("tag {number}")).collect();
+    json!([
+        ["cache.clear", "n"],
+        ["cache.set_with", "n", "k", "v", { "ttl": 100_000, "stale": 200_000, "errors": 900_000 }],
+        ["cache.get", "n", "k"],
+        ["cache.set_with", "n", "k", "kept", { "ttl": 500_000, "keep": true }],
+        ["cache.get", "n", "k"],
+        ["cache.expire", "n", "k", 300_000],
+        ["cache.get", "n", "k"],
+        ["cache.expire", "n", "k", null],
+        ["cache.get", "n", "k"],
+        ["cache.set_with", "n", "k", "v", {}],
+        ["cache.get", "n", "k"],
+        ["cache.set_with", "n", "created", "v", { "ttl": 500_000, "keep": true, "stale": 100_000 }],
+        ["cache.get", "n", "created"],
+        ["cache.set_with", "n", "endless", "v", { "ttl": true, "stale": 100_000 }],
+        ["cache.get", "n", "endless"],
+        ["cache.set_with", "n", "k", "no", { "ttl": 0 }],
+        ["cache.set_with", "n", "k", "no", { "ttl": hundred_years + 1 }],
+        ["cache.set_with", "n", "k", "no", { "ttl": hundred_years + 1, "keep": true }],
+        ["cache.set_with", "n", "k", "no", { "stale": hundred_years + 1 }],
+        ["cache.set_with", "n", "k", "no", { "errors": hundred_years + 1 }],
+        ["cache.set_with", "n", "k", "no", { "stale": hundred_years + 1, "keep": true }],
+        ["cache.raw", "n", "k"],
+        ["cache.set_with", "n", "long", "v", { "ttl": hundred_years, "stale": hundred_years, "errors": hundred_years }],
+        ["cache.get", "n", "long"],
+        ["cache.set_with", "n", "k", "no", { "if": "absent" }],
+        ["cache.set_with", "n", "new", "v", { "if": "absent" }],
+        ["cache.set_with", "n", "new", "no", { "if": "absent" }],
+        ["cache.set_with", "n", "k", "same", { "if": 0 }],
+        ["cache.set_with", "n", "k", "no", { "if": 1 }],
+        ["cache.set_with", "n", "none", "v", { "if": 0 }],
+        ["cache.set_with", "n", "none yet", "no", { "if": 7 }],
+        ["cache.set_with", "n", "none yet", "x*1048577", { "if": 7 }],
+        ["cache.set_with", "n", "none yet", "no", { "if": 7, "ttl": hundred_years + 1 }],
+        ["cache.raw", "n", "k"],
+        ["cache.set_with", "n", "", "no", { "ttl": hundred_years + 1 }],
+        ["cache.set_with", "no", "k", "no", { "tags": tags }],
+        ["cache.set_with", "n", "k", "no", { "tags": tags }],
+        ["cache.set_with", "n", "k", "no", { "tags": [""] }],
+        ["cache.set_with", "n", "k", "no", { "tags": ["a", "a\u{0}b"] }],
+        ["cache.set_with", "n", "k", "no", { "tags": ["x*129"] }],
+        ["cache.set_with", "n", "k", "no", { "tags": ["x*129"], "if": 1 }],
+        ["cache.raw", "n", "k"],
+        ["cache.set_with", "n", "k", "tagged", { "tags": &tags[..16] }],
+        ["cache.set_with", "m", "k", "tagged", { "tags": ["tag 0", "tag 0", "x*128"] }],
+        ["cache.invalidate_tag", "tag 16"],
+        ["cache.invalidate_tag", ""],
+        ["cache.invalidate_tag", "x*129"],
+        ["cache.invalidate_tag", "a\u{0}b"],
+        ["cache.invalidate_tag", "tag 0"],
+        ["cache.invalidate_tag", "tag 0"],
+        ["cache.invalidate_tag", "x*128"],
+        ["cache.exists", "n", "k"],
+        ["cache.set_with", "n", "k", "tagged", { "tags": ["t"] }],
+        ["cache.set", "n", "k", "without"],
+        ["cache.invalidate_tag", "t"],
+        ["cache.set_with", "n", "k", "7", { "tags": ["t"], "ttl": 100_000, "stale": 100_000 }],
+        ["cache.incr", "n", "k", 1],
+        ["cache.get", "n", "k"],
+        ["cache.invalidate_tag", "t"],
+        ["cache.set_with", "n", "k", "v", { "tags": ["t"] }],
+        ["cache.set_with", "n", "k", "w", { "keep": true }],
+        ["cache.invalidate_tag", "t"],
+        ["cache.raw", "n", "k"],
+
+        ["cache.known_absent", "n", "k"],
+        ["cache.known_absent", "n", "nobody"],
+        ["cache.known_absent", "n", ""],
+        ["cache.set_absent", "n", "k", {}],
+        ["cache.known_absent", "n", "k"],
+        ["cache.get", "n", "k"],
+        ["cache.raw", "n", "k"],
+        ["cache.into", "n", "k", 9],
+        ["cache.exists", "n", "k"],
+        ["cache.ttl", "n", "k"],
+        ["cache.expire", "n", "k", 100_000],
+        ["cache.keys", "n", "k"],
+        ["cache.get_many", "n", ["k"]],
+        ["cache.set_with", "n", "k", "no", { "if": 1 }],
+        ["cache.set_absent", "n", "k", { "if": 1 }],
+        ["cache.known_absent", "n", "k"],
+        ["cache.set_with", "n", "k", "v", { "if": "absent" }],
+        ["cache.set_absent", "n", "k", { "if": "absent" }],
+        ["cache.set_absent", "n", "k", { "if": 0, "tags": ["t"] }],
+        ["cache.invalidate", "n", "k"],
+        ["cache.known_absent", "n", "k"],
+        ["cache.set_absent", "n", "k", { "tags": ["t"], "ttl": 100_000 }],
+        ["cache.invalidate_tag", "t"],
+        ["cache.known_absent", "n", "k"],
+        ["cache.set_absent", "n", "k", { "stale": 1 }],
+        ["cache.set_absent", "n", "k", { "errors": 1 }],
+        ["cache.set_absent", "n", "k", { "ttl": 0 }],
+        ["cache.set_absent", "n", "k", { "ttl": hundred_years + 1 }],
+        ["cache.set_absent", "n", "k", { "keep": true }],
+        ["cache.remove", "n", "k"],
+        ["cache.known_absent", "n", "k"],
+        ["cache.set_absent", "n", "n", {}],
+        ["cache.incr", "n", "n", 3],
+        ["cache.get", "n", "n"],
+        ["cache.set_absent", "n", "", {}],
+        ["cache.set_absent", "no", "k", {}],
+        ["cache.set_absent", "n", "k", {}],
+        ["cache.clear", "n"],
+        ["cache.known_absent", "n", "k"],
+        ["cache.stats"]
+    ])
+}
+
+/// Batches, lists and pages.
+fn many() -> Value {
+    json!([
+        ["cache.clear", "n"],
+        ["cache.clear", "n"],
+        ["cache.clear", "no"],
+        ["cache.clear", ""],
+        ["cache.get_many", "n", []],
+        ["cache.get_many", "no", []],
+        ["cache.set_many", "n", []],
+        ["cache.set_many", "no", []],
+        ["cache.set_many", "n", [
+            ["a", "1", { "ttl": 100_000, "stale": 100_000 }],
+            ["b", "x*1048577", {}],
+            ["", "no", {}],
+            ["a", "no", { "if": "absent" }],
+            ["x*513", "no", {}],
+            ["c", "", { "tags": ["t"] }],
+            ["c", "no", { "ttl": 0 }],
+            ["c", "no", { "ttl": u64::MAX }],
+            ["c", "no", { "tags": [""] }],
+            ["a", "2", { "keep": true }],
+            ["x*512", "x*1048576", {}]
+        ]],
+        ["cache.set_many", "no", [["a", "1", {}]]],
+        ["cache.incr", "n", "i", 5],
+        ["cache.set_absent", "n", "absent", {}],
+        ["cache.get_many", "n", ["a", "b", "c", "i", "a", "absent", "x*512"]],
+        ["cache.get_many", "n", ["a", ""]],
+        ["cache.get_many", "n", ["x*513", "a"]],
+        ["cache.get_many", "n", ["a\u{0}b"]],
+        ["cache.get_many", "no", ["a"]],
+        ["cache.keys", "n", ""],
+        ["cache.keys", "n", "a"],
+        ["cache.keys", "n", "none"],
+        ["cache.keys", "n", "x*513"],
+        ["cache.keys", "n", "a\u{0}"],
+        ["cache.keys", "no", ""],
+        ["cache.page", "n", "", "", 0],
+        ["cache.page", "n", "", "", 3],
+        ["cache.page", "n", "", "", 4],
+        ["cache.page", "n", "", "", 1_000],
+        ["cache.page", "n", "", "", 1_001],
+        ["cache.page", "n", "", "no cursor", 3],
+        ["cache.page", "n", "", "a\u{0}b", 3],
+        ["cache.page", "n", "", "x*5000", 3],
+        ["cache.pages", "n", "", 3],
+        ["cache.keys", "n", "none"],
+        ["cache.many", "n", 1],
+        ["cache.many", "n", 1_024],
+        ["cache.many", "n", 1_025],
+        ["cache.many", "n", 3_000],
+        ["cache.many", "no", 1],
+        ["cache.clear", "n"],
+        ["cache.keys", "n", ""]
+    ])
+}
+
+/// What patterns match, and what is none.
+fn patterns() -> Value {
+    let keys = [
+        "a", "b", "ab", "abc", "a/b", "a/b/c", "a/", "/a", "a//b", "/", "*", "?", "[a]", "a]", "a-b", "a\\b",
+        "ü", "ü/é", "a.b", "{a,b}", "^a", "!", "**", "]", "-", "a/x/y/b", "b/a", "A",
+    ];
+    let all = [
+        "a",
+        "?",
+        "*",
+        "**",
+        "a*",
+        "*b",
+        "a?",
+        "??",
+        "a/*",
+        "a/**",
+        "**/b",
+        "a/**/b",
+        "**/a/**",
+        "*/*",
+        "*/**",
+        "**/*",
+        "**/**",
+        "a/?",
+        "a//b",
+        "/*",
+        "*/",
+        "/**",
+        "**/",
+        "[ab]",
+        "[!ab]",
+        "[a-c]",
+        "[!a-c]",
+        "[]]",
+        "[!]]",
+        "[-a]",
+        "[a-]",
+        "[!-]",
+        "[!]",
+        "[]",
+        "[",
+        "a[",
+        "[a",
+        "[a-",
+        "[b-a]",
+        "[a/b]",
+        "[!/]",
+        "[\\]]",
+        "[\\",
+        "[a\\-c]",
+        "[a-\\c]",
+        "\\*",
+        "\\?",
+        "\\[a\\]",
+        "\\\\",
+        "a\\\\b",
+        "\\a",
+        "\\",
+        "a\\",
+        "a\\/b",
+        "a/\\**",
+        "\\**",
+        "**\\/b",
+        "[ü]",
+        "[é-ü]",
+        "ü/?",
+        "^a",
+        "{a,b}",
+        "[^a]",
+        "a**",
+        "**a",
+        "***",
+        "a/**b",
+        "a**/b",
+        "*a*",
+        "*a*b*",
+        "!",
+        "[!!]",
+        "]",
+        "",
+        "a\u{0}",
+        "x*512",
+        "x*513",
+        "**/**/b",
+        "a/**/**/b",
+        "**/a/**/b/**",
+        "[*]",
+        "[?]",
+        "[[]",
+        "*/b/*",
+        "?*",
+        "*?",
+        "[a-z]/[a-z]",
+    ];
+    let mut told = Vec::new();
+    for pattern in all {
+        let written: Vec<_> = keys.iter().map(|key| json!([key, "v", {}])).collect();
+        told.extend([
+            json!(["cache.set_many", "m", written]),
+            json!(["cache.invalidate", "m", pattern]),
+            json!(["cache.keys", "m", ""]),
+        ]);
+    }
+    told.extend([json!(["cache.invalidate", "no", "*"]), json!(["cache.invalidate", "", "["])]);
+    Value::Array(told)
+}
+
+/// Who gets a lease, and what ends it.
+fn loads() -> Value {
+    let writes = [
+        json!(["cache.set", "n", "a/k", "other"]),
+        json!(["cache.set_with", "n", "a/k", "other", { "if": 7 }]),
+        json!(["cache.set_with", "n", "a/k", "x*1048577", {}]),
+        json!(["cache.set_many", "n", [["a/k", "other", {}]]]),
+        json!(["cache.set_many", "n", [["a/other", "other", {}], ["a/k", "x*1048577", {}]]]),
+        json!(["cache.set_absent", "n", "a/k", {}]),
+        json!(["cache.incr", "n", "a/k", 1]),
+        json!(["cache.remove", "n", "a/k"]),
+        json!(["cache.remove", "n", "a/other"]),
+        json!(["cache.expire", "n", "a/k", 0]),
+        json!(["cache.expire", "n", "a/k", 100_000]),
+        json!(["cache.expire_if", "n", "a/k", 0, 1]),
+        json!(["cache.invalidate", "n", "a/*"]),
+        json!(["cache.invalidate", "n", "b/*"]),
+        json!(["cache.invalidate", "n", "["]),
+        json!(["cache.invalidate", "m", "a/*"]),
+        json!(["cache.clear", "n"]),
+        json!(["cache.clear", "m"]),
+        json!(["cache.invalidate_tag", "new"]),
+        json!(["cache.invalidate_tag", "other"]),
+        json!(["held", 0, "cache.set", "n", "a/k", "other"]),
+    ];
+    let mut told = vec![json!(["hold"]), json!(["cache.clear", "n"])];
+    for write in &writes {
+        for end in
+            [json!({ "set": "v", "options": { "tags": ["new"] } }), json!({ "absent": {} }), json!("fail")]
+        {
+            told.extend([
+                json!(["cache.clear", "n"]),
+                json!(["cache.fetch", "n", "a/k", end, {}, [write]]),
+                json!(["cache.get", "n", "a/k"]),
+                json!(["cache.known_absent", "n", "a/k"]),
+            ]);
+        }
+    }
+    let more = json!([
+        ["cache.clear", "n"],
+        ["cache.fetch", "n", "k", { "set": "v", "options": { "ttl": 100_000 } }],
+        ["cache.fetch", "n", "k"],
+        ["cache.fetch", "n", "i", { "set": "7" }],
+        ["cache.incr", "n", "i", 1],
+        ["cache.fetch", "n", "i"],
+        ["cache.fetch", "n", "absent", { "absent": { "ttl": 100_000 } }],
+        ["cache.fetch", "n", "absent"],
+        ["cache.fetch", "n", "dropped"],
+        ["cache.fetch", "n", "dropped", "fail"],
+        ["cache.fetch", "n", "twice", { "set": "v" }, {}, [
+            ["cache.fetch", "n", "twice"],
+            ["cache.fetch", "n", "twice", "fail", { "wait": 0 }],
+            ["held", 0, "cache.fetch", "n", "twice", "fail", { "wait": 0 }],
+            ["held", 0, "cache.fetch", "n", "twice", "fail", { "wait": 10 }],
+            ["held", 0, "cache.load", "n", "other", "v", {}],
+            ["cache.load", "n", "twice", "no", {}]
+        ]],
+        ["held", 0, "cache.fetch", "n", "other way", "fail", {}, [
+            ["held", 0, "cache.fetch", "n", "other way"],
+            ["cache.fetch", "n", "other way", "fail", { "wait": 10 }]
+        ]],
+        ["cache.fetch", "n", "refused", { "set": "x*1048577" }],
+        ["cache.fetch", "n", "refused", { "set": "v", "options": { "ttl": 0 } }],
+        ["cache.fetch", "n", "refused", { "set": "v", "options": { "ttl": u64::MAX } }],
+        ["cache.fetch", "n", "refused", { "set": "v", "options": { "tags": [""] } }],
+        ["cache.fetch", "n", "refused", { "set": "v", "options": { "if": 7 } }],
+        ["cache.fetch", "n", "refused", { "absent": { "stale": 1 } }],
+        ["cache.fetch", "n", "refused", { "set": "v", "options": { "if": "absent" } }],
+        ["cache.fetch", "n", "time", "fail", { "wait": 3_600_000, "lease": 3_600_000 }],
+        ["cache.fetch", "n", "time", "fail", { "wait": 3_600_001 }],
+        ["cache.fetch", "n", "time", "fail", { "lease": 3_600_001 }],
+        ["cache.fetch", "n", "time", "fail", { "wait": u64::MAX }],
+        ["cache.fetch", "n", "time", "fail", { "lease": 0 }],
+        ["cache.fetch", "n", "k", "fail", { "lease": 3_600_001 }],
+        ["cache.fetch", "n", ""],
+        ["cache.fetch", "n", "x*513"],
+        ["cache.fetch", "no", "k"],
+        ["cache.fetch", "no", "", "fail", { "wait": u64::MAX }],
+
+        ["cache.load", "n", "loaded", "v", { "ttl": 100_000, "tags": ["t"] }],
+        ["cache.load", "n", "loaded", "other", {}],
+        ["cache.get", "n", "loaded"],
+        ["cache.invalidate_tag", "t"],
+        ["cache.load", "n", "loaded", ["Busy"], {}],
+        ["cache.load", "n", "loaded", null, { "tags": ["t"], "stale": 100_000 }],
+        ["cache.load", "n", "loaded", "v", {}],
+        ["cache.known_absent", "n", "loaded"],
+        ["cache.invalidate_tag", "t"],
+        ["cache.load", "n", "loaded", "v", { "ttl": 0 }],
+        ["cache.load", "n", "loaded", "v", { "tags": ["x*129"] }],
+        ["cache.load", "n", "loaded", "v", { "tags": ["t"] }, [["cache.invalidate_tag", "t"]]],
+        ["cache.load", "n", "loaded", null, { "tags": ["t"] }, [["cache.invalidate_tag", "t"]]],
+        ["cache.load", "n", "loaded", "v", {}, [["cache.load", "n", "loaded", "v", {}]]],
+        ["cache.load", "n", "", "v", {}],
+        ["cache.load", "no", "k", "v", {}],
+        ["cache.set", "n", "json", "no JSON"],
+        ["cache.load_json", "n", "json", ["Busy"], {}],
+        ["cache.load_json", "n", "json", 5, {}],
+        ["cache.load_json", "n", "json", 6, {}],
+        ["cache.set", "n", "json", "no JSON"],
+        ["cache.load_json", "n", "json", 7, {}, [["cache.set", "n", "json", "8"]]],
+        ["cache.load_json", "n", "json", 9, {}],
+        ["cache.set", "n", "json", "no JSON"],
+        ["cache.load_json", "n", "json", null, {}],
+        ["cache.known_absent", "n", "json"],
+        ["release"]
+    ]);
+    told.extend(more.as_array().expect("a list").iter().cloned());
+    Value::Array(told)
+}
+
+/// What is to age until `aged` looks at it. Nothing here rests on how fast it is done.
+fn ageing() -> Value {
+    let stale = json!({ "ttl": 20, "stale": 900_000, "tags": ["old"] });
+    let kept = json!({ "ttl": 20, "errors": 900_000, "tags": ["old"] });
+    let mut told = vec![json!(["cache.clear", "m"])];
+    for number in 0..12 {
+        told.push(json!(["cache.set_with", "m", format!("stale/{number}"), "5", stale]));
+        told.push(json!(["cache.set_with", "m", format!("kept/{number}"), "5", kept]));
+        told.push(json!(["cache.set_with", "m", format!("gone/{number}"), "5", { "ttl": 20, "stale": 1, "errors": 1 }]));
+    }
+    told.push(json!(["cache.set_absent", "m", "absent", { "ttl": 20 }]));
+    Value::Array(told)
+}
+
+/// The same with each age of an item.
+fn aged() -> Value {
+    let mut told =
+        vec![json!(["hold"]), json!(["cache.keys", "m", ""]), json!(["cache.known_absent", "m", "absent"])];
+    for age in ["stale", "kept", "gone"] {
+        let key = |number: u32| format!("{age}/{number}");
+        let fresh = json!({ "ttl": 100_000, "tags": ["new"] });
+        told.extend([
+            json!(["cache.get", "m", key(0)]),
+            json!(["cache.raw", "m", key(0)]),
+            json!(["cache.into", "m", key(0), 9]),
+            json!(["cache.integer", "m", key(0)]),
+            json!(["cache.exists", "m", key(0)]),
+            json!(["cache.ttl", "m", key(0)]),
+            json!(["cache.known_absent", "m", key(0)]),
+            json!(["cache.get_many", "m", [key(0)]]),
+            json!(["cache.expire_if", "m", key(0), 100_000, 0]),
+            json!(["cache.expire_if", "m", key(0), 100_000, 3]),
+            json!(["cache.expire_if", "m", key(0), 100_000, 2]),
+            json!(["cache.get", "m", key(0)]),
+            json!(["cache.set_with", "m", key(1), "no", { "if": "absent", "ttl": 200_000 }]),
+            json!(["cache.set_with", "m", key(2), "v", { "if": 0, "ttl": 200_000 }]),
+            json!(["cache.set_with", "m", key(3), "v", { "keep": true, "ttl": 200_000 }]),
+            json!(["cache.get_many", "m", [key(1), key(2), key(3)]]),
+            json!(["cache.incr", "m", key(4), 1]),
+            json!(["cache.get", "m", key(4)]),
+            json!(["cache.remove", "m", key(5)]),
+            // The second gets no lease, and the first ends its own.
+            json!(["cache.fetch", "m", key(6), "fail", {}, [["held", 0, "cache.fetch", "m", key(6), "fail", { "wait": 10 }]]]),
+            json!(["cache.fetch", "m", key(6), "fail", {}, [["cache.fetch", "m", key(6)]]]),
+            json!(["cache.fetch", "m", key(6), { "set": "v", "options": fresh }]),
+            json!(["cache.fetch", "m", key(6)]),
+            json!(["cache.fetch", "m", key(7), { "set": "v" }, {}, [["cache.invalidate_tag", "old of another"]]]),
+            json!(["cache.load", "m", key(8), ["Busy"], {}]),
+            json!(["cache.load", "m", key(8), "v", fresh, [["held", 0, "cache.fetch", "m", key(8), "fail", { "wait": 0 }]]]),
+            json!(["cache.get", "m", key(8)]),
+            json!(["cache.load_json", "m", key(9), ["Busy"], {}]),
+            json!(["cache.load_json", "m", key(9), null, {}]),
+            json!(["cache.known_absent", "m", key(9)]),
+            json!(["cache.fetch", "m", key(10), { "set": "v", "options": fresh }, {}, [["cache.invalidate", "m", key(10)]]]),
+            json!(["cache.get", "m", key(10)]),
+        ]);
+    }
+    told.extend([
+        json!(["cache.keys", "m", ""]),
+        json!(["cache.fetch", "m", "stale/11", { "set": "v" }, {}, [["cache.invalidate_tag", "old"]]]),
+        json!(["cache.keys", "m", ""]),
+        json!(["cache.invalidate_tag", "new"]),
+        json!(["cache.clear", "m"]),
+        json!(["release"]),
+    ]);
+    Value::Array(told)
 }
 
 fn storage() -> Value {

@@ -1,5 +1,7 @@
 //! The mirror in the SDK's test host.
 
+use std::time::Duration;
+
 use pintle_plugin::{Error, Result, Status, test};
 use serde_json::Value;
 
@@ -57,6 +59,10 @@ impl Side for Tested {
     }
 
     fn settle(&self) {}
+
+    fn pass(&self, milliseconds: u64) {
+        self.0.advance(Duration::from_millis(milliseconds)).expect("nothing runs");
+    }
 
     fn disable(&self) -> std::result::Result<(), String> {
         status(self.0.disable())

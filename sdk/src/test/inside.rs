@@ -19,7 +19,7 @@ use pintle_abi::{
 };
 use serde_json::Value;
 
-use super::{Emitted, LogRecord, cache::CacheEntry, manifest::Manifest, storage::Stored};
+use super::{Emitted, LogRecord, cache::Kept, manifest::Manifest, storage::Stored};
 use crate::{Error, Level, Result, Status};
 
 /// Noon of the first day of 2026, UTC: times in tests are the same every time.
@@ -71,7 +71,7 @@ pub(super) struct State {
     pub(super) registrations: BTreeMap<u64, Registration>,
     pub(super) releases: Vec<(usize, PintleRelease)>,
     pub(super) loggers: HashMap<u64, (u64, Vec<(String, Value)>)>,
-    pub(super) cache: HashMap<(Tenant, String, String), CacheEntry>,
+    pub(super) cache: Kept,
     pub(super) storage: BTreeMap<(Tenant, String), Stored>,
     pub(super) version: u64,
     pub(super) emitted: Vec<Emitted>,
@@ -191,7 +191,7 @@ impl Inside {
                 registrations: BTreeMap::new(),
                 releases: Vec::new(),
                 loggers: HashMap::new(),
-                cache: HashMap::new(),
+                cache: Kept::default(),
                 storage: BTreeMap::new(),
                 version: 0,
                 emitted: Vec::new(),

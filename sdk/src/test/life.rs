@@ -73,6 +73,7 @@ fn finish(inside: &Inside, generation: u64) {
     state.phases.remove(&generation);
     state.contexts.retain(|_, entry| entry.generation != generation);
     state.loggers.retain(|_, (of, _)| *of != generation);
+    state.cache.end_generation(generation);
 }
 
 fn drop_registrations(state: &mut State, generation: u64, which: impl Fn(bool) -> bool) {

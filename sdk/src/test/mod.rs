@@ -87,6 +87,7 @@ mod inside;
 mod life;
 mod log;
 mod manifest;
+mod pages;
 mod scheduler;
 mod storage;
 mod table;

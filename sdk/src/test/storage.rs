@@ -5,15 +5,12 @@ use pintle_abi::*;
 use super::{
     input,
     inside::{Call, Tenant, enter},
+    pages,
 };
 use crate::{Error, Result, Status};
 
 /// The most bytes of a value, unless an operator says otherwise.
 const LARGEST_VALUE: usize = 4 << 20;
-
-/// What a cursor begins with, and as many bytes as the longest has.
-const CURSOR: &str = "key-";
-const LONGEST_CURSOR: usize = CURSOR.len() + 2 * 512;
 
 /// An item.
 pub(super) struct Stored {
@@ -150,49 +147,14 @@ unsafe extern "C" fn keys(
 ) -> PintleStatus {
     // SAFETY: as in `get`.
     enter(ctx, "storage.keys", |call| unsafe {
-        let (prefix, cursor) =
-            (input::text("prefix", prefix, 512)?, input::text("cursor", cursor, LONGEST_CURSOR)?);
-        let limit = match limit {
-            0 => 100,
-            1..=1_000 => limit as usize,
-            _ => return Err(input::wrong("limit", format!("{limit}, 1 to 1,000 are taken, or 0 for 100"))),
-        };
-        let after = behind(cursor).filter(|after| cursor.is_empty() || after.starts_with(prefix));
-        let after = after.ok_or_else(|| input::wrong("cursor", "no page of this prefix gave it"))?;
-        let found: Vec<String> = {
+        let asked = pages::Asked::read(prefix, cursor, limit)?;
+        let page = {
             let state = call.state();
             let of_scope = state.storage.keys().filter(|(tenant, _)| *tenant == call.entry.tenant);
-            let keys = of_scope.map(|(_, key)| key).filter(|key| key.starts_with(prefix));
-            keys.filter(|key| **key > after).take(limit + 1).cloned().collect()
+            asked.page(of_scope.map(|(_, key)| key.as_str()))
         };
-        let page = &found[..found.len().min(limit)];
-        let text: String = page.iter().flat_map(|key| [key.as_str(), "\0"]).collect();
-        input::give("out", out, text.as_bytes())?;
-        if next.write.is_none() {
-            return Ok(());
-        }
-        let cursor = match page.last() {
-            Some(last) if found.len() > limit => cursor_of(last),
-            _ => String::new(),
-        };
-        input::give("next", next, cursor.as_bytes())
+        page.give(out, next)
     })
-}
-
-/// The cursor of the page behind this key: in digits, so that nobody takes it for a key.
-fn cursor_of(last: &str) -> String {
-    last.bytes().fold(CURSOR.to_owned(), |cursor, byte| cursor + &format!("{byte:02x}"))
-}
-
-/// The key behind which the page of this cursor begins; empty for the first. `None` if it is no cursor.
-fn behind(cursor: &str) -> Option<String> {
-    if cursor.is_empty() {
-        return Some(String::new());
-    }
-    let digits = cursor.strip_prefix(CURSOR).filter(|digits| digits.is_ascii())?;
-    let bytes =
-        digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
-    String::from_utf8(bytes.collect::<Option<_>>()?).ok()
 }
 
 unsafe extern "C" fn clear(ctx: PintleCtx, removed: *mut u64) -> PintleStatus {

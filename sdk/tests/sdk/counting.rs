@@ -29,6 +29,16 @@ pub(crate) const CACHE: PintleCache = PintleCache {
     incr: Some(incr),
     expire: None,
     ttl: None,
+    get_many: None,
+    set_many: None,
+    set_absent: None,
+    fetch: None,
+    fail: None,
+    invalidate: None,
+    invalidate_tag: None,
+    clear: None,
+    keys: None,
+    stats: None,
 };
 
 /// Forgets what was counted, as a cache does when its time is over.

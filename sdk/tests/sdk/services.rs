@@ -475,6 +475,16 @@ fn a_miss_never_asks_the_host_why() {
         incr: None,
         expire: None,
         ttl: None,
+        get_many: None,
+        set_many: None,
+        set_absent: None,
+        fetch: None,
+        fail: None,
+        invalidate: None,
+        invalidate_tag: None,
+        clear: None,
+        keys: None,
+        stats: None,
     };
     static STORAGE: PintleStorage = PintleStorage {
         size: 16,

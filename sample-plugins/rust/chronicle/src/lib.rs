@@ -2,7 +2,8 @@
 //! value of each metric, and how many alarms and lines there were. Each tenant has a chronicle of its own.
 //!
 //! The minute that is under way is in memory (`book.rs`, of `minute.rs`); a job writes what has ended to storage
-//! (`shelf.rs`), once a minute, and `disable` writes the rest. A crash loses at most the last minute. What an event says
+//! (`shelf.rs`), once a minute, and `disable` writes the rest. A crash loses at most the last minute. What is read from
+//! storage is cached until something is written. What an event says
 //! is read in `reading.rs`; `query.rs` answers the service `chronicle.query` 1:
 //!
 //! | method | request | reply |
@@ -10,6 +11,7 @@
 //! | `metrics` | | the names, as an array |
 //! | `series` | `{"metric", "from", "to", "limit"}` | `[{"minute", "count", "min", "max", "mean", "last"}]` |
 //! | `total` | `{"metric"}`, or nothing for all | `{"metrics", "minutes", "samples", "from", "to"}` |
+//! | `reads` | | `{"asked", "stored"}`: how often these looked for something stored, and how often storage was read for it |
 //!
 //! Times are milliseconds since 1970. `from` counts and `to` does not; of more than `limit` minutes (60) the last ones come.
 
@@ -29,7 +31,9 @@ use minute::MINUTE;
 use pintle_plugin::{
     Context, Event, Held, Plugin, QueuePolicy, Request, Result, SubscribeOptions, plugin, serde_json::Value,
 };
+use query::Kept;
 use serde::Deserialize;
+use shelf::Reads;
 
 mod book;
 mod minute;
@@ -51,6 +55,7 @@ struct Desk {
     now: AtomicI64,
     /// Those of whom something is in memory; the system scope is the empty name.
     tenants: Mutex<BTreeMap<String, Tenant>>,
+    reads: Reads,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl Plugin for Chronicle {
             keep_minutes: AtomicI64::new(keep_minutes),
             now: AtomicI64::new(millis(SystemTime::now())),
             tenants: Mutex::default(),
+            reads: Reads::default(),
         });
         for pattern in ["plugin.sysmon.>", "plugin.threshold.alarm", "plugin.tail.line"] {
             let desk = Arc::clone(&desk);
@@ -109,7 +115,9 @@ impl Plugin for Chronicle {
         let tenants = self.desk.tenants();
         let nothing = Book::default();
         let tenant = tenants.get(cx.tenant()?.unwrap_or_default().as_str());
-        query::answer(cx, request, tenant.map_or(&nothing, |tenant| &tenant.book), self.desk.oldest_kept())
+        let book = tenant.map_or(&nothing, |tenant| &tenant.book);
+        let kept = Kept { cx, book, reads: &self.desk.reads, oldest: self.desk.oldest_kept() };
+        query::answer(&kept, request)
     }
 }
 
@@ -150,7 +158,9 @@ impl Desk {
         let mut outcome = Ok(());
         let mut tenants = self.tenants();
         for Tenant { held, book, swept, .. } in tenants.values_mut() {
-            for (metric, minutes) in book.take_ended(end) {
+            let ended = book.take_ended(end);
+            let changes = !ended.is_empty() || *swept != Some(hour);
+            for (metric, minutes) in ended {
                 if let Err(error) = shelf::add(held, &metric, &minutes) {
                     book.put_back(&metric, minutes);
                     outcome = outcome.and(Err(error));
@@ -161,6 +171,9 @@ impl Desk {
                     Ok(()) => *swept = Some(hour),
                     Err(error) => outcome = outcome.and(Err(error)),
                 }
+            }
+            if changes {
+                outcome = outcome.and(shelf::changed(held));
             }
         }
         // Whoever is silent needs no context.

@@ -1,4 +1,4 @@
-//! The answers of `chronicle.query` 1: what is in storage and what is not there yet, together, without what is too old.
+//! The answers of `chronicle.query` 1: what is on the shelf and what is not there yet, together, without what is too old.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     book::Book,
     minute::{self, Minute},
-    shelf,
+    shelf::{self, Reads},
 };
 
 /// How many minutes are told if nobody says otherwise, and at most: a reply has 1 MiB.
@@ -43,10 +43,18 @@ struct Total {
     to: i64,
 }
 
-/// Answers a request from the tenant's storage and its book.
-pub(crate) fn answer(cx: &Context, request: &Request<'_>, book: &Book, oldest: i64) -> Result<Vec<u8>> {
+/// What is kept of a tenant.
+pub(crate) struct Kept<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) book: &'a Book,
+    pub(crate) reads: &'a Reads,
+    pub(crate) oldest: i64,
+}
+
+/// Answers a request.
+pub(crate) fn answer(kept: &Kept<'_>, request: &Request<'_>) -> Result<Vec<u8>> {
     let json = match request.method() {
-        "metrics" => serde_json::to_vec(&metrics(cx, book, oldest)?),
+        "metrics" => serde_json::to_vec(&kept.metrics()?),
         "series" => {
             let Series { metric, from, to, limit } = request.json()?;
             if !(1..=MOST).contains(&limit) {
@@ -55,37 +63,41 @@ pub(crate) fn answer(cx: &Context, request: &Request<'_>, book: &Book, oldest: i
                     format!("`limit` is {limit}, and not 1 to {MOST}"),
                 ));
             }
-            let minutes = minutes(cx, book, &metric, from.max(oldest)..to)?;
+            let minutes = kept.minutes(&metric, from.max(kept.oldest)..to)?;
             serde_json::to_vec(&minutes[minutes.len().saturating_sub(limit)..])
         }
         "total" => {
             let which: Which = if request.data().is_empty() { Which::default() } else { request.json()? };
             let names = match which.metric {
                 Some(metric) => vec![metric],
-                None => metrics(cx, book, oldest)?,
+                None => kept.metrics()?,
             };
             let mut total = Total::default();
             for metric in names {
-                total.add(&minutes(cx, book, &metric, oldest..i64::MAX)?);
+                total.add(&kept.minutes(&metric, kept.oldest..i64::MAX)?);
             }
             serde_json::to_vec(&total)
         }
+        "reads" => serde_json::to_vec(kept.reads),
         _ => return Err(request.unsupported()),
     };
     Ok(json?)
 }
 
-fn metrics(cx: &Context, book: &Book, oldest: i64) -> Result<Vec<String>> {
-    let mut metrics = shelf::metrics(cx, oldest)?;
-    metrics.extend(book.metrics().map(str::to_owned));
-    Ok(metrics.into_iter().collect())
-}
+impl Kept<'_> {
+    fn metrics(&self) -> Result<Vec<String>> {
+        let mut metrics = shelf::metrics(self.cx, self.reads, self.oldest)?;
+        metrics.extend(self.book.metrics().map(str::to_owned));
+        Ok(metrics.into_iter().collect())
+    }
 
-fn minutes(cx: &Context, book: &Book, metric: &str, times: Range<i64>) -> Result<Vec<Minute>> {
-    let mut minutes = shelf::read(cx, metric, times.start, times.end)?;
-    let open = book.minutes(metric).iter().filter(|minute| times.contains(&minute.minute));
-    open.for_each(|open| minute::insert(&mut minutes, *open));
-    Ok(minutes)
+    fn minutes(&self, metric: &str, times: Range<i64>) -> Result<Vec<Minute>> {
+        let mut minutes = shelf::read(self.cx, self.reads, metric)?;
+        minutes.retain(|minute| times.contains(&minute.minute));
+        let open = self.book.minutes(metric).iter().filter(|minute| times.contains(&minute.minute));
+        open.for_each(|open| minute::insert(&mut minutes, *open));
+        Ok(minutes)
+    }
 }
 
 impl Total {

@@ -2,14 +2,41 @@
 //!
 //! Hours, because an item for each minute would make a day of one metric 1,440 reads, and because what is too old can
 //! then be removed without being read.
+//!
+//! Whoever looks at a chart asks again and again for what changes once a minute. So what was read from storage is cached,
+//! whole metrics and the list of them, all under one tag, which is invalidated when something is written or removed.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
-use pintle_plugin::{Context, Result};
+use pintle_plugin::{Context, Result, SetOptions};
+use serde::Serialize;
 
 use crate::minute::{self, Minute};
 
 const PREFIX: &str = "minutes/";
+
+/// The namespace of the cache, and the tag of all that lies in it.
+const SHELF: &str = "shelf";
+
+/// What nobody asks for any more needs no room.
+const CACHED: Duration = Duration::from_secs(10 * 60);
+
+/// How often the shelf was asked, and how often storage had to be.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Reads {
+    asked: AtomicU64,
+    stored: AtomicU64,
+}
+
+impl Reads {
+    fn count(of: &AtomicU64) {
+        of.fetch_add(1, Relaxed);
+    }
+}
 
 /// Adds minutes that stand in order, in one write for each hour.
 pub(crate) fn add(cx: &Context, metric: &str, minutes: &[Minute]) -> Result<()> {
@@ -23,32 +50,58 @@ pub(crate) fn add(cx: &Context, metric: &str, minutes: &[Minute]) -> Result<()> 
     Ok(())
 }
 
-/// The minutes of a metric from `from` on and before `to`, in order.
-pub(crate) fn read(cx: &Context, metric: &str, from: i64, to: i64) -> Result<Vec<Minute>> {
+/// What is cached is not true any more: minutes were added or removed.
+pub(crate) fn changed(cx: &Context) -> Result<()> {
+    cx.invalidate_tag(SHELF).map(drop)
+}
+
+/// The minutes of a metric, in order.
+pub(crate) fn read(cx: &Context, reads: &Reads, metric: &str) -> Result<Vec<Minute>> {
+    Reads::count(&reads.asked);
+    let options = SetOptions::from(CACHED).tags(&[SHELF]);
+    let minutes = cx.cache(SHELF).get_or_load_json(&format!("{PREFIX}{metric}"), options, || {
+        Reads::count(&reads.stored);
+        stored(cx, metric).map(Some)
+    });
+    Ok(minutes?.unwrap_or_default())
+}
+
+fn stored(cx: &Context, metric: &str) -> Result<Vec<Minute>> {
     let mut minutes = Vec::new();
     for key in cx.storage().keys(&format!("{PREFIX}{metric}/")) {
         let key = key?;
-        let within = |hour| minute::end_of_hour(hour) > from && minute::end_of_hour(hour - 1) < to;
-        if parse(&key).is_some_and(|(name, hour)| name == metric && within(hour)) {
-            let stored: Vec<Minute> = cx.storage().get_json(&key)?.unwrap_or_default();
-            minutes.extend(stored.into_iter().filter(|minute| (from..to).contains(&minute.minute)));
+        if parse(&key).is_some_and(|(name, _)| name == metric) {
+            minutes.extend(cx.storage().get_json::<Vec<Minute>>(&key)?.unwrap_or_default());
         }
     }
     Ok(minutes)
 }
 
-/// The metrics of which something is kept.
-pub(crate) fn metrics(cx: &Context, oldest: i64) -> Result<BTreeSet<String>> {
-    let mut metrics = BTreeSet::new();
+/// The metrics of which something is kept that has not ended before `oldest`.
+pub(crate) fn metrics(cx: &Context, reads: &Reads, oldest: i64) -> Result<BTreeSet<String>> {
+    Reads::count(&reads.asked);
+    let options = SetOptions::from(CACHED).tags(&[SHELF]);
+    let last_hours: Option<BTreeMap<String, i64>> =
+        cx.cache(SHELF).get_or_load_json("metrics", options, || {
+            Reads::count(&reads.stored);
+            last_hours(cx).map(Some)
+        })?;
+    let kept =
+        last_hours.unwrap_or_default().into_iter().filter(|(_, hour)| minute::end_of_hour(*hour) > oldest);
+    Ok(kept.map(|(metric, _)| metric).collect())
+}
+
+/// The last hour of each metric.
+fn last_hours(cx: &Context) -> Result<BTreeMap<String, i64>> {
+    let mut last = BTreeMap::new();
     for key in cx.storage().keys(PREFIX) {
         let key = key?;
-        if let Some((metric, hour)) = parse(&key)
-            && minute::end_of_hour(hour) > oldest
-        {
-            metrics.insert(metric.to_owned());
+        // The order of keys is that of hours.
+        if let Some((metric, hour)) = parse(&key) {
+            last.insert(metric.to_owned(), hour);
         }
     }
-    Ok(metrics)
+    Ok(last)
 }
 
 /// Removes the hours that have ended before `oldest`.

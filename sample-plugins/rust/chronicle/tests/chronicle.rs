@@ -164,3 +164,26 @@ fn more_metrics_than_there_is_room_for_are_said_to_be_left_out() {
         host.logs().into_iter().filter(|record| record.message.starts_with("this metric, and maybe others"));
     assert_eq!(told.count(), 1, "once, and not for each of them");
 }
+
+#[test]
+fn storage_is_read_once_for_all_who_ask_until_something_is_written() {
+    let host = host(60);
+    let reads = |asked: u64, stored: u64| {
+        let reads: Value = host.call_json("chronicle.query", "reads", &()).expect("it is answered");
+        assert_eq!(reads, json!({ "asked": asked, "stored": stored }));
+    };
+    measure(&host, "acme", 1.0);
+    next_minute(&host);
+    for _ in 0..10 {
+        assert_eq!(counts(&host, "acme"), [1]);
+    }
+    reads(10, 1);
+    measure(&host, "acme", 2.0);
+    assert_eq!(counts(&host, "acme"), [1, 1], "what is not written yet is told too");
+    reads(11, 1);
+    next_minute(&host);
+    assert_eq!(counts(&host, "acme"), [1, 1]);
+    reads(12, 2);
+    assert_eq!(counts(&host, "globex"), Vec::<u64>::new());
+    reads(13, 3);
+}

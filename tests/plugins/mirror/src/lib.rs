@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cached;
 mod operations;
 
 use std::sync::{Arc, Mutex, PoisonError};

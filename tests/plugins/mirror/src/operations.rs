@@ -8,8 +8,8 @@ use std::{
 };
 
 use pintle_plugin::{
-    Context, EmitOptions, Event, ExpireIf, Expiry, Fetched, Field, Held, Job, JobOptions, Level, Lifetime,
-    Logger, Overlap, QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
+    Context, EmitOptions, Event, Field, Held, Job, JobOptions, Level, Lifetime, Logger, Overlap, QueuePolicy,
+    Result, SubscribeOptions, Subscription, serde_json::Value,
 };
 
 /// So many are made by what makes as many as it may.
@@ -30,11 +30,11 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The words of an operation.
-struct Words<'a>(&'a [Value]);
+pub(crate) struct Words<'a>(pub(crate) &'a [Value]);
 
 impl Words<'_> {
     /// A word; `x*513` is 513 times an x. Empty if there is none.
-    fn text(&self, at: usize) -> String {
+    pub(crate) fn text(&self, at: usize) -> String {
         let word = self.0.get(at).and_then(Value::as_str).unwrap_or_default();
         match word.strip_prefix("x*").and_then(|times| times.parse().ok()) {
             Some(times) => "x".repeat(times),
@@ -42,20 +42,20 @@ impl Words<'_> {
         }
     }
 
-    fn integer(&self, at: usize) -> i64 {
+    pub(crate) fn integer(&self, at: usize) -> i64 {
         self.0.get(at).and_then(Value::as_i64).unwrap_or_default()
     }
 
-    fn unsigned(&self, at: usize) -> u64 {
+    pub(crate) fn unsigned(&self, at: usize) -> u64 {
         self.0.get(at).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    fn milliseconds(&self, at: usize) -> Duration {
+    pub(crate) fn milliseconds(&self, at: usize) -> Duration {
         Duration::from_millis(self.unsigned(at))
     }
 
     /// `null` is endless.
-    fn lifetime(&self, at: usize) -> Lifetime {
+    pub(crate) fn lifetime(&self, at: usize) -> Lifetime {
         match self.0.get(at) {
             Some(Value::Number(_)) => Lifetime::For(self.milliseconds(at)),
             _ => Lifetime::Endless,
@@ -64,19 +64,19 @@ impl Words<'_> {
 }
 
 /// `ok` and what came of it, or the name of the status.
-fn told<T>(outcome: Result<T>, tell: impl FnOnce(T) -> String) -> String {
+pub(crate) fn told<T>(outcome: Result<T>, tell: impl FnOnce(T) -> String) -> String {
     match outcome {
         Ok(value) => format!("ok {}", tell(value)).trim_end().to_owned(),
         Err(error) => format!("{:?}", error.status()),
     }
 }
 
-fn shown<T: Debug>(outcome: Result<T>) -> String {
+pub(crate) fn shown<T: Debug>(outcome: Result<T>) -> String {
     told(outcome, |value| format!("{value:?}"))
 }
 
 /// Time passes in one of the hosts: lifetimes are told in steps of 100 seconds, rounded up.
-fn life(lifetime: Lifetime) -> String {
+pub(crate) fn life(lifetime: Lifetime) -> String {
     match lifetime.duration() {
         None => "endless".into(),
         Some(left) => format!("{}00s", left.as_millis().div_ceil(100_000)),
@@ -84,7 +84,7 @@ fn life(lifetime: Lifetime) -> String {
 }
 
 /// Bytes as they are if they are few, or how many.
-fn bytes(bytes: &[u8]) -> String {
+pub(crate) fn bytes(bytes: &[u8]) -> String {
     if bytes.len() > 64 {
         format!("{} bytes", bytes.len())
     } else {
@@ -126,7 +126,7 @@ impl Kept {
         };
         let words = Words(words);
         match name.split_once('.') {
-            Some(("cache", name)) => cache(cx, name, &words),
+            Some(("cache", name)) => self.cache(cx, name, &words),
             Some(("storage", name)) => storage(cx, name, &words),
             Some(("events", name)) => self.events(cx, name, &words),
             Some(("scheduler", name)) => self.scheduler(cx, name, &words),
@@ -272,51 +272,6 @@ impl Kept {
             }
             _ => "no operation".into(),
         }
-    }
-}
-
-fn cache(cx: &Context, name: &str, words: &Words<'_>) -> String {
-    let (namespace, key, value) = (words.text(0), words.text(1), words.text(2));
-    let cache = cx.cache(&namespace);
-    let life = |at| words.lifetime(at);
-    match name {
-        "get" => told(cache.get_item(&key), |item| match item {
-            None => "nothing".into(),
-            Some(item) => match item.value {
-                pintle_plugin::CacheValue::Bytes(value) => {
-                    format!("bytes {} {}", bytes(&value), self::life(item.lifetime))
-                }
-                pintle_plugin::CacheValue::Integer(value) => {
-                    format!("integer {value} {}", self::life(item.lifetime))
-                }
-            },
-        }),
-        "raw" => told(cache.get(&key), |value| value.map_or("nothing".into(), |value| bytes(&value))),
-        "into" => {
-            let mut buffer = vec![b'_'; words.unsigned(2) as usize];
-            let read = cache.get_into(&key, &mut buffer);
-            told(read, |read| match read {
-                Fetched::Found(value) => bytes(value),
-                other => format!("{other:?}"),
-            })
-        }
-        "integer" => shown(cache.get_integer(&key)),
-        "json" => shown(cache.get_json::<u32>(&key)),
-        "set" => shown(cache.set(&key, value.as_bytes())),
-        "set_for" => shown(cache.set_for(&key, value.as_bytes(), life(3))),
-        "incr" => shown(cache.incr(&key, words.integer(2))),
-        "incr_for" => shown(cache.incr_for(&key, words.integer(2), life(3))),
-        "remove" => shown(cache.remove(&key)),
-        "exists" => shown(cache.exists(&key)),
-        "expire" => shown(cache.expire(&key, life(2))),
-        "expire_if" => {
-            let conditions = [ExpireIf::Endless, ExpireIf::Expires, ExpireIf::Later, ExpireIf::Earlier];
-            let outcome: Result<Expiry> =
-                cache.expire_if(&key, life(2), conditions[words.unsigned(3) as usize]);
-            shown(outcome)
-        }
-        "ttl" => told(cache.ttl(&key), |left| left.map_or("nothing".into(), self::life)),
-        _ => "no operation".into(),
     }
 }
 
