@@ -135,6 +135,16 @@ pub(super) enum Owned {
     Absent,
 }
 
+impl Owned {
+    pub(super) fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+            Value::Integer(integer) => Self::Integer(integer),
+            Value::Absent => Self::Absent,
+        }
+    }
+}
+
 impl Scene {
     pub(super) fn new(make: impl FnOnce(Arc<ManualClock>) -> Box<dyn CacheBackend>) -> Self {
         let clock = ManualClock::at(1_700_000_000_000);
@@ -159,14 +169,7 @@ impl Scene {
     pub(super) fn read(&self, at: &Address<'_>) -> Option<(Owned, Lifetime)> {
         let mut found = Vec::new();
         let there = self.cache.get(at, &mut |item| {
-            found.push((
-                match item.value {
-                    Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
-                    Value::Integer(integer) => Owned::Integer(integer),
-                    Value::Absent => Owned::Absent,
-                },
-                item.fresh,
-            ));
+            found.push((Owned::of(item.value), item.fresh));
         });
         assert_eq!(there.expect("the back end answers"), !found.is_empty());
         assert!(found.len() <= 1, "it is lent once");
