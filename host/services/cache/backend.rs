@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     glob::Glob,
-    item::{Address, Draft, ExpireIf, Expired, Item, Lifetime, Page, Space, Usage, Written},
+    item::{Address, Draft, ExpireIf, Expired, Item, Lifetime, Page, Space, Usage, Whole, Written},
 };
 use crate::{error::Result, identity::DataScope, services::keys::Namespace};
 
@@ -22,9 +22,8 @@ pub(crate) trait CacheBackend: Send + Sync {
     /// there was something to lend. `read` must not call the cache.
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool>;
 
-    /// As [`get`](Self::get), with the tags that the item was written with: for those who keep a copy of it, or must know what
-    /// it can be invalidated by.
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool>;
+    /// As [`get`](Self::get), with what a copy of the item needs, and by what it can be invalidated.
+    fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool>;
 
     /// Writes bytes or a note that there is nothing, never an integer, in place of what is there: value, lifetime, spans
     /// and tags.
@@ -98,8 +97,8 @@ impl<B: CacheBackend> CacheBackend for Arc<B> {
         (**self).get(at, read)
     }
 
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
-        (**self).get_tagged(at, read)
+    fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
+        (**self).get_whole(at, read)
     }
 
     fn set(&self, at: &Address<'_>, draft: &Draft<'_>) -> Result<Written> {

@@ -1,6 +1,6 @@
 //! What an item is: where it lies, what it holds, how long it is good for, and what is asked of a write.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -122,6 +122,16 @@ pub(crate) struct Item<'a> {
     pub(crate) fresh: Lifetime,
     /// How long it is still there, fresh or stale; `Ms(0)` if it is kept.
     pub(crate) left: Lifetime,
+}
+
+/// An item with what a copy of it needs, lent while it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole<'a> {
+    pub(crate) item: Item<'a>,
+    /// What it was written with.
+    pub(crate) tags: &'a [Namespace<'a>],
+    /// How long it is fresh for sure: `item.fresh` is rounded up, this is not. None: it does not expire.
+    pub(crate) fresh_for: Option<Duration>,
 }
 
 impl Item<'_> {

@@ -8,6 +8,8 @@
 mod backend;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod double;
 mod glob;
 mod item;
 mod leases;
@@ -17,6 +19,7 @@ pub(crate) mod model;
 #[cfg(test)]
 mod random;
 mod sqlite;
+mod tiered;
 
 use std::sync::{
     Arc,
@@ -27,11 +30,12 @@ pub(crate) use backend::CacheBackend;
 pub(crate) use glob::Glob;
 pub(crate) use item::{
     Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
-    Spans, Usage, Value, Written,
+    Spans, Usage, Value, Whole, Written,
 };
 pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
-pub(crate) use memory::MemoryCache;
+pub(crate) use memory::{Fill, MemoryCache};
 pub(crate) use sqlite::{SqliteCache, SqliteOptions};
+pub(crate) use tiered::{Copies, Outage, Tiered, TieredOptions};
 
 use leases::{Lease, Leases, Over, Turn};
 
@@ -233,7 +237,7 @@ impl Cache {
     fn given(&self, at: &Address<'_>, lease: &Lease, read: &mut dyn FnMut(Item<'_>)) -> Result<Fetched> {
         let looked = {
             let (mut found, mut old) = (None, lease.step.lock());
-            let looked = self.backend.get_tagged(at, &mut |item, tags| {
+            let looked = self.backend.get_whole(at, &mut |Whole { item, tags, .. }| {
                 *old = tags.iter().map(|tag| tag.as_str().into()).collect();
                 if item.age != Age::Kept {
                     found = Some(Found::of(&item));

@@ -1,19 +1,34 @@
 //! The plain model of the cache: one ordered map, with every promise spelled out and no thought of speed. The other back
 //! ends are compared with it; it takes everything in, and evicts nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Spans, Usage,
-    Value, Written,
+    Address, Age, CacheBackend, Copies, Draft, ExpireIf, Expired, Fill, Glob, Item, Lifetime, Page, Space,
+    Spans, Usage, Value, Whole, Written,
 };
 use crate::{
     error::{Error, Result},
     identity::DataScope,
     services::{clock::Clock, keys::Namespace},
 };
+
+/// As the tier in front.
+impl Copies for Model {
+    fn fill(&self, at: &Address<'_>, item: &Fill<'_>) -> Result<()> {
+        let draft = Draft { spans: item.spans, tags: item.tags, ..Draft::of(item.value, item.fresh) };
+        let mut state = self.state.lock();
+        let entry = self.entry(&draft, item.version);
+        state.items.insert(place(at), entry);
+        Ok(())
+    }
+
+    fn forget(&self, at: &Address<'_>) -> Result<()> {
+        self.remove(at).map(drop)
+    }
+}
 
 /// Plugin, tenant, namespace and key.
 type Place = (String, String, String, String);
@@ -88,6 +103,17 @@ impl Model {
         }
     }
 
+    fn entry(&self, draft: &Draft<'_>, version: u64) -> Entry {
+        let value = match draft.value {
+            Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
+            Value::Absent => Owned::Absent,
+            Value::Integer(_) => unreachable!("integers come of `incr`"),
+        };
+        let tags = draft.tags.iter().map(|tag| tag.as_str().to_owned()).collect();
+        let fresh_until = self.until(draft.lifetime);
+        Entry { value, version, fresh_until, spans: draft.spans, tags }
+    }
+
     /// Takes away what `goes` names; tells how many of them were there.
     fn take(&self, goes: impl Fn(&Place, &Entry) -> bool) -> u64 {
         let now = self.now();
@@ -129,10 +155,10 @@ fn remaining(end: Option<u64>, now: u64) -> Lifetime {
 
 impl CacheBackend for Model {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        self.get_tagged(at, &mut |item, _| read(item))
+        self.get_whole(at, &mut |whole| read(whole.item))
     }
 
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
+    fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
         let (state, now) = (self.state.lock(), self.now());
         let found = state.items.get(&place(at)).and_then(|entry| Some((entry, entry.age(now)?)));
         let Some((entry, age)) = found else { return Ok(false) };
@@ -145,7 +171,8 @@ impl CacheBackend for Model {
             left: remaining(gone, now),
         };
         let tags = entry.tags.iter().map(|tag| Namespace::parse("tags", tag.as_bytes()));
-        read(item, &tags.collect::<Result<Vec<_>>>()?);
+        let fresh_for = entry.fresh_until.map(|end| Duration::from_nanos(end.saturating_sub(now)));
+        read(Whole { item, tags: &tags.collect::<Result<Vec<_>>>()?, fresh_for });
         Ok(true)
     }
 
@@ -157,19 +184,14 @@ impl CacheBackend for Model {
         if !draft.condition.holds(version) {
             return Ok(Written::Refused(version));
         }
-        let (fresh_until, spans) = match there {
-            Some(entry) if draft.keep_lifetime => (entry.fresh_until, entry.spans),
-            _ => (self.until(draft.lifetime), draft.spans),
-        };
-        let value = match draft.value {
-            Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
-            Value::Absent => Owned::Absent,
-            Value::Integer(_) => unreachable!("integers come of `incr`"),
-        };
+        let kept = there.filter(|_| draft.keep_lifetime).map(|entry| (entry.fresh_until, entry.spans));
         state.last_version += 1;
         let version = state.last_version;
-        let tags = draft.tags.iter().map(|tag| tag.as_str().to_owned()).collect();
-        state.items.insert(place, Entry { value, version, fresh_until, spans, tags });
+        let mut entry = self.entry(draft, version);
+        if let Some((fresh_until, spans)) = kept {
+            (entry.fresh_until, entry.spans) = (fresh_until, spans);
+        }
+        state.items.insert(place, entry);
         Ok(Written::Done(version))
     }
 

@@ -4,23 +4,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
 use super::{CallId, Fetch, Fetched, Fetcher, MOST_LEASES};
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::DataScope,
     services::{
         cache::{
-            Address, Cache, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
-            Value, Write, Written,
+            Address, Age, Cache, ExpireIf, Glob, Lifetime, SetIf, Value, Write,
             conformance::{Owned, Scene},
+            double::{Double, Point},
             model::Model,
         },
         clock::ManualClock,
@@ -82,16 +78,8 @@ fn fetch(cache: &Cache, at: &Address<'_>, who: &Who) -> Result<(Fetched, Option<
 
 fn fetch_so(cache: &Cache, at: &Address<'_>, who: &Who, ask: Fetch) -> Result<(Fetched, Option<Owned>)> {
     let mut lent = None;
-    let fetched = cache.fetch(at, &ask, who, &mut |item| lent = Some(owned(&item)))?;
+    let fetched = cache.fetch(at, &ask, who, &mut |item| lent = Some(Owned::from(item.value)))?;
     Ok((fetched, lent.filter(|_| !matches!(fetched, Fetched::Load { .. }))))
-}
-
-fn owned(item: &Item<'_>) -> Owned {
-    match item.value {
-        Value::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
-        Value::Integer(integer) => Owned::Integer(integer),
-        Value::Absent => Owned::Absent,
-    }
 }
 
 fn bytes(value: &[u8]) -> Owned {
@@ -120,7 +108,7 @@ fn given(value: &[u8], lease: Option<u64>) -> (Fetched, Option<Owned>) {
 
 fn fail(scene: &Scene, at: &Address<'_>, lease: u64) -> Result<Option<Owned>> {
     let mut lent = None;
-    let there = scene.cache.fail(&at.scope, lease, &mut |item| lent = Some(owned(&item)))?;
+    let there = scene.cache.fail(&at.scope, lease, &mut |item| lent = Some(Owned::from(item.value)))?;
     assert_eq!(there, lent.is_some());
     Ok(lent)
 }
@@ -157,11 +145,10 @@ fn cache_18_an_item_is_fresh_then_stale_then_missing() {
         scene.cache.get(&at, &mut |item| seen = Some((item.age, item.fresh, item.left))).expect("it is read");
         seen
     };
-    use crate::services::cache::Age::{Fresh, Stale};
-    assert_eq!(ages(), Some((Fresh, Lifetime::Ms(100), Lifetime::Ms(150))));
+    assert_eq!(ages(), Some((Age::Fresh, Lifetime::Ms(100), Lifetime::Ms(150))));
     assert_eq!(fetch(&scene.cache, &at, &caller).expect("a hit"), given(b"v", None));
     advance_ms(&scene, 100);
-    assert_eq!(ages(), Some((Stale, Lifetime::Ms(0), Lifetime::Ms(50))));
+    assert_eq!(ages(), Some((Age::Stale, Lifetime::Ms(0), Lifetime::Ms(50))));
     assert!(scene.cache.exists(&at).expect("it is asked"), "stale is there");
     advance_ms(&scene, 50);
     assert_eq!(ages(), None);
@@ -279,7 +266,7 @@ fn cache_20_what_does_not_hit_the_key_leaves_the_lease() {
     scene.cache.invalidate(&at.space(), &pattern("other")).expect("it is invalidated");
     scene.cache.invalidate_tag(&at.scope, tag("other")).expect("it is invalidated");
     // Writes that are refused change nothing.
-    let refused = Write { condition: crate::services::cache::SetIf::Version(7), ..Write::of(b"x", None) };
+    let refused = Write { condition: SetIf::Version(7), ..Write::of(b"x", None) };
     assert_eq!(kind(scene.cache.set(&at, &refused)), ErrorKind::Conflict);
     scene.cache.set(&at, &Write { tags: &[tag("t")], ..under(lease, b"v") }).expect("it is good still");
 }
@@ -571,7 +558,7 @@ fn a_lease_is_good_for_its_own_scope_and_key_only() {
     }
     assert_eq!(kind(scene.cache.set(&at, &under(lease ^ 1 << 40, b"x"))), ErrorKind::StaleHandle);
     // A write that is refused for another reason leaves the lease.
-    let condition = crate::services::cache::SetIf::Version(4711);
+    let condition = SetIf::Version(4711);
     assert_eq!(kind(scene.cache.set(&at, &Write { condition, ..under(lease, b"x") })), ErrorKind::Conflict);
     let answers = scene.cache.set_many(
         &at.space(),
@@ -582,114 +569,12 @@ fn a_lease_is_good_for_its_own_scope_and_key_only() {
     assert_eq!(scene.read(&at), Some((bytes(b"v"), Lifetime::Endless)));
 }
 
-/// A model that stops where a test wants it to: before or after a write or a read.
-struct Slow {
-    model: Model,
-    set: Mutex<Option<Stop>>,
-    get: Mutex<Option<Stop>>,
-}
-
-/// Tells that it was reached, and waits to be let go.
-struct Stop {
-    reached: Sender<()>,
-    go: Receiver<()>,
-}
-
-/// The test's side of a stop.
-struct Stopped {
-    reached: Receiver<()>,
-    go: Sender<()>,
-}
-
-fn stop() -> (Stop, Stopped) {
-    let ((reached, is_reached), (go, is_let_go)) = (channel(), channel());
-    (Stop { reached, go: is_let_go }, Stopped { reached: is_reached, go })
-}
-
-fn stand(at: &Mutex<Option<Stop>>) {
-    let stop = at.lock().take();
-    if let Some(Stop { reached, go }) = stop {
-        reached.send(()).expect("the test waits");
-        go.recv().expect("the test lets it go");
-    }
-}
-
-impl CacheBackend for Slow {
-    fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        let found = self.model.get(at, read);
-        stand(&self.get);
-        found
-    }
-
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
-        self.model.get_tagged(at, read)
-    }
-
-    fn set(&self, at: &Address<'_>, draft: &Draft<'_>) -> Result<Written> {
-        stand(&self.set);
-        self.model.set(at, draft)
-    }
-
-    fn remove(&self, at: &Address<'_>) -> Result<bool> {
-        self.model.remove(at)
-    }
-
-    fn incr(&self, at: &Address<'_>, delta: i64, lifetime: Lifetime) -> Result<i64> {
-        self.model.incr(at, delta, lifetime)
-    }
-
-    fn expire(&self, at: &Address<'_>, lifetime: Option<Lifetime>, condition: ExpireIf) -> Result<Expired> {
-        self.model.expire(at, lifetime, condition)
-    }
-
-    fn invalidate_tag(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> Result<u64> {
-        self.model.invalidate_tag(scope, tag)
-    }
-
-    fn invalidate(&self, space: &Space<'_>, pattern: &Glob) -> Result<u64> {
-        self.model.invalidate(space, pattern)
-    }
-
-    fn clear(&self, space: &Space<'_>) -> Result<u64> {
-        self.model.clear(space)
-    }
-
-    fn keys(&self, space: &Space<'_>, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page> {
-        self.model.keys(space, prefix, cursor, limit)
-    }
-
-    fn usage(&self) -> Result<Vec<Usage>> {
-        self.model.usage()
-    }
-
-    fn capacity(&self) -> u64 {
-        self.model.capacity()
-    }
-
-    fn guaranteed(&self) -> u64 {
-        self.model.guaranteed()
-    }
-
-    fn set_plugins(&self, plugins: usize) {
-        self.model.set_plugins(plugins);
-    }
-
-    fn remove_plugin(&self, id: &str) -> Result<u64> {
-        self.model.remove_plugin(id)
-    }
-
-    fn close(&self) {
-        self.model.close();
-    }
-}
-
-fn slow_scene() -> (Scene, Arc<Slow>) {
+fn slow_scene() -> (Scene, Arc<Double>) {
     let mut made = None;
     let scene = Scene::new(|clock: Arc<ManualClock>| {
-        let (set, get) = (Mutex::new(None), Mutex::new(None));
-        let slow = Arc::new(Slow { model: Model::new(clock), set, get });
-        made = Some(Arc::clone(&slow));
-        Box::new(slow)
+        let double = Arc::new(Double::new(clock));
+        made = Some(Arc::clone(&double));
+        Box::new(double)
     });
     (scene, made.expect("it was made"))
 }
@@ -710,20 +595,19 @@ fn cache_20_what_is_invalidated_in_the_middle_of_a_write_under_a_lease_does_not_
     for (number, invalidate) in invalidations.into_iter().enumerate() {
         let (scene, slow) = slow_scene();
         let lease = lease_of(&scene.cache, &scene.key("k"), &who(1));
-        let (stop, stopped) = stop();
-        *slow.set.lock() = Some(stop);
+        let stopped = slow.stop_at(Point::Change);
         thread::scope(|threads| {
             let write = threads.spawn(|| {
                 let write = Write { tags: &[tag("t")], ..under(lease, b"old") };
                 scene.cache.set(&scene.key("k"), &write)
             });
-            stopped.reached.recv().expect("it writes");
+            stopped.is_reached();
             let invalidation = threads.spawn(|| invalidate(&scene));
             for _ in 0..100 {
                 thread::yield_now();
             }
             assert!(!invalidation.is_finished(), "{number}: it waits for the write");
-            stopped.go.send(()).expect("it waits");
+            stopped.go_on();
             write.join().expect("it does not panic").expect("it was in time");
             invalidation.join().expect("it does not panic");
         });
@@ -735,14 +619,13 @@ fn cache_20_what_is_invalidated_in_the_middle_of_a_write_under_a_lease_does_not_
 #[test]
 fn cache_23_what_was_written_between_a_miss_and_its_lease_is_not_loaded_again() {
     let (scene, slow) = slow_scene();
-    let (stop, stopped) = stop();
-    *slow.get.lock() = Some(stop);
+    let stopped = slow.stop_at(Point::Found);
     thread::scope(|threads| {
         let late = threads.spawn(|| fetch(&scene.cache, &scene.key("k"), &who(1)));
-        stopped.reached.recv().expect("it has missed");
+        stopped.is_reached();
         let lease = lease_of(&scene.cache, &scene.key("k"), &who(2));
         scene.cache.set(&scene.key("k"), &under(lease, b"v")).expect("it is the holder");
-        stopped.go.send(()).expect("it waits");
+        stopped.go_on();
         let found = late.join().expect("it does not panic").expect("it is there");
         assert_eq!(found, given(b"v", None));
     });

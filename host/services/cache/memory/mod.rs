@@ -17,6 +17,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::Arc,
+    time::Duration,
 };
 
 use foldhash::{SharedSeed, quality::FoldHasher};
@@ -26,8 +27,8 @@ use shard::{Draft, Hash, Shard, Short};
 use slots::{Body, CHUNK_BYTES, ENDLESS, Slot};
 
 use super::{
-    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
-    Value, Written,
+    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Spans,
+    Usage, Value, Whole, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -67,7 +68,30 @@ pub(crate) struct MemoryCache {
 #[repr(align(64))]
 struct Padded(Mutex<Option<Box<Shard>>>);
 
+/// A copy of an item that lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill<'a> {
+    /// Bytes, or a note that there is nothing.
+    pub(crate) value: Value<'a>,
+    /// How long it is still fresh, seen from now.
+    pub(crate) fresh: Lifetime,
+    pub(crate) spans: Spans,
+    pub(crate) tags: &'a [Namespace<'a>],
+    pub(crate) version: u64,
+}
+
 impl MemoryCache {
+    /// Puts a copy in place of whatever lies there, with the version that it has elsewhere.
+    pub(crate) fn fill(&self, at: &Address<'_>, item: &Fill<'_>) -> Result<()> {
+        let draft = Wanted { spans: item.spans, tags: item.tags, ..Wanted::of(item.value, item.fresh) };
+        self.set(at, &draft).map(drop)
+    }
+
+    /// Takes away what lies there, if anything does.
+    pub(crate) fn forget(&self, at: &Address<'_>) -> Result<()> {
+        self.remove(at).map(drop)
+    }
+
     /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
     /// needs a capacity of somewhat more than that.
     pub(crate) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
@@ -232,8 +256,15 @@ impl CacheBackend for MemoryCache {
         Ok(true)
     }
 
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
-        self.get(at, &mut |item| read(item, &[]))
+    fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
+        self.get(at, &mut |item| {
+            let fresh_for = match item.fresh {
+                Lifetime::Endless => None,
+                // It was rounded up.
+                Lifetime::Ms(ms) => Some(Duration::from_millis(ms.max(1) as u64 - 1)),
+            };
+            read(Whole { item, tags: &[], fresh_for });
+        })
     }
 
     fn set(&self, at: &Address<'_>, draft: &Wanted<'_>) -> Result<Written> {

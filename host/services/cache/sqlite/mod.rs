@@ -45,7 +45,7 @@ use self::{
 };
 use super::{
     Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value,
-    Written,
+    Whole, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -162,12 +162,12 @@ impl SqliteCache {
     }
 }
 
-/// Lends the item of a place with its number, if there is one; tells whether.
+/// Lends the item of a place with its row, if there is one; tells whether.
 fn lend(
     connection: &Connection,
     place: &Place<'_>,
     now: i64,
-    read: &mut dyn FnMut(i64, Item<'_>) -> Result<(), Fault>,
+    read: &mut dyn FnMut(&rusqlite::Row<'_>, Item<'_>) -> Result<(), Fault>,
 ) -> Result<bool, Fault> {
     let mut find = connection.prepare_cached(
         "SELECT value, version, fresh_until, left_until, gone_at, item FROM items
@@ -184,7 +184,7 @@ fn lend(
         _ => return Ok(false),
     };
     let (fresh, left) = (remaining(fresh_until, now), remaining(left_until, now));
-    read(row.get(5)?, Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, fresh, left })?;
+    read(row, Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, fresh, left })?;
     Ok(true)
 }
 
@@ -200,19 +200,21 @@ impl CacheBackend for SqliteCache {
         })
     }
 
-    fn get_tagged(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>, &[Namespace<'_>])) -> Result<bool> {
+    fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
         let place = Place::of(at)?;
         let now = self.shop.time.now();
         self.shop.read(|connection| {
             // One look at both tables, whatever is written in between.
             let snapshot = connection.unchecked_transaction()?;
-            lend(&snapshot, &place, now, &mut |number, item| {
+            lend(&snapshot, &place, now, &mut |row, item| {
+                let (number, fresh_until): (i64, Option<i64>) = (row.get(5)?, row.get(2)?);
                 let mut of_item = snapshot.prepare_cached("SELECT tag FROM tags WHERE item = ?1")?;
                 let tags: Vec<String> =
                     of_item.query_map([number], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
                 let tags: Vec<Namespace<'_>> =
                     tags.iter().filter_map(|tag| Namespace::parse("tag", tag.as_bytes()).ok()).collect();
-                read(item, &tags);
+                let rest = |end: i64| Duration::from_micros(end.saturating_sub(now).max(0).unsigned_abs());
+                read(Whole { item, tags: &tags, fresh_for: fresh_until.map(rest) });
                 Ok(())
             })
         })
