@@ -10,7 +10,7 @@ use super::{
     tests::{folder, read, set},
     *,
 };
-use crate::services::clock::ManualClock;
+use crate::services::{cache::Value, clock::ManualClock};
 
 /// Where the small disk is.
 const TASK: &str = "PINTLE_FULL_DISK_CACHE";
@@ -79,8 +79,8 @@ fn child() {
         }
     }
     assert!(!refused.is_empty() && refused.len() < 700, "{} were refused", refused.len());
-    for number in 0..798 {
-        let found = read(&cache, &scene.key(&names[number])).map(|found| found.0);
+    for (number, name) in names.iter().enumerate().take(798) {
+        let found = read(&cache, &scene.key(name)).map(|found| found.0);
         let expected = (!refused.contains(&number)).then(|| value(number));
         assert!(found == expected, "k{number} is not as it was answered");
     }
