@@ -98,6 +98,13 @@ impl Log {
         }
     }
 
+    /// As [`Self::shorten_alone`], where there is little room: after each step.
+    pub(in crate::services) fn keep_short(&self, writer: &Connection) {
+        if self.pages() >= STEP {
+            self.make_room(writer);
+        }
+    }
+
     /// Tells it once for each step that it grows by: a reader that does not end must not cost every commit its patience.
     fn is_too_long(&self) -> bool {
         let too_long = self.pages() >= self.too_long.load(Relaxed);

@@ -58,8 +58,9 @@ struct Writer {
     sure: u64,
     /// Nothing goes earlier.
     due: i64,
-    /// When the disk was last found full.
+    /// When the disk was found full, unless something was written since.
     full_at: Option<i64>,
+    tight_until: i64,
 }
 
 /// Why a call on this file came to nothing.
@@ -73,6 +74,10 @@ pub(super) enum Failure {
     /// Another one has taken its place.
     Retired,
 }
+
+/// For so long a disk that was full may soon be so again, in microseconds: the log is kept short, before it takes the room
+/// that the file needs.
+const STAYS_TIGHT: i64 = 60_000_000;
 
 /// One write of many.
 pub(super) type Step<'a, T> = dyn FnMut(&mut Work<'_>, usize) -> Result<T, Fault> + 'a;
@@ -89,6 +94,7 @@ impl Desk {
             // Something may have gone long ago.
             due: i64::MIN,
             full_at: None,
+            tight_until: i64::MIN,
         };
         Ok(Self {
             path: Arc::clone(path),
@@ -119,6 +125,10 @@ impl Desk {
     ) -> Result<T, Failure> {
         let mut held = self.writer.lock();
         let writer = held.as_mut().ok_or(Failure::Retired)?;
+        if writer.full_at.is_some() {
+            // With room again the log is moved first, before it takes that room too.
+            self.makes_room(writer, at.now);
+        }
         let mut done = self.once(writer, at, &mut work);
         if let Err(Fault::Sqlite(error)) = &done
             && !is_damage(error)
@@ -126,7 +136,7 @@ impl Desk {
         {
             done = self.once(writer, at, &mut work);
         }
-        self.log.shorten_alone(&writer.connection);
+        self.shorten(writer, at.now);
         self.tell(at, writer.due);
         drop(held);
         self.log.look();
@@ -146,7 +156,7 @@ impl Desk {
             let mut held = self.writer.lock();
             let writer = held.as_mut().ok_or(Failure::Retired)?;
             let together = self.together(writer, at, count, work, &mut answers);
-            self.log.shorten_alone(&writer.connection);
+            self.shorten(writer, at.now);
             self.tell(at, writer.due);
             together
         };
@@ -291,7 +301,17 @@ impl Desk {
             return false;
         }
         writer.full_at = Some(now);
+        writer.tight_until = now.saturating_add(STAYS_TIGHT);
         self.log.make_room(&writer.connection)
+    }
+
+    /// The writer's part in keeping the log short.
+    fn shorten(&self, writer: &Writer, now: i64) {
+        if now < writer.tight_until {
+            self.log.keep_short(&writer.connection);
+        } else {
+            self.log.shorten_alone(&writer.connection);
+        }
     }
 
     /// Has the thread know when the next item goes.

@@ -10,7 +10,7 @@ use super::{
     tests::{folder, read, set},
     *,
 };
-use crate::services::clock::ManualClock;
+use crate::services::{cache::Value, clock::ManualClock};
 
 /// Where the small disk is.
 const TASK: &str = "PINTLE_FULL_DISK_CACHE";
@@ -48,14 +48,14 @@ fn child() {
     let disk = Path::new(&disk);
     let scene = Scene::new(|clock: Arc<ManualClock>| Box::new(Model::new(clock)));
     let filler = disk.join("filler");
-    fs::write(&filler, vec![1; 6 << 20]).expect("most of the disk");
+    fs::write(&filler, vec![1; 7 << 20]).expect("most of the disk");
     let options = SqliteOptions {
         capacity: 64 << 20,
         clock: Arc::clone(&scene.clock) as _,
         report: Box::new(|error| eprintln!("{error}")),
     };
     let cache = SqliteCache::open(disk.join("cache.db"), options).expect("there is room for this");
-    let value = |number: usize| vec![number as u8; 3_000];
+    let value = |number: usize| vec![number as u8; 2_000];
     let names: Vec<String> = (0..800).map(|number| format!("k{number}")).collect();
     // In threes, so that a transaction that is undone has several answers to take back.
     let write = |first: usize| {
@@ -79,8 +79,8 @@ fn child() {
         }
     }
     assert!(!refused.is_empty() && refused.len() < 700, "{} were refused", refused.len());
-    for number in 0..798 {
-        let found = read(&cache, &scene.key(&names[number])).map(|found| found.0);
+    for (number, name) in names.iter().enumerate().take(798) {
+        let found = read(&cache, &scene.key(name)).map(|found| found.0);
         let expected = (!refused.contains(&number)).then(|| value(number));
         assert!(found == expected, "k{number} is not as it was answered");
     }

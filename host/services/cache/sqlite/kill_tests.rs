@@ -16,7 +16,10 @@ use super::{
     tests::{folder, set},
     *,
 };
-use crate::services::clock::{ManualClock, SystemClock};
+use crate::services::{
+    cache::Value,
+    clock::{ManualClock, SystemClock},
+};
 
 /// Where the child writes, and the number of its round.
 const TASK: &str = "PINTLE_KILLED_CACHE";

@@ -16,7 +16,7 @@ mod file;
 mod upkeep;
 mod work;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod damage_tests;
 #[cfg(test)]
 mod full_disk_tests;
@@ -44,8 +44,7 @@ use self::{
     work::{A_MS, Work, text, value_of},
 };
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value,
-    Whole, Written,
+    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Whole, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -306,7 +305,7 @@ impl CacheBackend for SqliteCache {
 
     fn guaranteed(&self) -> u64 {
         let plugins = match &*self.shop.state.read() {
-            State::Open(desk) => desk.shares().len(),
+            State::Open(desk) => desk.shares().values().filter(|share| share.items > 0).count(),
             State::Broken { .. } | State::Closed => 0,
         };
         self.shop.limits.guaranteed(plugins)

@@ -12,7 +12,10 @@ use super::{
     },
     *,
 };
-use crate::services::{cache::SetIf, clock::ManualClock};
+use crate::services::{
+    cache::{SetIf, Value},
+    clock::ManualClock,
+};
 
 const MIB: u64 = 1 << 20;
 

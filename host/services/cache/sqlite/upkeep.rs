@@ -11,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{Shop, State, desk::Failure, work::STEP};
+use super::{Shop, State, work::STEP};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::Alarm,

@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
 
     pub(super) fn remove(&mut self, place: &Place<'_>) -> Result<bool, Fault> {
         let Some(old) = self.find(place)? else { return Ok(false) };
-        self.take(old.item, &place.plugin, old.size, 0)?;
+        self.take(old.item, place.plugin, old.size, 0)?;
         Ok(old.there)
     }
 
@@ -134,7 +134,7 @@ impl<'a> Work<'a> {
             return Ok(Expired::Refused);
         }
         if lifetime.is_none() {
-            self.take(old.item, &place.plugin, old.size, 0)?;
+            self.take(old.item, place.plugin, old.size, 0)?;
             return Ok(Expired::Changed);
         }
         let (left_until, gone_at) = self.ends(new, old.spans);
@@ -287,7 +287,7 @@ impl<'a> Work<'a> {
                         value
                     ])?;
                 only_one(changed)?;
-                self.books.change(&place.plugin, change(0, old.size));
+                self.books.change(place.plugin, change(0, old.size));
                 old.item
             }
             None => {
@@ -296,18 +296,18 @@ impl<'a> Work<'a> {
                     stale_ms, error_ms, tagged, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 )?
                 .execute(params![
-                    &*place.plugin, place.tenant(), place.namespace, place.key, version, new.size, times.0,
+                    &**place.plugin, place.tenant(), place.namespace, place.key, version, new.size, times.0,
                     times.1, times.2, stale_ms, error_ms, tagged, value
                 ])?;
-                self.books.change(&place.plugin, change(1, 0));
+                self.books.change(place.plugin, change(1, 0));
                 self.connection.last_insert_rowid()
             }
         };
         for tag in new.tags.unwrap_or_default() {
             self.prepare("INSERT INTO tags (item, tag, plugin, tenant) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![item, tag.as_str(), &*place.plugin, place.tenant()])?;
+                .execute(params![item, tag.as_str(), &**place.plugin, place.tenant()])?;
         }
-        self.make_room(&place.plugin, item, before)?;
+        self.make_room(place.plugin, item, before)?;
         Ok(version)
     }
 
