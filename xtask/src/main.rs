@@ -1,12 +1,13 @@
 //! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
-//! One table below has each command's words, its help and its function. `demo` and `asan` have
+//! One table below has each command's words, its help and its function. `demo`, `asan` and `fuzz` have
 //! files of their own.
 
 #![forbid(unsafe_code)]
 
 mod asan;
 mod demo;
+mod fuzz;
 
 use std::{
     env, fs,
@@ -26,12 +27,18 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 8] = [
+const CHORES: [Chore; 10] = [
     Chore {
         name: "asan",
         options: "",
         help: "runs the tests of plugins in C and C++ under AddressSanitizer",
         run: asan::run,
+    },
+    Chore {
+        name: "cache-model",
+        options: "[--turns N] [--seed S] [--backend NAME]",
+        help: "runs random operations on a back end of the cache and on its model, ten million by default",
+        run: cache_model,
     },
     Chore {
         name: "cycles",
@@ -44,6 +51,12 @@ const CHORES: [Chore; 8] = [
         options: "[--seconds N | --forever]",
         help: "builds the command and the sample plugins and runs them, for 10 seconds by default",
         run: demo::run,
+    },
+    Chore {
+        name: "fuzz",
+        options: "[TARGET] [--seconds N]",
+        help: "feeds what takes any bytes with any bytes, each target for 60 seconds by default",
+        run: fuzz::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
     Chore {
@@ -128,6 +141,38 @@ fn list_samples(options: &[String]) -> Result<(), Failure> {
         println!("{name:<24} {}", library.display());
     }
     Ok(())
+}
+
+/// The full form of what `host/services/cache/random.rs` does at every test run.
+fn cache_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed, mut backend) = (10_000_000_u64, 0_u64, "memory");
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{word}` is no option, or lacks its value"))?;
+        let number = || value.parse().map_err(|_| format!("`{word}` takes a number, and `{value}` is none"));
+        match word.as_str() {
+            "--turns" => turns = number()?,
+            "--seed" => seed = number()?,
+            "--backend" => backend = value,
+            _ => return Err(format!("`{word}` is none of --turns, --seed and --backend")),
+        }
+    }
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "--release",
+            "-p",
+            "pintle",
+            "--lib",
+            "--",
+            "--ignored",
+            "--exact",
+            "services::cache::random::tests::full",
+            "--nocapture",
+        ],
+        &[("PINTLE_CACHE_MODEL", &format!("{backend} {turns} {seed}"))],
+    )
 }
 
 /// The full form of what `tests/cycles.rs` does at every test run.
