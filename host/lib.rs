@@ -228,3 +228,107 @@ pub mod bench_parts {
         crate::plugin::stage::stage(&candidate.path, Some(candidate), private, generation, &policy)
     }
 }
+
+/// Parts that take any bytes, for `fuzz/`. No promise is made about them.
+#[cfg(feature = "fuzz-entry")]
+#[doc(hidden)]
+pub mod fuzz_parts {
+    use std::sync::Arc;
+
+    use crate::{
+        identity::{DataScope, Tenant, Tenants},
+        services::{
+            cache::{self, Address, CacheBackend, Draft, Lifetime, MemoryCache, Value, naive_glob},
+            clock::SystemClock,
+            keys::{Key, Namespace},
+        },
+    };
+
+    /// A pattern over keys.
+    pub struct Glob(cache::Glob);
+
+    impl Glob {
+        /// As a plugin gives it.
+        pub fn parse(pattern: &[u8]) -> crate::Result<Self> {
+            cache::Glob::parse("pattern", pattern).map(Self)
+        }
+
+        /// Whether the key matches, and the steps that it took.
+        pub fn matches_counted(&self, key: &str) -> (bool, usize) {
+            assert_eq!(self.0.matches(key), self.0.matches_counted(key).0, "counting changes nothing");
+            self.0.matches_counted(key)
+        }
+
+        /// What every key that matches begins with.
+        pub fn literal_prefix(&self) -> &str {
+            self.0.literal_prefix()
+        }
+
+        /// Whether `pattern`, which is one, matches the key, found out in the plainest way.
+        pub fn matches_plainly(pattern: &str, key: &str) -> bool {
+            naive_glob::matches(pattern, key)
+        }
+    }
+
+    /// Whether the bytes are taken for a tag or a namespace.
+    pub fn is_name(bytes: &[u8]) -> crate::Result<()> {
+        Namespace::parse("name", bytes).map(drop)
+    }
+
+    /// A small cache in memory.
+    pub struct Cache {
+        engine: MemoryCache,
+        tenants: Tenants,
+        held: Vec<Tenant>,
+        plugins: Vec<Arc<str>>,
+    }
+
+    impl Cache {
+        /// With these plugins and tenants, known by their places from here on.
+        pub fn new(plugins: &[&str], tenants: &[&str]) -> Self {
+            let registry = Tenants::new();
+            Self {
+                engine: MemoryCache::new(16 << 20, Arc::new(SystemClock::new())),
+                held: tenants.iter().map(|name| registry.named(name)).collect(),
+                tenants: registry,
+                plugins: plugins.iter().map(|id| Arc::from(*id)).collect(),
+            }
+        }
+
+        /// Writes, for good.
+        pub fn set(&self, owner: (usize, usize), ns: &[u8], key: &[u8], value: &[u8]) -> crate::Result<()> {
+            let draft = Draft::of(Value::Bytes(value), Lifetime::Endless);
+            self.engine.set(&self.at(owner, ns, key)?, &draft).map(drop)
+        }
+
+        /// What is there.
+        pub fn get(&self, owner: (usize, usize), ns: &[u8], key: &[u8]) -> crate::Result<Option<Vec<u8>>> {
+            let mut found = None;
+            self.engine.get(&self.at(owner, ns, key)?, &mut |item| {
+                if let Value::Bytes(bytes) = item.value {
+                    found = Some(bytes.to_vec());
+                }
+            })?;
+            Ok(found)
+        }
+
+        /// Tells whether it was there.
+        pub fn remove(&self, owner: (usize, usize), ns: &[u8], key: &[u8]) -> crate::Result<bool> {
+            self.engine.remove(&self.at(owner, ns, key)?)
+        }
+
+        fn at<'a>(
+            &'a self,
+            (plugin, tenant): (usize, usize),
+            ns: &'a [u8],
+            key: &'a [u8],
+        ) -> crate::Result<Address<'a>> {
+            let tenant = self.held[tenant].number();
+            Ok(Address {
+                scope: DataScope::new(plugin as u64 + 1, &self.plugins[plugin], tenant, &self.tenants),
+                namespace: Namespace::parse("ns", ns)?,
+                key: Key::parse("key", key)?,
+            })
+        }
+    }
+}

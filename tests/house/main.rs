@@ -144,7 +144,9 @@ fn unsafe_code_stays_where_it_is_looked_for() {
 #[test]
 fn every_file_opens_with_what_it_owns() {
     let mut wrong = Vec::new();
-    for tree in ["host", "abi", "sdk", "cli", "xtask", "tests", "sample-plugins", "examples", "benches"] {
+    for tree in
+        ["host", "abi", "sdk", "cli", "xtask", "tests", "sample-plugins", "examples", "benches", "fuzz"]
+    {
         for source in Sources::of(tree).files {
             let opening = source.text.lines().next().unwrap_or_default();
             if !opening.starts_with("//! ") {

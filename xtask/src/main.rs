@@ -1,12 +1,13 @@
 //! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
-//! One table below has each command's words, its help and its function. `demo` and `asan` have
+//! One table below has each command's words, its help and its function. `demo`, `asan` and `fuzz` have
 //! files of their own.
 
 #![forbid(unsafe_code)]
 
 mod asan;
 mod demo;
+mod fuzz;
 
 use std::{
     env, fs,
@@ -26,7 +27,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 9] = [
+const CHORES: [Chore; 11] = [
     Chore {
         name: "asan",
         options: "",
@@ -40,6 +41,12 @@ const CHORES: [Chore; 9] = [
         run: cache_kill,
     },
     Chore {
+        name: "cache-model",
+        options: "[--turns N] [--seed S] [--backend NAME]",
+        help: "runs random operations on a back end of the cache and on its model, ten million by default",
+        run: cache_model,
+    },
+    Chore {
         name: "cycles",
         options: "",
         help: "loads and unloads plugins some thousand times in one process and shows what memory did",
@@ -50,6 +57,12 @@ const CHORES: [Chore; 9] = [
         options: "[--seconds N | --forever]",
         help: "builds the command and the sample plugins and runs them, for 10 seconds by default",
         run: demo::run,
+    },
+    Chore {
+        name: "fuzz",
+        options: "[TARGET] [--seconds N]",
+        help: "feeds what takes any bytes with any bytes, each target for 60 seconds by default",
+        run: fuzz::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
     Chore {
@@ -157,6 +170,38 @@ fn cache_kill(options: &[String]) -> Result<(), Failure> {
             "--nocapture",
         ],
         &[("PINTLE_CACHE_KILL_ROUNDS", rounds)],
+    )
+}
+
+/// The full form of what `host/services/cache/random.rs` does at every test run.
+fn cache_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed, mut backend) = (10_000_000_u64, 0_u64, "memory");
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{word}` is no option, or lacks its value"))?;
+        let number = || value.parse().map_err(|_| format!("`{word}` takes a number, and `{value}` is none"));
+        match word.as_str() {
+            "--turns" => turns = number()?,
+            "--seed" => seed = number()?,
+            "--backend" => backend = value,
+            _ => return Err(format!("`{word}` is none of --turns, --seed and --backend")),
+        }
+    }
+    cargo(
+        &[
+            "test",
+            "--quiet",
+            "--release",
+            "-p",
+            "pintle",
+            "--lib",
+            "--",
+            "--ignored",
+            "--exact",
+            "services::cache::random::tests::full",
+            "--nocapture",
+        ],
+        &[("PINTLE_CACHE_MODEL", &format!("{backend} {turns} {seed}"))],
     )
 }
 

@@ -28,6 +28,8 @@ use std::sync::{
 
 pub(crate) use backend::CacheBackend;
 pub(crate) use glob::Glob;
+#[cfg(feature = "fuzz-entry")]
+pub(crate) use glob::naive as naive_glob;
 pub(crate) use item::{
     Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
     Spans, Usage, Value, Whole, Written,
