@@ -24,7 +24,7 @@ pub(crate) use item::{
     Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
     Spans, Usage, Value, Written,
 };
-pub(crate) use memory::MemoryCache;
+pub(crate) use memory::{Fill, MemoryCache};
 
 use super::{clock::Clock, keys::Namespace};
 use crate::{

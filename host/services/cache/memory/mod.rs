@@ -26,8 +26,8 @@ use shard::{Draft, Hash, Shard, Short};
 use slots::{Body, CHUNK_BYTES, ENDLESS, Slot};
 
 use super::{
-    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
-    Value, Written,
+    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Spans,
+    Usage, Value, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -67,7 +67,30 @@ pub(crate) struct MemoryCache {
 #[repr(align(64))]
 struct Padded(Mutex<Option<Box<Shard>>>);
 
+/// A copy of an item that lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill<'a> {
+    /// Bytes, or a note that there is nothing.
+    pub(crate) value: Value<'a>,
+    /// How long it is still fresh, seen from now.
+    pub(crate) fresh: Lifetime,
+    pub(crate) spans: Spans,
+    pub(crate) tags: &'a [Namespace<'a>],
+    pub(crate) version: u64,
+}
+
 impl MemoryCache {
+    /// Puts a copy in place of whatever lies there, with the version that it has elsewhere.
+    pub(crate) fn fill(&self, at: &Address<'_>, item: &Fill<'_>) -> Result<()> {
+        let draft = Wanted { spans: item.spans, tags: item.tags, ..Wanted::of(item.value, item.fresh) };
+        self.set(at, &draft).map(drop)
+    }
+
+    /// Takes away what lies there, if anything does.
+    pub(crate) fn forget(&self, at: &Address<'_>) -> Result<()> {
+        self.remove(at).map(drop)
+    }
+
     /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
     /// needs a capacity of somewhat more than that.
     pub(crate) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
