@@ -78,7 +78,7 @@ impl Host {
     /// # let host = pintle::Host::builder().plugins("plugins").build()?;
     /// let cache = host.cache("prices", "acme")?;
     /// if let Some(item) = cache.get("quotes", "EUR/USD")? {
-    ///     println!("{:?}, for {:?} still", item.value, item.left);
+    ///     println!("{:?}, for {:?} still", item.value, item.left());
     /// }
     /// // The feed was wrong about all that is in euros.
     /// let gone = cache.invalidate("quotes", "EUR/**")?;
@@ -221,8 +221,8 @@ impl From<Item<'_>> for CacheItem {
             },
             stale: item.age == Age::Stale,
             version: item.version,
-            fresh: lasts(item.fresh),
-            left: lasts(item.left),
+            fresh: lasts(item.fresh()),
+            left: lasts(item.left()),
         }
     }
 }

@@ -267,8 +267,8 @@ pub(super) struct Seen {
 
 impl From<Item<'_>> for Seen {
     fn from(item: Item<'_>) -> Self {
-        let Item { value, age, version, fresh, left } = item;
-        Self { value: value.into(), age, version, fresh, left }
+        let (fresh, left) = (item.fresh(), item.left());
+        Self { value: item.value.into(), age: item.age, version: item.version, fresh, left }
     }
 }
 

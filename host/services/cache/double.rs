@@ -12,8 +12,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Address, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value, Whole,
-    Written, conformance::Owned, model::Model,
+    Address, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value,
+    Whole, Written, conformance::Owned, model::Model,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -133,7 +133,7 @@ impl CacheBackend for Double {
             let mut found = None;
             self.model.get_whole(at, &mut |Whole { item, tags, fresh_for }| {
                 let tags: Vec<_> = tags.iter().map(|tag| tag.as_str().to_owned()).collect();
-                let rest = (item.age, item.version, item.fresh, item.left);
+                let rest = (item.age, item.version, item.fresh(), item.left());
                 found = Some((Owned::from(item.value), rest, tags, fresh_for));
             })?;
             self.pass(Point::Found);
@@ -147,7 +147,12 @@ impl CacheBackend for Double {
                 Owned::Absent => Value::Absent,
             };
             read(Whole {
-                item: Item { value, age: *age, version: *version, fresh: *fresh, left: *left },
+                item: Item {
+                    value,
+                    age: *age,
+                    version: *version,
+                    ends: Ends::In { fresh: *fresh, left: *left },
+                },
                 tags: &tags.collect::<Result<Vec<_>>>()?,
                 fresh_for: *fresh_for,
             });

@@ -31,8 +31,8 @@ pub(crate) use glob::Glob;
 #[cfg(feature = "fuzz-entry")]
 pub(crate) use glob::naive as naive_glob;
 pub(crate) use item::{
-    Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
-    Spans, Usage, Value, Whole, Written,
+    Address, Age, Draft, Ends, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf,
+    Space, Spans, Usage, Value, Whole, Written,
 };
 pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
 pub(crate) use memory::{Fill, MemoryCache};
@@ -194,7 +194,7 @@ impl Cache {
     /// How long the item is still fresh; none if it is not there.
     pub(crate) fn ttl(&self, at: &Address<'_>) -> Result<Option<Lifetime>> {
         let mut found = None;
-        self.backend()?.get(at, &mut |item| found = item.is_there().then_some(item.fresh))?;
+        self.backend()?.get(at, &mut |item| found = item.is_there().then(|| item.fresh()))?;
         Ok(found)
     }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    Address, Age, CacheBackend, Copies, Draft, ExpireIf, Expired, Fill, Glob, Item, Lifetime, Page, Space,
-    Spans, Usage, Value, Whole, Written,
+    Address, Age, CacheBackend, Copies, Draft, Ends, ExpireIf, Expired, Fill, Glob, Item, Lifetime, Page,
+    Space, Spans, Usage, Value, Whole, Written,
 };
 use crate::{
     error::{Error, Result},
@@ -167,8 +167,7 @@ impl CacheBackend for Model {
             value: entry.value(),
             age,
             version: entry.version,
-            fresh: remaining(entry.fresh_until, now),
-            left: remaining(gone, now),
+            ends: Ends::In { fresh: remaining(entry.fresh_until, now), left: remaining(gone, now) },
         };
         let tags = entry.tags.iter().map(|tag| Namespace::parse("tags", tag.as_bytes()));
         let fresh_for = entry.fresh_until.map(|end| Duration::from_nanos(end.saturating_sub(now)));

@@ -142,7 +142,10 @@ fn cache_18_an_item_is_fresh_then_stale_then_missing() {
     scene.cache.set(&at, &with_spans(b"v", 50, 0)).expect("it can be written");
     let ages = || {
         let mut seen = None;
-        scene.cache.get(&at, &mut |item| seen = Some((item.age, item.fresh, item.left))).expect("it is read");
+        scene
+            .cache
+            .get(&at, &mut |item| seen = Some((item.age, item.fresh(), item.left())))
+            .expect("it is read");
         seen
     };
     assert_eq!(ages(), Some((Age::Fresh, Lifetime::Ms(100), Lifetime::Ms(150))));

@@ -44,7 +44,8 @@ use self::{
     work::{A_MS, Work, text, value_of},
 };
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Whole, Written,
+    Address, Age, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
+    Whole, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -183,7 +184,10 @@ fn lend(
         _ => return Ok(false),
     };
     let (fresh, left) = (remaining(fresh_until, now), remaining(left_until, now));
-    read(row, Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, fresh, left })?;
+    read(
+        row,
+        Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, ends: Ends::In { fresh, left } },
+    )?;
     Ok(true)
 }
 

@@ -155,7 +155,7 @@ impl<L: Copies> Tiered<L> {
         if item.age != Age::Fresh || matches!(item.value, Value::Integer(_)) {
             return Ok(());
         }
-        let stale_ms = match (item.fresh, item.left) {
+        let stale_ms = match (item.fresh(), item.left()) {
             (Lifetime::Ms(fresh), Lifetime::Ms(left)) => left - fresh,
             _ => 0,
         };

@@ -152,7 +152,7 @@ fn cache_31_a_hit_in_l2_fills_l1_with_the_same_item() {
         for key in ["k", "none"] {
             let lend = &mut |item: super::Item<'_>| {
                 let (value, rest) =
-                    (Owned::from(item.value), (item.age, item.version, item.fresh, item.left));
+                    (Owned::from(item.value), (item.age, item.version, item.fresh(), item.left()));
                 seen.push((value, rest));
             };
             tiers.tiered.get(&tiers.key(key), lend).expect("it is read");
