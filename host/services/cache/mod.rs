@@ -2,8 +2,8 @@
 //!
 //! [`Cache`] is the front that the tables call: it knows the limits, the default lifetimes and the leases, the same for
 //! every back end. [`CacheBackend`] is what a back end does; [`MemoryCache`] is the one that is a map in this process,
-//! [`SqliteCache`] the one that is a file.
-//! [`item`] says what an item is, [`glob`] which keys a pattern matches.
+//! [`SqliteCache`] the one that is a file, and [`Tiered`] puts memory in front of another one. [`item`] says what an item
+//! is, [`glob`] which keys a pattern matches, [`leases`] who is loading what.
 
 mod backend;
 #[cfg(test)]

@@ -140,12 +140,10 @@ impl<L: Copies> Tiered<L> {
         let names = (at.namespace.as_str(), at.key.as_str());
         let hash = self.hasher.hash_one((at.scope.plugin, at.scope.tenant_number(), names));
         let stripe = hash as usize % STRIPES;
-        Ticket {
-            stripe,
-            changes: *self.stripes[stripe].lock(),
-            removals: *self.removals.read(),
-            asked: self.clock.monotonic(),
-        }
+        // One after the other: whoever holds a stripe waits for nothing.
+        let removals = *self.removals.read();
+        let changes = *self.stripes[stripe].lock();
+        Ticket { stripe, changes, removals, asked: self.clock.monotonic() }
     }
 
     /// Keeps a copy of what a read found, unless it was overtaken.
