@@ -70,34 +70,53 @@ pub(super) unsafe extern "C" fn get_into(
         let len = input::output("len", len)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
-        let mut read = None;
+        let mut found = Found::Nothing;
         call.core().cache.get(&at, &mut |item| {
             let mut digits = itoa::Buffer::new();
             let bytes = match item.value {
-                Value::Bytes(bytes) => Some(bytes),
-                Value::Integer(integer) => Some(digits.format(integer).as_bytes()),
-                Value::Absent => None,
+                Value::Bytes(bytes) => bytes,
+                Value::Integer(integer) => digits.format(integer).as_bytes(),
+                Value::Absent => {
+                    // SAFETY: the contract says that outputs lead to memory of the caller, here and below.
+                    unsafe { info.write_with(|| what_is_known(&item)) };
+                    return found = Found::Absent;
+                }
             };
-            let written = bytes.map(|bytes| (bytes.len(), buf.write(bytes)));
-            read = Some((written, what_is_known(&item)));
+            if !buf.write(bytes) {
+                return found = Found::TooLong(bytes.len());
+            }
+            // SAFETY: as above.
+            unsafe { info.write_with(|| what_is_known(&item)) };
+            found = Found::Written(bytes.len());
         })?;
-        call.count_read(read.is_some());
-        let (written, known) = read.ok_or_else(missing)?;
-        let Some((needed, fits)) = written else {
-            // SAFETY: the contract says that outputs lead to memory of the caller, here and below.
-            unsafe { info.write(&known) };
-            return Err(absent());
-        };
-        // SAFETY: as above.
-        unsafe { len.write(needed) };
-        if !fits {
-            return Err(too_small(cap, needed));
+        call.count_read(!matches!(found, Found::Nothing));
+        match found {
+            Found::Written(written) => {
+                // SAFETY: as above.
+                unsafe { len.write(written) };
+                call.count_bytes(Service::Cache, written);
+                Ok(())
+            }
+            Found::TooLong(needed) => {
+                // SAFETY: as above.
+                unsafe { len.write(needed) };
+                Err(too_small(cap, needed))
+            }
+            Found::Absent => Err(absent()),
+            Found::Nothing => Err(missing()),
         }
-        call.count_bytes(Service::Cache, needed);
-        // SAFETY: as above.
-        unsafe { info.write(&known) };
-        Ok(())
     })
+}
+
+/// What became of a buffer that a value was to be written to. Its info is written with it, where the item lies: at the end of
+/// the call it would have to be carried there.
+enum Found {
+    Nothing,
+    Absent,
+    /// The value's size.
+    TooLong(usize),
+    /// The value's size.
+    Written(usize),
 }
 
 pub(super) unsafe extern "C" fn get_many(
