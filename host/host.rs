@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
-    boundary::{Core, Message, Router},
+    boundary::{Core, Message, Moment, Router},
     control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,
@@ -171,7 +171,7 @@ impl HostBuilder {
         let pool_options = PoolOptions::default();
         let pool_options =
             PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
-        let clock = Arc::new(SystemClock::new());
+        let clock = Arc::new(SystemClock::with_coarse(|| Moment::now().since_start()));
         let wall = clock.clone();
         let started_ms = clock.now_ms();
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);

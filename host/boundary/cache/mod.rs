@@ -170,8 +170,8 @@ fn what_is_known(item: &Item<'_>) -> PintleCacheInfo {
         size: size_of::<PintleCacheInfo>() as u32,
         flags: flags | stale,
         integer,
-        ttl_ms: milliseconds(item.fresh),
-        left_ms: milliseconds(item.left),
+        ttl_ms: milliseconds(item.fresh()),
+        left_ms: milliseconds(item.left()),
         version,
     }
 }
