@@ -24,7 +24,7 @@ use self::cache::CacheWatch;
 pub use self::{builder::HostBuilder, stop::Stopped};
 use crate::{
     application::{Application, OWNER, SubscribeOptions, Tap},
-    boundary::{Core, Message, Moment, Router},
+    boundary::{Core, Message, Router},
     control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
     folder::DataFolder,

@@ -13,8 +13,8 @@ use pintle_abi::*;
 use super::{
     super::{given_up, stale},
     Call, Sink, address, enter, input, missing,
-    read::{absent, take, with_copy},
-    what_is_known,
+    read::absent,
+    take, what_is_known, with_copy,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
