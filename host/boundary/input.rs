@@ -272,13 +272,34 @@ impl<T: Filled> Info<T> {
     ///
     /// # Safety
     /// As `info`, and the call that the pointer was passed to still runs.
+    #[inline]
     pub(crate) unsafe fn write(&self, value: &T) {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.write_with(|| *value) };
+    }
+
+    /// The same of what is only put together if it is wanted.
+    ///
+    /// # Safety
+    /// As [`write`](Self::write).
+    #[inline]
+    pub(crate) unsafe fn write_with(&self, value: impl FnOnce() -> T) {
+        if self.size == 0 {
+            return;
+        }
         let own = size_of::<u32>();
-        let known = (self.size as usize).min(size_of::<T>()).saturating_sub(own);
-        // SAFETY: the bytes behind the size, as many as both sides have; the caller vouches for its own.
+        let value = value();
+        let from = std::ptr::from_ref(&value).cast::<u8>().wrapping_add(own);
+        let to = self.out.cast::<u8>().wrapping_add(own);
+        let known = (self.size as usize).min(size_of::<T>()) - own;
+        // SAFETY: the bytes behind the size, as many as both sides have; the caller vouches for its own. Nearly all know
+        // all of it: then their number is a constant, and nothing is called.
         unsafe {
-            let from = std::ptr::from_ref(value).cast::<u8>().add(own);
-            std::ptr::copy_nonoverlapping(from, self.out.cast::<u8>().wrapping_add(own), known);
+            if known == size_of::<T>() - own {
+                std::ptr::copy_nonoverlapping(from, to, size_of::<T>() - own);
+            } else {
+                std::ptr::copy_nonoverlapping(from, to, known);
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) use answers::expect;
 pub(crate) use budget::Excess;
 pub use budget::SuspensionReason;
 pub(crate) use budget::{Limits, Overrun, Trip, Watch, span};
+pub(crate) use coarse::Moment;
 pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;

@@ -221,8 +221,8 @@ impl From<Item<'_>> for CacheItem {
             },
             stale: item.age == Age::Stale,
             version: item.version,
-            fresh: lasts(item.fresh),
-            left: lasts(item.left),
+            fresh: lasts(item.fresh()),
+            left: lasts(item.left()),
         }
     }
 }

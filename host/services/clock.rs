@@ -10,6 +10,13 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+/// How far [`Clock::coarse`] may be behind: some steps of a system that counts a hundred a second, and then some, for
+/// threads of virtual machines that get no processor for a while.
+pub(crate) const MOST_BEHIND: Duration = Duration::from_millis(250);
+
+/// The longest step of a coarse clock that is known: that of a system that counts a hundred a second.
+const LONGEST_STEP: Duration = Duration::from_millis(10);
+
 /// Two times and a way to sleep.
 pub(crate) trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC, rounded down. May step in both directions.
@@ -17,6 +24,11 @@ pub(crate) trait Clock: Send + Sync {
 
     /// Time since some fixed moment. Never steps and never goes back; it may stand still while the machine sleeps.
     fn monotonic(&self) -> Duration;
+
+    /// `monotonic()`, for less: never ahead of it, and behind by less than [`MOST_BEHIND`] unless the machine stands still.
+    fn coarse(&self) -> Duration {
+        self.monotonic()
+    }
 
     /// A new alarm for one thread to sleep on.
     fn alarm(&self) -> Arc<Alarm>;
@@ -65,13 +77,29 @@ impl Alarm {
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     started: Instant,
+    coarse: Option<Coarse>,
+}
+
+#[derive(Debug)]
+struct Coarse {
+    read: fn() -> Duration,
+    /// What it shows where the clock's time begins, or a little more.
+    start: Duration,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time begins now.
     #[must_use]
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), coarse: None }
+    }
+
+    /// The same, with a cheap clock beside it that shows the same time in steps of up to 10 ms, less some constant.
+    #[must_use]
+    pub(crate) fn with_coarse(read: fn() -> Duration) -> Self {
+        let started = Instant::now();
+        // It is behind by up to a step here and may catch up later, so a step more is taken off.
+        Self { started, coarse: Some(Coarse { read, start: read() + LONGEST_STEP }) }
     }
 }
 
@@ -93,6 +121,14 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    #[inline]
+    fn coarse(&self) -> Duration {
+        match &self.coarse {
+            Some(coarse) => (coarse.read)().saturating_sub(coarse.start),
+            None => self.monotonic(),
+        }
     }
 
     fn alarm(&self) -> Arc<Alarm> {
@@ -258,6 +294,26 @@ mod tests {
         });
         alarm.ring();
         sleeper.join().expect("the sleeper woke");
+    }
+
+    #[test]
+    fn the_coarse_clock_is_never_ahead_and_not_far_behind() {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        // As a system's own does: in steps of 10 ms.
+        fn stepping() -> Duration {
+            let ms = START.elapsed().as_millis() as u64;
+            Duration::from_millis(1_000_000 + ms / 10 * 10)
+        }
+        let clock = SystemClock::with_coarse(stepping);
+        let until = clock.monotonic() + Duration::from_millis(60);
+        let mut closest = Duration::MAX;
+        while clock.monotonic() < until {
+            let coarse = clock.coarse();
+            let exact = clock.monotonic();
+            assert!(coarse <= exact, "{coarse:?} is ahead of {exact:?}");
+            closest = closest.min(exact - coarse);
+        }
+        assert!(closest < MOST_BEHIND, "behind by {closest:?}");
     }
 
     #[test]

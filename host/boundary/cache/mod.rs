@@ -7,6 +7,8 @@ mod space;
 mod tests;
 mod write;
 
+use std::cell::RefCell;
+
 use pintle_abi::*;
 
 use super::{Call, callback::unknown_value, enter, input, sink::Sink};
@@ -43,6 +45,14 @@ pub(super) static TABLE: PintleCache = PintleCache {
 
 /// The most items that one call of `get_many` or `set_many` is about.
 const MOST_AT_ONCE: usize = 1_024;
+
+/// What a thread keeps of its copy buffer between two calls.
+const KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// Where a value waits between the cache, whose locks must not be held while a plugin's sink runs, and that sink.
+    static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Where the item lies, if the plugin may reach there.
 ///
@@ -102,6 +112,27 @@ fn short(bytes: &[u8], longest: usize) -> Option<&[u8]> {
     (bytes.len() <= longest).then_some(bytes)
 }
 
+/// Lends this thread's copy buffer.
+fn with_copy<R>(run: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
+    let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
+    let result = run(&mut copy);
+    if copy.capacity() <= KEPT {
+        let _ = COPY.try_with(|kept| kept.replace(copy));
+    }
+    result
+}
+
+/// Copies the value of an item: bytes, or digits; nothing of a note that there is nothing.
+fn take(item: &Item<'_>, copy: &mut Vec<u8>) {
+    copy.clear();
+    match item.value {
+        Value::Bytes(bytes) => copy.extend_from_slice(bytes),
+        Value::Integer(integer) => copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes()),
+        Value::Absent => {}
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn not_granted(call: &Call, namespace: Namespace<'_>) -> Error {
@@ -139,8 +170,8 @@ fn what_is_known(item: &Item<'_>) -> PintleCacheInfo {
         size: size_of::<PintleCacheInfo>() as u32,
         flags: flags | stale,
         integer,
-        ttl_ms: milliseconds(item.fresh),
-        left_ms: milliseconds(item.left),
+        ttl_ms: milliseconds(item.fresh()),
+        left_ms: milliseconds(item.left()),
         version,
     }
 }

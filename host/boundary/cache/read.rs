@@ -1,14 +1,14 @@
 //! Reading: `get`, `get_into`, `get_many`, `exists`, `ttl`. A value is copied out under the engine's lock, and told when the
 //! lock is free again: no sink, and nothing else of a plugin, ever runs inside.
 
-use std::{cell::RefCell, ffi::c_void};
+use std::ffi::c_void;
 
 use pintle_abi::*;
 
 use super::{
     super::{sink::tell, status_of},
-    Call, MOST_AT_ONCE, Sink, address, at_index, enter, input, key_of, milliseconds, missing, space,
-    what_is_known,
+    Call, MOST_AT_ONCE, Sink, address, at_index, enter, input, key_of, milliseconds, missing, space, take,
+    what_is_known, with_copy,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -18,14 +18,6 @@ use crate::{
         keys::Key,
     },
 };
-
-/// What a thread keeps of its copy buffer between two calls.
-const KEPT: usize = 64 << 10;
-
-thread_local! {
-    /// Where a value waits between the cache, whose locks must not be held while a plugin's sink runs, and that sink.
-    static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 pub(super) unsafe extern "C" fn get(
     ctx: PintleCtx,
@@ -70,34 +62,53 @@ pub(super) unsafe extern "C" fn get_into(
         let len = input::output("len", len)?;
         // SAFETY: the contract says that inputs are readable for this call.
         let at = unsafe { address(call, ns, key) }?;
-        let mut read = None;
+        let mut found = Found::Nothing;
         call.core().cache.get(&at, &mut |item| {
             let mut digits = itoa::Buffer::new();
             let bytes = match item.value {
-                Value::Bytes(bytes) => Some(bytes),
-                Value::Integer(integer) => Some(digits.format(integer).as_bytes()),
-                Value::Absent => None,
+                Value::Bytes(bytes) => bytes,
+                Value::Integer(integer) => digits.format(integer).as_bytes(),
+                Value::Absent => {
+                    // SAFETY: the contract says that outputs lead to memory of the caller, here and below.
+                    unsafe { info.write_with(|| what_is_known(&item)) };
+                    return found = Found::Absent;
+                }
             };
-            let written = bytes.map(|bytes| (bytes.len(), buf.write(bytes)));
-            read = Some((written, what_is_known(&item)));
+            if !buf.write(bytes) {
+                return found = Found::TooLong(bytes.len());
+            }
+            // SAFETY: as above.
+            unsafe { info.write_with(|| what_is_known(&item)) };
+            found = Found::Written(bytes.len());
         })?;
-        call.count_read(read.is_some());
-        let (written, known) = read.ok_or_else(missing)?;
-        let Some((needed, fits)) = written else {
-            // SAFETY: the contract says that outputs lead to memory of the caller, here and below.
-            unsafe { info.write(&known) };
-            return Err(absent());
-        };
-        // SAFETY: as above.
-        unsafe { len.write(needed) };
-        if !fits {
-            return Err(too_small(cap, needed));
+        call.count_read(!matches!(found, Found::Nothing));
+        match found {
+            Found::Written(written) => {
+                // SAFETY: as above.
+                unsafe { len.write(written) };
+                call.count_bytes(Service::Cache, written);
+                Ok(())
+            }
+            Found::TooLong(needed) => {
+                // SAFETY: as above.
+                unsafe { len.write(needed) };
+                Err(too_small(cap, needed))
+            }
+            Found::Absent => Err(absent()),
+            Found::Nothing => Err(missing()),
         }
-        call.count_bytes(Service::Cache, needed);
-        // SAFETY: as above.
-        unsafe { info.write(&known) };
-        Ok(())
     })
+}
+
+/// What became of a buffer that a value was to be written to. Its info is written with it, where the item lies: at the end of
+/// the call it would have to be carried there.
+enum Found {
+    Nothing,
+    Absent,
+    /// The value's size.
+    TooLong(usize),
+    /// The value's size.
+    Written(usize),
 }
 
 pub(super) unsafe extern "C" fn get_many(
@@ -184,27 +195,11 @@ pub(super) unsafe extern "C" fn ttl(
     })
 }
 
-/// Lends this thread's copy buffer.
-fn with_copy<R>(run: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
-    let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
-    let result = run(&mut copy);
-    if copy.capacity() <= KEPT {
-        let _ = COPY.try_with(|kept| kept.replace(copy));
-    }
-    result
-}
-
 /// Reads one item, and counts that: its bytes, or its digits, are in `copy` then. None: it is not there.
 fn copied(call: &Call, at: &Address<'_>, copy: &mut Vec<u8>) -> Result<Option<PintleCacheInfo>> {
-    copy.clear();
     let mut known = None;
     call.core().cache.get(at, &mut |item| {
-        match item.value {
-            Value::Bytes(bytes) => copy.extend_from_slice(bytes),
-            Value::Integer(integer) => copy.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes()),
-            Value::Absent => {}
-        }
+        take(&item, copy);
         known = Some(what_is_known(&item));
     })?;
     call.count_read(known.is_some());

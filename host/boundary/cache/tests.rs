@@ -410,14 +410,17 @@ fn what_a_namespace_holds_is_removed_by_pattern_or_whole() {
         caller.set(key, "v", &options());
     }
     let mut count = 77;
-    // SAFETY: all is borrowed for the call, here and below.
+    // SAFETY: all is borrowed for the call.
     assert_eq!(unsafe { invalidate(caller.ctx, ns, PintleStr::new("b"), &raw mut count) }, PINTLE_OK);
     assert_eq!((count, caller.get("b").0, caller.get("a").0), (1, PINTLE_NOT_FOUND, PINTLE_OK));
+    // SAFETY: as above.
     let bad = unsafe { invalidate(caller.ctx, ns, PintleStr::new(""), &raw mut count) };
     assert_eq!((bad, count), (PINTLE_INVALID_ARGUMENT, 1));
     caller.says("argument `pattern`");
+    // SAFETY: as above.
     assert_eq!(unsafe { clear(caller.ctx, ns, &raw mut count) }, PINTLE_OK);
     assert_eq!((count, caller.keys("", 0).1.as_str()), (2, ""));
+    // SAFETY: as above.
     assert_eq!(unsafe { clear(caller.ctx, ns, std::ptr::null_mut()) }, PINTLE_OK);
 }
 
@@ -463,12 +466,14 @@ fn stats_tell_what_the_plugin_has_and_no_further_than_the_caller_knows() {
         evicted: 77,
     };
     let stats = TABLE.stats.expect("it is there");
-    // SAFETY: all is borrowed for the call, here and below.
+    // SAFETY: all is borrowed for the call.
     assert_eq!(unsafe { stats(caller.ctx, &raw mut told) }, PINTLE_OK);
     assert_eq!((told.size, told.items, told.bytes, told.guaranteed_bytes), (24, 2, 5, 77));
     told.size = size_of::<PintleCacheStats>() as u32;
+    // SAFETY: as above.
     assert_eq!(unsafe { stats(caller.ctx, &raw mut told) }, PINTLE_OK);
     assert_eq!((told.capacity_bytes, told.evicted), (u64::MAX, 0));
+    // SAFETY: as above.
     assert_eq!(unsafe { stats(caller.ctx, std::ptr::null_mut()) }, PINTLE_INVALID_ARGUMENT);
     caller.says("argument `stats`: the pointer is null");
 }

@@ -165,7 +165,7 @@ impl Scene {
                     Value::Integer(integer) => Owned::Integer(integer),
                     Value::Absent => Owned::Absent,
                 },
-                item.fresh,
+                item.fresh(),
             ));
         });
         assert_eq!(there.expect("the back end answers"), !found.is_empty());

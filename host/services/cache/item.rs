@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::DataScope,
-    services::keys::{Key, Namespace},
+    services::{
+        clock::Clock,
+        keys::{Key, Namespace},
+    },
 };
 
 /// The most bytes that a value may have.
@@ -112,16 +115,23 @@ pub(crate) enum Age {
 }
 
 /// An item, lent while it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Item<'a> {
     pub(crate) value: Value<'a>,
     pub(crate) age: Age,
     /// Another one with each write of its key; never 0.
     pub(crate) version: u64,
-    /// How long it is still fresh; `Ms(0)` if it is not.
-    pub(crate) fresh: Lifetime,
-    /// How long it is still there, fresh or stale; `Ms(0)` if it is kept.
-    pub(crate) left: Lifetime,
+    pub(crate) ends: Ends<'a>,
+}
+
+/// When an item ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Ends<'a> {
+    /// How long it is still fresh, and how long it is still there.
+    In { fresh: Lifetime, left: Lifetime },
+    /// Until when it is fresh, and until when it is there, in nanoseconds of the clock's monotonic time; `u64::MAX` is never.
+    /// The clock is read only if somebody asks: that costs as much as a whole hit.
+    At { fresh: u64, there: u64, clock: &'a dyn Clock },
 }
 
 impl Item<'_> {
@@ -129,6 +139,31 @@ impl Item<'_> {
     pub(crate) fn is_there(&self) -> bool {
         self.age != Age::Kept && self.value != Value::Absent
     }
+
+    /// How long it is still fresh; `Ms(0)` if it is not.
+    pub(crate) fn fresh(&self) -> Lifetime {
+        match self.ends {
+            Ends::In { fresh, .. } => fresh,
+            Ends::At { fresh, clock, .. } => remaining(fresh, clock, self.age == Age::Fresh),
+        }
+    }
+
+    /// How long it is still there, fresh or stale; `Ms(0)` if it is kept.
+    pub(crate) fn left(&self) -> Lifetime {
+        match self.ends {
+            Ends::In { left, .. } => left,
+            Ends::At { there, clock, .. } => remaining(there, clock, self.age != Age::Kept),
+        }
+    }
+}
+
+/// What is left until `end`, rounded up; at least 1 where something was left when the item was lent.
+fn remaining(end: u64, clock: &dyn Clock, was_left: bool) -> Lifetime {
+    if end == u64::MAX {
+        return Lifetime::Endless;
+    }
+    let now = clock.monotonic().as_nanos() as u64;
+    Lifetime::Ms((end.saturating_sub(now).div_ceil(1_000_000) as i64).max(i64::from(was_left)))
 }
 
 /// What is to be written.

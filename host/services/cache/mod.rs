@@ -23,10 +23,10 @@ use std::sync::{
 pub(crate) use backend::CacheBackend;
 pub(crate) use glob::Glob;
 pub(crate) use item::{
-    Address, Age, Draft, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf, Space,
-    Spans, Usage, Value, Written,
+    Address, Age, Draft, Ends, ExpireIf, Expired, Item, LARGEST_VALUE, Lifetime, MOST_TAGS, Page, SetIf,
+    Space, Spans, Usage, Value, Written,
 };
-pub(crate) use memory::MemoryCache;
+pub(crate) use memory::{Fill, MemoryCache};
 pub(crate) use sqlite::{SqliteCache, SqliteOptions};
 
 use super::{clock::Clock, keys::Namespace};
@@ -150,7 +150,7 @@ impl Cache {
     /// How long the item is still fresh; none if it is not there.
     pub(crate) fn ttl(&self, at: &Address<'_>) -> Result<Option<Lifetime>> {
         let mut found = None;
-        self.backend()?.get(at, &mut |item| found = item.is_there().then_some(item.fresh))?;
+        self.backend()?.get(at, &mut |item| found = item.is_there().then(|| item.fresh()))?;
         Ok(found)
     }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Spans, Usage,
-    Value, Written,
+    Address, Age, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Spans,
+    Usage, Value, Written,
 };
 use crate::{
     error::{Error, Result},
@@ -137,8 +137,7 @@ impl CacheBackend for Model {
             value: entry.value(),
             age,
             version: entry.version,
-            fresh: remaining(entry.fresh_until, now),
-            left: remaining(gone, now),
+            ends: Ends::In { fresh: remaining(entry.fresh_until, now), left: remaining(gone, now) },
         });
         Ok(true)
     }

@@ -1,58 +1,78 @@
 //! The back end that is a map in this process: sharded, bounded by bytes, with nothing on the side.
 //!
 //! A call hashes (plugin, tenant, namespace, key) under a key of this cache's own, goes to the shard that the hash
-//! names, and works there under that shard's lock: [`shard`]. A hit reads the table and two neighbouring cache lines,
-//! and copies nothing but what it hands out. Two shards are never locked at once.
+//! names, and works there under that shard's lock: [`shard`]. A hit reads one line of the index and the two lines of the
+//! item, and copies nothing but what it hands out. Two shards are never locked at once.
 
+#[cfg(test)]
+mod against_model;
+mod body;
+mod index;
+mod members;
 mod pool;
+mod roll;
 mod rooms;
 mod shard;
+mod shares;
+#[cfg(test)]
+mod shares_tests;
 mod sieve;
 mod slots;
+mod sweep;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod wheel;
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::Arc,
 };
 
+use body::Body;
 use foldhash::{SharedSeed, quality::FoldHasher};
-use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use pool::Pool;
-use shard::{Draft, Hash, Shard, Short};
-use slots::{Body, CHUNK_BYTES, ENDLESS, Slot};
+use shard::{Draft, Hash, NewExtras, Reach, Rule, Shard, Short};
+use shares::Shares;
+use slots::{ENDLESS, Kind};
 
 use super::{
-    Address, Age, CacheBackend, Draft as Wanted, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
-    Value, Written,
+    Address, Age, CacheBackend, Draft as Wanted, Ends, ExpireIf, Expired, Glob, Item, Lifetime, MOST_TAGS,
+    Page, SetIf, Space, Spans, Usage, Value, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::DataScope,
-    services::{clock::Clock, keys::Namespace},
+    services::{
+        clock::{Clock, MOST_BEHIND},
+        keys::Namespace,
+    },
 };
 
-/// A shard has at least so much for its own, four of the largest values, so that its lock is held for little.
-const SMALLEST_SHARE: usize = 4 << 20;
+/// A shard has at least so much for its own, so that its lock is held for little. Larger items are made room for in others.
+const SMALLEST_SHARE: usize = 1 << 20;
 
 const MOST_SHARDS: usize = 1024;
 
-/// How often a write that lacks room takes from other shards. Once is enough, unless others write into its shard in
+/// How often a write that lacks room takes from other shards. Twice is enough, unless others write into its shard in
 /// between.
 const MOST_ROUNDS: usize = 100;
 
 /// How many items each write looks at that may have expired: more than it adds, so that none is left for long.
 const SWEPT_BY_A_WRITE: usize = 8;
 
+/// What is shorter is reckoned from the exact time. What is not may end early by some milliseconds in a minute.
+const LONG_MS: i64 = 60_000;
+
+/// What is smaller by so much than the capacity fits into any cache.
+const SURELY_ENOUGH: usize = 64 << 10;
+
 /// Items in memory. Made with its capacity and the clock that lifetimes go by.
 pub(crate) struct MemoryCache {
     shards: Box<[Padded]>,
-    /// What each of them has for its own.
-    share: usize,
     pool: Pool,
+    shares: Shares,
     /// Held by whoever takes from other shards: one at a time, so that no two wait for what the other one has in hand.
     /// Never waited for by one who holds a shard.
     balance: Mutex<()>,
@@ -63,9 +83,21 @@ pub(crate) struct MemoryCache {
     capacity: usize,
 }
 
-/// A shard, if it was ever needed. Their locks do not share cache lines.
-#[repr(align(64))]
-struct Padded(Mutex<Option<Box<Shard>>>);
+/// A shard. Their locks do not share cache lines.
+#[repr(align(128))]
+struct Padded(Mutex<Shard>);
+
+/// A copy of an item that lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill<'a> {
+    /// Bytes, or a note that there is nothing.
+    pub(crate) value: Value<'a>,
+    /// How long it is still fresh, seen from now.
+    pub(crate) fresh: Lifetime,
+    pub(crate) spans: Spans,
+    pub(crate) tags: &'a [Namespace<'a>],
+    pub(crate) version: u64,
+}
 
 impl MemoryCache {
     /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
@@ -81,9 +113,9 @@ impl MemoryCache {
         let share = capacity / shards;
         let random = RandomState::new();
         Self {
-            shards: (0..shards).map(|_| Padded(Mutex::new(None))).collect(),
-            share,
+            shards: (0..shards).map(|_| Padded(Mutex::new(Shard::new(share)))).collect(),
             pool: Pool::new(capacity),
+            shares: Shares::new(capacity),
             balance: Mutex::new(()),
             clock,
             seed: random.hash_one("seed"),
@@ -92,40 +124,62 @@ impl MemoryCache {
         }
     }
 
+    /// Puts a copy in place of whatever lies there, with the version that it has elsewhere.
+    pub(crate) fn fill(&self, at: &Address<'_>, item: &Fill<'_>) -> Result<()> {
+        let draft = Wanted { spans: item.spans, tags: item.tags, ..Wanted::of(item.value, item.fresh) };
+        self.put(at, self.hash(at), &draft, Some(item.version)).map(drop)
+    }
+
+    /// Takes away what lies there, if anything does.
+    pub(crate) fn forget(&self, at: &Address<'_>) -> Result<()> {
+        self.remove(at).map(drop)
+    }
+
     /// Each text goes in after its length, so that none can reach into the next.
     #[inline]
-    fn hash(&self, at: &Address<'_>) -> Hash {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
-        let (namespace, key) = (at.namespace.as_str(), at.key.as_str());
-        hasher.write_u64(at.scope.plugin);
-        hasher.write_u64(at.scope.tenant_number());
-        hasher.write_usize(namespace.len());
-        hasher.write(namespace.as_bytes());
-        let room = hasher.clone().finish();
+    fn hash(&self, at: &Address<'_>) -> u64 {
+        let mut hasher = self.hasher(&at.scope, at.namespace);
+        let key = at.key.as_str();
         hasher.write_usize(key.len());
         hasher.write(key.as_bytes());
-        Hash { item: hasher.finish(), room }
+        hasher.finish()
+    }
+
+    fn room_hash(&self, space: &Space<'_>) -> u64 {
+        self.hasher(&space.scope, space.namespace).finish()
+    }
+
+    fn tag_hash(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> u64 {
+        self.hasher(scope, tag).finish()
+    }
+
+    #[inline]
+    fn hasher(&self, scope: &DataScope<'_>, name: Namespace<'_>) -> FoldHasher<'_> {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        hasher.write_u64(scope.plugin);
+        hasher.write_u64(scope.tenant_number());
+        hasher.write_usize(name.as_str().len());
+        hasher.write(name.as_str().as_bytes());
+        hasher
     }
 
     /// The other half of the hash than the one by which the shard finds the item.
     #[inline]
-    fn index(&self, hash: Hash) -> usize {
-        (hash.item >> 32) as usize & (self.shards.len() - 1)
+    fn index(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.shards.len() - 1)
     }
 
     #[inline]
-    fn shard(&self, index: usize) -> MappedMutexGuard<'_, Shard> {
-        let share = self.share;
-        MutexGuard::map(self.shards[index].0.lock(), |shard| {
-            &mut **shard.get_or_insert_with(|| Box::new(Shard::new(share)))
-        })
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].0.lock()
     }
 
-    /// Those that were needed so far, one at a time.
-    fn made(&self) -> impl Iterator<Item = MappedMutexGuard<'_, Shard>> {
-        self.shards
-            .iter()
-            .filter_map(|Padded(shard)| MutexGuard::try_map(shard.lock(), Option::as_deref_mut).ok())
+    /// Does `work` in a shard, and tells everybody what has changed there.
+    fn with<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        let mut shard = self.lock(shard);
+        let result = work(&mut shard);
+        shard.settle(&self.pool, &self.shares, false);
+        result
     }
 
     fn now(&self) -> u64 {
@@ -133,12 +187,34 @@ impl MemoryCache {
         self.clock.monotonic().as_nanos() as u64
     }
 
+    /// Never later than `now`, nor earlier by more than [`MOST_BEHIND`].
+    #[inline]
+    fn about_now(&self) -> u64 {
+        self.clock.coarse().as_nanos() as u64
+    }
+
+    /// Whether it is fresh for so long that the exact time need not be asked for.
+    #[inline]
+    fn is_surely_fresh(&self, deadline: u64) -> bool {
+        deadline == ENDLESS || deadline > self.about_now() + MOST_BEHIND.as_nanos() as u64
+    }
+
+    /// The end of a lifetime that begins now.
+    #[inline]
+    fn end_of(&self, lifetime: Lifetime) -> u64 {
+        match lifetime {
+            Lifetime::Endless => ENDLESS,
+            Lifetime::Ms(ms) if ms >= LONG_MS => self.about_now() + ns(ms),
+            Lifetime::Ms(ms) => self.now() + ns(ms),
+        }
+    }
+
     /// TOO_LARGE, if it would not fit were it the only item.
-    fn check_fits(&self, at: &Address<'_>, body: &Body) -> Result<()> {
-        let (len, capacity) = (body.value().len(), self.capacity);
-        // Its chunk, its room, and two tables of the smallest size.
-        let needed = body.heap() + CHUNK_BYTES + rooms::cost(at.namespace.as_str()) + 2 * 256;
-        if needed <= capacity {
+    fn check_fits(&self, hash: Hash, at: &Address<'_>, draft: &Draft<'_>) -> Result<()> {
+        let (len, capacity) = (draft.body.value().len(), self.capacity);
+        if draft.body.heap() + SURELY_ENOUGH <= capacity
+            || Shard::new(0).need(None, hash, at, draft) <= capacity
+        {
             return Ok(());
         }
         Err(Error::lazy(ErrorKind::TooLarge, move || {
@@ -150,41 +226,46 @@ impl MemoryCache {
     /// Does `work` in the shard of this item, with what it lacks taken from other shards.
     fn write<R>(
         &self,
-        hash: Hash,
-        mut work: impl FnMut(&mut Shard, u64, bool) -> Result<Result<R, Short>>,
+        hash: u64,
+        writer: u64,
+        mut work: impl FnMut(&mut Shard, Rule<'_>, u64) -> Result<Result<R, Short>>,
     ) -> Result<R> {
         let own = self.index(hash);
-        let mut run = |bytes: usize, all_own: bool| {
-            let mut shard = self.shard(own);
+        let rule = |reach| Rule { pool: &self.pool, shares: &self.shares, writer, reach };
+        let mut run = |bytes: usize, reach: Reach| {
+            let mut shard = self.lock(own);
             let now = self.now();
             shard.endow(bytes);
             shard.reclaim(now, SWEPT_BY_A_WRITE, SWEPT_BY_A_WRITE);
-            let result = work(&mut shard, now, all_own);
+            let result = work(&mut shard, rule(reach), now);
             // What it has is part of what it needs, if it is short of more.
-            if !matches!(result, Ok(Err(Short(_)))) {
-                shard.give_back(&self.pool);
-            }
+            shard.settle(&self.pool, &self.shares, matches!(result, Ok(Err(Short(_)))));
             result
         };
-        let mut lack = match run(0, false)? {
+        let mut lack = match run(0, Reach::Fair)? {
             Ok(done) => return Ok(done),
             Err(Short(lack)) => lack,
         };
         let _one_at_a_time = self.balance.lock();
-        for _ in 0..MOST_ROUNDS {
-            match run(self.collect(own, lack), true)? {
+        for round in 0..MOST_ROUNDS {
+            let reach = if round == 0 { Reach::Everything } else { Reach::Own };
+            let got = self.collect(own, lack, rule(reach));
+            match run(got, reach)? {
                 Ok(done) => return Ok(done),
+                // Nobody has anything to give.
+                Err(Short(more)) if round > 0 && got == 0 && lack > 0 && more >= lack => break,
                 Err(Short(more)) => lack = more,
             }
         }
+        self.with(own, |_| ());
         Err(Error::new(
             ErrorKind::Unavailable,
-            "the cache found no room: other writes took what was made each time",
+            "the cache found no room: what is there belongs to plugins that have no more than their share",
         ))
     }
 
     /// Takes bytes from the pool and from other shards than `own`: first from those with more than their share.
-    fn collect(&self, own: usize, wanted: usize) -> usize {
+    fn collect(&self, own: usize, wanted: usize, rule: Rule<'_>) -> usize {
         let mut got = self.pool.take(0, wanted).unwrap_or(0);
         let now = self.now();
         for to_nothing in [false, true] {
@@ -193,72 +274,112 @@ impl MemoryCache {
                     return got;
                 }
                 let other = (own + step) & (self.shards.len() - 1);
-                got += self.shard(other).yield_up(wanted - got, now, to_nothing);
+                let mut other = self.lock(other);
+                got += other.yield_up(wanted - got, now, rule, to_nothing);
+                other.settle(&self.pool, &self.shares, true);
             }
         }
         got
+    }
+
+    /// Writes it; with its own version, or with the next one of the shard.
+    fn put(&self, at: &Address<'_>, item: u64, wanted: &Wanted<'_>, version: Option<u64>) -> Result<Written> {
+        let hash = Hash { item, room: self.room_hash(&at.space()) };
+        let mut hashes = [0; MOST_TAGS];
+        for (hash, tag) in hashes.iter_mut().zip(wanted.tags) {
+            *hash = self.tag_hash(&at.scope, *tag);
+        }
+        let tags = tags::Wanted { names: wanted.tags, hashes: &hashes };
+        let mut integer = [0; 8];
+        let (value, kind) = plain(wanted.value, &mut integer);
+        // Before the lock: large ones take a while to copy.
+        let mut body = Some(self::body(at, value)?);
+        self.write(item, at.scope.plugin, |shard, rule, now| {
+            let there = shard.find(item, at).filter(|found| shard.is_there(*found, now));
+            let before = there.map_or(0, |found| shard.slots.hot(found).version);
+            if !wanted.condition.holds(before) {
+                return Ok(Ok(Written::Refused(before)));
+            }
+            let (deadline, (stale, error)) = match there {
+                Some(found) if wanted.keep_lifetime => {
+                    (shard.slots.hot(found).deadline, shard.slots.spans(found))
+                }
+                _ => (self.end_of(wanted.lifetime), (ns(wanted.spans.stale_ms), ns(wanted.spans.error_ms))),
+            };
+            let body = body.take().map_or_else(|| self::body(at, value), Ok)?;
+            let extras = Some(NewExtras { stale, error, tags });
+            let draft = Draft { body, kind, version, deadline, extras };
+            self.check_fits(hash, at, &draft)?;
+            Ok(shard.put(rule, now, hash, at, draft)?.map(Written::Done))
+        })
     }
 }
 
 impl CacheBackend for MemoryCache {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        fn item(value: Value<'_>, fresh: Lifetime) -> Item<'_> {
-            Item { value, age: Age::Fresh, version: 1, fresh, left: fresh }
-        }
         let hash = self.hash(at);
-        let mut shard = self.shard(self.index(hash));
+        let mut shard = self.lock(self.index(hash));
         let Some(found) = shard.find(hash, at) else { return Ok(false) };
-        let deadline = shard.slot(found).deadline;
-        let mut lifetime = Lifetime::Endless;
-        // The clock costs as much as the rest of a hit, and what does not expire needs none.
-        if deadline != ENDLESS {
-            let now = self.now();
-            if deadline <= now {
+        let fresh = shard.slots.hot(found).deadline;
+        let mut age = Age::Fresh;
+        // The clock costs as much as the rest of a hit, and what does not expire soon needs none.
+        if !self.is_surely_fresh(fresh) {
+            let Some(known) = shard.slots.age(found, self.now()) else {
                 shard.remove(found);
-                shard.give_back(&self.pool);
+                shard.settle(&self.pool, &self.shares, false);
                 return Ok(false);
-            }
-            lifetime = Lifetime::Ms((deadline - now).div_ceil(NS_A_MS) as i64);
+            };
+            age = known;
         }
         shard.visit(found);
-        let slot = shard.slot(found);
-        if let Body::Shared { key, bytes } = &slot.body {
+        let there = shard.slots.there_until(found);
+        let hot = shard.slots.hot(found);
+        let ends = Ends::At { fresh, there, clock: &*self.clock };
+        let version = hot.version;
+        if let Body::Shared { key, bytes } = &hot.body {
             let (key, bytes) = (usize::from(*key), Arc::clone(bytes));
             drop(shard);
-            read(item(Value::Bytes(&bytes[key..]), lifetime));
+            read(Item { value: Value::Bytes(&bytes[key..]), age, version, ends });
         } else {
-            read(item(value(slot), lifetime));
+            read(Item { value: hot.value(), age, version, ends });
         }
         Ok(true)
     }
 
     fn set(&self, at: &Address<'_>, draft: &Wanted<'_>) -> Result<Written> {
-        let (Value::Bytes(value), lifetime) = (draft.value, draft.lifetime) else { return Err(unbuilt()) };
         let hash = self.hash(at);
-        // Before the lock: large ones take a while to copy.
-        let mut body = Some(body(at, value)?);
-        self.write(hash, |shard, now, all_own| {
-            let body = body.take().map_or_else(|| self::body(at, value), Ok)?;
-            self.check_fits(at, &body)?;
-            let draft = Draft { body, integer: false, deadline: deadline(now, lifetime) };
-            Ok(shard.put(&self.pool, now, hash, at, draft, all_own)?.map(|()| Written::Done(1)))
-        })
+        let is_plain = draft.condition == SetIf::Always
+            && !draft.keep_lifetime
+            && draft.spans == Spans::default()
+            && draft.tags.is_empty();
+        if is_plain {
+            let mut integer = [0; 8];
+            let (value, kind) = plain(draft.value, &mut integer);
+            let mut shard = self.lock(self.index(hash));
+            // Otherwise it is a write's duty to see to it first.
+            if !shard.is_due(self.about_now())
+                && let Some(version) = shard.overwrite(hash, at, value, kind, || self.end_of(draft.lifetime))
+            {
+                return Ok(Written::Done(version));
+            }
+        }
+        self.put(at, hash, draft, None)
     }
 
-    fn invalidate_tag(&self, _: &DataScope<'_>, _: Namespace<'_>) -> Result<u64> {
-        Err(unbuilt())
+    fn invalidate_tag(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> Result<u64> {
+        Ok(self.take_tagged(scope, tag))
     }
 
-    fn invalidate(&self, _: &Space<'_>, _: &Glob) -> Result<u64> {
-        Err(unbuilt())
+    fn invalidate(&self, space: &Space<'_>, pattern: &Glob) -> Result<u64> {
+        Ok(self.take_from(space, &|key| pattern.matches(key)))
     }
 
-    fn clear(&self, _: &Space<'_>) -> Result<u64> {
-        Err(unbuilt())
+    fn clear(&self, space: &Space<'_>) -> Result<u64> {
+        Ok(self.take_from(space, &|_| true))
     }
 
-    fn keys(&self, _: &Space<'_>, _: &str, _: Option<&str>, _: usize) -> Result<Page> {
-        Err(unbuilt())
+    fn keys(&self, space: &Space<'_>, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page> {
+        self.list(space, prefix, cursor, limit)
     }
 
     fn capacity(&self) -> u64 {
@@ -266,117 +387,141 @@ impl CacheBackend for MemoryCache {
     }
 
     fn guaranteed(&self) -> u64 {
-        0
+        self.shares.guaranteed() as u64
     }
 
-    fn set_plugins(&self, _: usize) {}
+    fn set_plugins(&self, plugins: usize) {
+        self.shares.set_loaded(plugins);
+    }
 
     fn remove(&self, at: &Address<'_>) -> Result<bool> {
         let hash = self.hash(at);
-        self.write(hash, |shard, now, _| {
-            let found = shard.find_live(hash, at, now);
-            if let Some(found) = found {
-                shard.remove(found);
-            }
-            Ok(Ok(found.is_some()))
-        })
+        Ok(self.with(self.index(hash), |shard| {
+            let now = self.now();
+            shard.reclaim(now, SWEPT_BY_A_WRITE, SWEPT_BY_A_WRITE);
+            let Some(found) = shard.find(hash, at) else { return false };
+            let there = shard.is_there(found, now);
+            shard.remove(found);
+            there
+        }))
     }
 
     fn incr(&self, at: &Address<'_>, delta: i64, lifetime: Lifetime) -> Result<i64> {
-        let hash = self.hash(at);
-        self.write(hash, |shard, now, all_own| {
-            let (sum, deadline) = match shard.find_live(hash, at, now) {
+        let item = self.hash(at);
+        {
+            let mut shard = self.lock(self.index(item));
+            if !shard.is_due(self.about_now())
+                && let Some(found) = shard.find(item, at)
+                && let hot = shard.slots.hot(found)
+                && hot.kind == Kind::Integer
+                && self.is_surely_fresh(hot.deadline)
+            {
+                let sum = hot.value().plus(delta)?;
+                shard.set_integer(found, sum);
+                return Ok(sum);
+            }
+        }
+        let hash = Hash { item, room: self.room_hash(&at.space()) };
+        self.write(item, at.scope.plugin, |shard, rule, now| {
+            let found = shard.find(item, at).filter(|found| shard.is_there(*found, now));
+            let (sum, deadline, extras) = match found {
                 Some(found) => {
-                    let slot = shard.slot(found);
-                    let (sum, deadline) = (value(slot).plus(delta)?, slot.deadline);
-                    if slot.integer {
+                    let hot = shard.slots.hot(found);
+                    let sum = hot.value().plus(delta)?;
+                    if hot.kind == Kind::Integer {
                         shard.set_integer(found, sum);
                         return Ok(Ok(sum));
                     }
-                    (sum, deadline)
+                    (sum, hot.deadline, None)
                 }
-                None => (delta, deadline(now, lifetime)),
+                None => (delta, self.end_of(lifetime), Some(NewExtras::NONE)),
             };
             let body = body(at, &sum.to_le_bytes())?;
-            self.check_fits(at, &body)?;
-            let draft = Draft { body, integer: true, deadline };
-            Ok(shard.put(&self.pool, now, hash, at, draft, all_own)?.map(|()| sum))
+            let draft = Draft { body, kind: Kind::Integer, version: None, deadline, extras };
+            self.check_fits(hash, at, &draft)?;
+            Ok(shard.put(rule, now, hash, at, draft)?.map(|_| sum))
         })
     }
 
     fn expire(&self, at: &Address<'_>, lifetime: Option<Lifetime>, condition: ExpireIf) -> Result<Expired> {
         let hash = self.hash(at);
-        self.write(hash, |shard, now, _| {
-            let Some(found) = shard.find_live(hash, at, now) else { return Ok(Ok(Expired::Missing)) };
-            let new = lifetime.map_or(now, |lifetime| deadline(now, lifetime));
+        Ok(self.with(self.index(hash), |shard| {
+            let now = self.now();
+            shard.reclaim(now, SWEPT_BY_A_WRITE, SWEPT_BY_A_WRITE);
+            let found = shard.find(hash, at).filter(|found| shard.is_there(*found, now));
+            let Some(found) = found else { return Expired::Missing };
+            // From the exact time on, for the sake of the condition.
+            let new = match lifetime {
+                None => now,
+                Some(Lifetime::Endless) => ENDLESS,
+                Some(Lifetime::Ms(ms)) => now + ns(ms),
+            };
             let end = |deadline: u64| (deadline != ENDLESS).then_some(deadline);
-            if !condition.holds(end(shard.slot(found).deadline), end(new)) {
-                return Ok(Ok(Expired::Refused));
+            if !condition.holds(end(shard.slots.hot(found).deadline), end(new)) {
+                return Expired::Refused;
             }
             if lifetime.is_some() {
-                shard.visit(found);
                 shard.set_deadline(found, new);
             } else {
                 shard.remove(found);
             }
-            Ok(Ok(Expired::Changed))
-        })
+            Expired::Changed
+        }))
     }
 
     fn usage(&self) -> Result<Vec<Usage>> {
-        let mut plugins: HashMap<Arc<str>, (u64, u64)> = HashMap::new();
-        for mut shard in self.made() {
-            shard.reclaim(self.now(), usize::MAX, usize::MAX);
-            for room in shard.rooms() {
-                let (items, bytes) = plugins.entry(Arc::clone(room.id())).or_default();
-                *items += room.items();
-                *bytes += room.bytes();
-            }
-            shard.give_back(&self.pool);
+        for shard in 0..self.shards.len() {
+            while self.with(shard, |shard| shard.reclaim_some(self.now())) {}
         }
-        let used = |(plugin, (items, bytes))| Usage { plugin, items, bytes, evicted: 0 };
-        Ok(plugins.into_iter().map(used).collect())
+        Ok(self.shares.usage())
     }
 
     #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64> {
         let mut gone = 0;
-        for mut shard in self.made() {
-            shard.reclaim(self.now(), usize::MAX, usize::MAX);
-            gone += shard.remove_plugin(id);
-            shard.give_back(&self.pool);
+        for shard in 0..self.shards.len() {
+            self.with(shard, |shard| {
+                for room in shard.rooms_of(id) {
+                    while let Some(slot) = shard.rooms.get(room).and_then(|room| room.members.get(0)) {
+                        gone += u64::from(shard.is_there(slot, self.now()));
+                        shard.remove(slot);
+                    }
+                }
+            });
         }
         Ok(gone)
     }
 
     fn close(&self) {
         for Padded(shard) in &self.shards {
-            drop(shard.lock().take());
+            shard.lock().close(&self.shares);
         }
     }
 }
 
-fn unbuilt() -> Error {
-    Error::new(ErrorKind::Unsupported, "not built yet")
-}
-
 const NS_A_MS: u64 = 1_000_000;
 
-fn deadline(now: u64, lifetime: Lifetime) -> u64 {
-    match lifetime {
-        Lifetime::Endless => ENDLESS,
-        Lifetime::Ms(ms) => {
-            let ns = u64::try_from(ms).unwrap_or(0).saturating_mul(NS_A_MS);
-            now.saturating_add(ns).min(ENDLESS - 1)
+fn ns(ms: i64) -> u64 {
+    ms as u64 * NS_A_MS
+}
+
+/// What is stored for a value; `integer` is where its bytes are put.
+#[inline]
+fn plain<'a>(value: Value<'a>, integer: &'a mut [u8; 8]) -> (&'a [u8], Kind) {
+    match value {
+        Value::Bytes(bytes) => (bytes, Kind::Bytes),
+        Value::Absent => (&[], Kind::Absent),
+        Value::Integer(value) => {
+            *integer = value.to_le_bytes();
+            (integer, Kind::Integer)
         }
     }
 }
 
 fn body(at: &Address<'_>, value: &[u8]) -> Result<Body> {
-    Body::new(at.key.as_str(), value).map_err(|_| rooms::no_memory())
+    Body::new(at.key.as_str(), value).map_err(|_| no_memory())
 }
 
-#[inline]
-fn value(slot: &Slot) -> Value<'_> {
-    if slot.integer { Value::Integer(slot.body.integer()) } else { Value::Bytes(slot.body.value()) }
+fn no_memory() -> Error {
+    Error::new(ErrorKind::Unavailable, "the cache got no memory from the system")
 }

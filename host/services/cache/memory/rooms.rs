@@ -1,149 +1,103 @@
-//! The rooms of a shard: for each (plugin, tenant, namespace) that has items here, once, what they have in common.
+//! The rooms of a shard: for each (plugin, tenant, namespace) that has items here, once, what they have in common, and
+//! which they are.
 //!
 //! A room holds the tenant for as long as it has items, so the tenant's number means the same for as long, and it
 //! goes with the last of them: a plugin that makes up namespaces leaves nothing behind.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use super::{
+    body::allocated,
+    members::Members,
+    no_memory,
+    roll::{Named, Roll},
 };
-
-use hashbrown::HashTable;
-
-use super::slots::allocated;
-use crate::{
-    error::{Error, ErrorKind, Result},
-    identity::Tenant,
-    services::cache::Address,
-};
+use crate::{error::Result, identity::Tenant, services::cache::Space};
 
 pub(super) struct Room {
-    plugin: u64,
-    tenant: u64,
+    pub(super) plugin: u64,
+    pub(super) tenant: u64,
     namespace: Box<str>,
     hash: u64,
-    /// Both only change under the shard's lock.
-    items: AtomicU64,
-    bytes: AtomicU64,
-    id: Arc<str>,
+    /// Of the shard: which plugin it is of.
+    pub(super) owner: u32,
+    /// Slots.
+    pub(super) members: Members<u32>,
     /// Held, so that its number is not forgotten.
     _tenant: Tenant,
 }
 
 impl Room {
     #[inline]
-    pub(super) fn is(&self, at: &Address<'_>) -> bool {
-        self.plugin == at.scope.plugin
-            && self.tenant == at.scope.tenant_number()
-            && *self.namespace == *at.namespace.as_str()
-    }
-
-    pub(super) fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    pub(super) fn items(&self) -> u64 {
-        self.items.load(Relaxed)
-    }
-
-    /// Of its items and its own.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    /// One item more, of so many bytes.
-    pub(super) fn enter(&self, bytes: usize) {
-        self.items.store(self.items() + 1, Relaxed);
-        self.resize(0, bytes);
-    }
-
-    /// An item has `now` bytes instead of `before`.
-    pub(super) fn resize(&self, before: usize, now: usize) {
-        self.bytes.store(self.bytes() + now as u64 - before as u64, Relaxed);
+    pub(super) fn is(&self, space: &Space<'_>) -> bool {
+        self.plugin == space.scope.plugin
+            && self.tenant == space.scope.tenant_number()
+            && *self.namespace == *space.namespace.as_str()
     }
 }
 
-/// What a room takes, beside its place in the table.
+impl Named for Room {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn cost(&self) -> usize {
+        cost(&self.namespace)
+    }
+
+    fn members_bytes(&self) -> usize {
+        self.members.bytes()
+    }
+}
+
+/// What a room takes, beside its place in the roll and the list of its items.
 pub(super) fn cost(namespace: &str) -> usize {
-    allocated(size_of::<Room>() + 2 * size_of::<usize>()) + allocated(namespace.len())
+    allocated(size_of::<Room>()) + allocated(namespace.len())
 }
 
-#[derive(Default)]
-pub(super) struct Rooms {
-    table: HashTable<Arc<Room>>,
-    /// Of the rooms alone.
-    bytes: usize,
-}
+pub(super) type Rooms = Roll<Room>;
 
 impl Rooms {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.table.allocation_size()
+    /// The room of this space.
+    pub(super) fn of(&self, hash: u64, space: &Space<'_>) -> Option<u32> {
+        self.find(hash, |room| room.is(space))
     }
 
-    /// What it takes to have this room too.
-    pub(super) fn growth(&self, hash: u64, at: &Address<'_>) -> usize {
-        if self.find(hash, at).is_some() { 0 } else { cost(at.namespace.as_str()) + growth(&self.table) }
-    }
-
-    fn find(&self, hash: u64, at: &Address<'_>) -> Option<&Arc<Room>> {
-        self.table.find(hash, |room| room.is(at))
-    }
-
-    /// The room of this address; a new one is empty, and stays only if somebody enters it.
-    pub(super) fn open(&mut self, hash: u64, at: &Address<'_>) -> Result<Arc<Room>> {
-        if let Some(room) = self.find(hash, at) {
-            return Ok(Arc::clone(room));
-        }
-        let namespace = at.namespace.as_str();
-        let room = Arc::new(Room {
-            plugin: at.scope.plugin,
-            tenant: at.scope.tenant_number(),
-            namespace: namespace.into(),
-            hash,
-            items: AtomicU64::new(0),
-            bytes: AtomicU64::new(cost(namespace) as u64),
-            id: Arc::clone(at.scope.id),
-            _tenant: at.scope.tenant()?,
-        });
-        self.table.try_reserve(1, |room| room.hash).map_err(|_| no_memory())?;
-        self.table.insert_unique(hash, Arc::clone(&room), |room| room.hash);
-        self.bytes += cost(namespace);
-        Ok(room)
-    }
-
-    /// An item of so many bytes goes; with the last one the room goes.
-    pub(super) fn leave(&mut self, room: &Arc<Room>, bytes: usize) {
-        room.resize(bytes, 0);
-        room.items.store(room.items() - 1, Relaxed);
-        if room.items() > 0 {
-            return;
-        }
-        if let Ok(found) = self.table.find_entry(room.hash, |other| Arc::ptr_eq(other, room)) {
-            found.remove();
-            self.bytes -= cost(&room.namespace);
-            shrink(&mut self.table, |room| room.hash);
+    /// What it takes that one more lies there.
+    pub(super) fn growth_for(&self, hash: u64, space: &Space<'_>) -> usize {
+        match self.of(hash, space).and_then(|room| self.get(room)) {
+            Some(room) => room.members.growth(),
+            None => cost(space.namespace.as_str()) + Members::<u32>::default().growth() + self.growth(),
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Room>> {
-        self.table.iter()
+    /// The room of this space, with memory for one more; a new one stays only if somebody enters it.
+    pub(super) fn open(&mut self, hash: u64, space: &Space<'_>, owner: u32) -> Result<u32> {
+        let number = match self.of(hash, space) {
+            Some(number) => number,
+            None => {
+                let room = Room {
+                    plugin: space.scope.plugin,
+                    tenant: space.scope.tenant_number(),
+                    namespace: space.namespace.as_str().into(),
+                    hash,
+                    owner,
+                    members: Members::default(),
+                    _tenant: space.scope.tenant()?,
+                };
+                self.add(room)?
+            }
+        };
+        if let Some(Err(_)) = self.change(number, |room| room.members.try_reserve()) {
+            self.close_if_empty(number);
+            return Err(no_memory());
+        }
+        Ok(number)
     }
-}
 
-/// What the table takes more if one is added: never less than it is.
-pub(super) fn growth<T>(table: &HashTable<T>) -> usize {
-    if table.len() < table.capacity() { 0 } else { table.allocation_size() + 256 }
-}
-
-/// Gives memory back that was for many more.
-pub(super) fn shrink<T>(table: &mut HashTable<T>, hash: impl Fn(&T) -> u64) {
-    if table.is_empty() {
-        *table = HashTable::new();
-    } else if table.capacity() > 64 && table.len() < table.capacity() / 8 {
-        table.shrink_to(table.len() * 2, hash);
+    /// Tells what it took, if it is gone.
+    pub(super) fn close_if_empty(&mut self, number: u32) -> Option<usize> {
+        if self.get(number)?.members.len() > 0 {
+            return None;
+        }
+        self.remove(number).map(|room| room.cost())
     }
-}
-
-pub(super) fn no_memory() -> Error {
-    Error::new(ErrorKind::Unavailable, "the cache got no memory from the system")
 }

@@ -1,246 +1,461 @@
-//! One shard: a table that finds items, the slots that they lie in, the queue of eviction, the wheel of deadlines, the
-//! rooms, and how many bytes the shard may take. Its engine ([`super::MemoryCache`]) holds a lock around it.
-
-use std::sync::Arc;
-
-use hashbrown::HashTable;
+//! One shard: the index that finds items, the slots that they lie in, the queues of eviction, the wheel of deadlines, the
+//! rooms and tags, and how many bytes the shard may take. Its engine ([`super::MemoryCache`]) holds a lock around it.
 
 use super::{
+    body::Body,
+    index::Index,
+    no_memory,
     pool::{Grant, Pool},
-    rooms::{Room, Rooms, growth, no_memory, shrink},
-    sieve::Sieve,
-    slots::{Body, Links, Moved, NONE, Slot, Slots},
+    rooms::Rooms,
+    shares::{Owner, Shares},
+    slots::{Cold, Extras, Hot, Kind, Links, Moved, NONE, Slots},
+    tags::{Bearer, Tags, Wanted},
     wheel::{NOWHERE, Wheel},
 };
-use crate::{error::Result, services::cache::Address};
+use crate::{
+    error::Result,
+    services::cache::{Address, Age},
+};
 
-/// What an item takes beside its body's own memory: its slot, and its place in a table that is half full.
-const ITEM_BYTES: usize = size_of::<Slot>() + 2 * (size_of::<Place>() + 1);
+/// What an item takes beside memory of its own: its slot, its place in an index that is half full and in the list of its
+/// room.
+const ITEM_BYTES: usize = size_of::<Hot>() + size_of::<Cold>() + 2 * size_of::<u64>() + 2 * size_of::<u32>();
 
-/// Under which number an item and its room are found. All bits depend on a key that nobody outside knows.
+/// What it takes to bear a tag, beside the item's own list of them.
+const BEARER_BYTES: usize = 2 * size_of::<Bearer>();
+
+/// How many of a plugin's items are looked at for one that can go without the plugin falling below its share.
+const MOST_TOO_LARGE: usize = 8;
+
+/// Under which numbers an item and its room are found. All bits depend on a key that nobody outside knows.
 #[derive(Clone, Copy)]
 pub(super) struct Hash {
     pub(super) item: u64,
     pub(super) room: u64,
 }
 
-/// An entry of the table: enough to see most often whether it is the right one without a look at the slot.
-struct Place {
-    tag: u32,
-    slot: u32,
-}
-
 /// What is to be written.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     pub(super) body: Body,
-    pub(super) integer: bool,
+    pub(super) kind: Kind,
+    /// None: the next one.
+    pub(super) version: Option<u64>,
     pub(super) deadline: u64,
+    /// None: those of the item that is there.
+    pub(super) extras: Option<NewExtras<'a>>,
 }
 
-/// Not done: so many bytes are missing, and others have more than their share.
+#[derive(Clone, Copy)]
+pub(super) struct NewExtras<'a> {
+    pub(super) stale: u64,
+    pub(super) error: u64,
+    pub(super) tags: Wanted<'a>,
+}
+
+impl NewExtras<'_> {
+    pub(super) const NONE: Self = Self { stale: 0, error: 0, tags: Wanted { names: &[], hashes: &[] } };
+
+    fn are_none(&self) -> bool {
+        self.stale == 0 && self.error == 0 && self.tags.names.is_empty()
+    }
+
+    /// As [`Shard::extras_heap`] counts it.
+    fn heap(&self) -> usize {
+        if self.are_none() { 0 } else { Extras::heap(self.tags.names.len()) }
+    }
+}
+
+/// Not done: so many bytes are missing.
 pub(super) struct Short(pub(super) usize);
 
+/// Whose items go when room is needed: those of the plugin that has most above what it can rely on.
+#[derive(Clone, Copy)]
+pub(super) struct Rule<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) shares: &'a Shares,
+    /// For whom room is needed.
+    pub(super) writer: u64,
+    pub(super) reach: Reach,
+}
+
+/// How far the search for room goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Not below what is fair for the shard.
+    Fair,
+    /// Whatever a shard has.
+    Everything,
+    /// Where no plugin has more than it can rely on, also the writer's own items, however few it has.
+    Own,
+}
+
 pub(super) struct Shard {
-    table: HashTable<Place>,
-    slots: Slots,
-    queue: Sieve,
+    index: Index,
+    pub(super) slots: Slots,
+    pub(super) rooms: Rooms,
+    last_version: u64,
     wheel: Wheel,
-    rooms: Rooms,
-    /// Of the bodies, outside of the slots.
+    pub(super) tags: Tags,
+    owners: Vec<Owner>,
+    /// Of bodies and extras.
     heap: usize,
     grant: Grant,
+    /// Something came, went or changed its size since the accounts and the pool were told.
+    dirty: bool,
 }
 
 impl Shard {
     /// What an empty one takes.
-    pub(super) const BYTES: usize = size_of::<Self>() + size_of::<[u32; 512]>() + 64;
+    pub(super) const BYTES: usize = size_of::<Self>() + Wheel::BYTES;
 
     pub(super) fn new(share: usize) -> Self {
         Self {
-            table: HashTable::new(),
+            index: Index::default(),
             slots: Slots::default(),
-            queue: Sieve::new(),
-            wheel: Wheel::new(),
             rooms: Rooms::default(),
+            last_version: 0,
+            wheel: Wheel::new(),
+            tags: Tags::default(),
+            owners: Vec::new(),
             heap: 0,
             grant: Grant::new(share),
+            dirty: false,
         }
     }
 
     /// All that it takes, but [`Self::BYTES`].
     pub(super) fn used(&self) -> usize {
-        self.slots.bytes() + self.table.allocation_size() + self.rooms.bytes() + self.heap
+        self.slots.bytes()
+            + self.index.bytes()
+            + self.rooms.bytes()
+            + self.tags.bytes()
+            + self.owners.capacity() * size_of::<Owner>()
+            + self.heap
     }
 
     #[inline]
-    pub(super) fn find(&self, hash: Hash, at: &Address<'_>) -> Option<u32> {
-        let tag = tag(hash);
-        let found = self.table.find(spread(tag), |place| {
-            place.tag == tag && {
-                let slot = &self.slots[place.slot];
-                slot.body.key() == at.key.as_str().as_bytes()
-                    && slot.room.as_ref().is_some_and(|room| room.is(at))
-            }
-        });
-        found.map(|place| place.slot)
+    pub(super) fn find(&self, hash: u64, at: &Address<'_>) -> Option<u32> {
+        self.index.find(tag(hash), |slot| {
+            let hot = self.slots.hot(slot);
+            hot.body.key() == at.key.as_str().as_bytes()
+                && self.rooms.get(hot.room).is_some_and(|room| room.is(&at.space()))
+        })
     }
 
-    /// As `find`, but what has expired is gone.
-    pub(super) fn find_live(&mut self, hash: Hash, at: &Address<'_>, now: u64) -> Option<u32> {
-        let found = self.find(hash, at)?;
-        if self.slots[found].deadline <= now {
-            self.remove(found);
-            return None;
-        }
-        Some(found)
-    }
-
-    #[inline]
-    pub(super) fn slot(&self, at: u32) -> &Slot {
-        &self.slots[at]
+    /// Whether an item is there for every function.
+    pub(super) fn is_there(&self, at: u32, now: u64) -> bool {
+        self.slots.hot(at).kind != Kind::Absent
+            && matches!(self.slots.age(at, now), Some(Age::Fresh | Age::Stale))
     }
 
     /// Somebody used it.
     #[inline]
     pub(super) fn visit(&mut self, at: u32) {
-        // A write only where it tells something new keeps the line clean.
-        if !self.slots[at].visited {
-            self.slots[at].visited = true;
-        }
+        self.slots.set_visited(at, true);
     }
 
+    #[inline]
+    fn next_version(&mut self) -> u64 {
+        self.last_version += 1;
+        self.last_version
+    }
+
+    /// Whether something may have to go at `now`.
+    #[inline]
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.wheel.is_due(now)
+    }
+
+    /// Writes into the memory that an item has, if that is all there is to do; gives the version.
+    #[inline]
+    pub(super) fn overwrite(
+        &mut self,
+        hash: u64,
+        at: &Address<'_>,
+        value: &[u8],
+        kind: Kind,
+        deadline: impl FnOnce() -> u64,
+    ) -> Option<u64> {
+        let found = self.find(hash, at)?;
+        let version = self.last_version + 1;
+        let hot = self.slots.hot_mut(found);
+        if hot.extras || hot.kept || !hot.body.overwrite(value) {
+            return None;
+        }
+        hot.kind = kind;
+        hot.version = version;
+        self.last_version = version;
+        let before = std::mem::replace(&mut hot.deadline, deadline());
+        self.visit(found);
+        self.wheel.changed(&mut self.slots, found, before);
+        Some(version)
+    }
+
+    /// Makes it fresh until another moment.
     pub(super) fn set_deadline(&mut self, at: u32, deadline: u64) {
-        let before = std::mem::replace(&mut self.slots[at].deadline, deadline);
+        self.visit(at);
+        let before = self.slots.due(at);
+        self.slots.hot_mut(at).deadline = deadline;
+        self.count_in(at);
         self.wheel.changed(&mut self.slots, at, before);
     }
 
-    /// Writes an item, with room made for it: what has expired goes first, then what is due to go, unless this shard
-    /// has less than its share and not `all_own` of it may go. Where it fails or is short nothing was written, but
+    /// Puts another integer in the place of one.
+    pub(super) fn set_integer(&mut self, at: u32, value: i64) {
+        let version = self.next_version();
+        self.visit(at);
+        let hot = self.slots.hot_mut(at);
+        hot.version = version;
+        let fits = hot.body.overwrite(&value.to_le_bytes());
+        debug_assert!(fits, "an integer is as large as another");
+    }
+
+    /// Writes an item, with room made for it; gives its version. Where it fails or is short nothing was written, but
     /// something may have gone.
     pub(super) fn put(
         &mut self,
-        pool: &Pool,
+        rule: Rule<'_>,
         now: u64,
         hash: Hash,
         at: &Address<'_>,
-        draft: Draft,
-        all_own: bool,
-    ) -> Result<Result<(), Short>> {
+        draft: Draft<'_>,
+    ) -> Result<Result<u64, Short>> {
         loop {
-            let found = self.find(hash, at);
-            let need = self.need(found, hash, at, &draft.body);
-            let Err(lack) = self.grant.cover(pool, self.used(), need) else {
-                return self.write(found, hash, at, draft).map(Ok);
+            let found = self.find(hash.item, at);
+            if found.is_none() && draft.extras.is_none() {
+                // It had to make room itself.
+                return Ok(Err(Short(0)));
+            }
+            let need = self.need(found, hash, at, &draft);
+            let Err(lack) = self.grant.cover(rule.pool, self.used(), need) else {
+                return self.write(rule.shares, found, hash, at, draft).map(Ok);
             };
             if self.reclaim(now, 1024, 16) > 0 {
                 continue;
             }
-            if !(all_own || self.grant.is_fair()) || !self.evict() {
+            if !(rule.reach != Reach::Fair || self.grant.is_fair()) || !self.evict(rule) {
                 return Ok(Err(Short(lack)));
             }
         }
     }
 
     /// How many bytes more it takes.
-    fn need(&self, found: Option<u32>, hash: Hash, at: &Address<'_>, body: &Body) -> usize {
-        match found {
-            Some(found) => body.heap().saturating_sub(self.slots[found].body.heap()),
+    pub(super) fn need(&self, found: Option<u32>, hash: Hash, at: &Address<'_>, draft: &Draft<'_>) -> usize {
+        let (extras, tags) = draft
+            .extras
+            .map_or((0, 0), |extras| (extras.heap(), self.tags.growth_for(&at.scope, extras.tags)));
+        let heap = draft.body.heap() + extras;
+        tags + match found {
+            // The extras that it has go last.
+            Some(found) => heap.saturating_sub(self.slots.hot(found).body.heap()),
             None => {
-                body.heap() + self.slots.growth() + growth(&self.table) + self.rooms.growth(hash.room, at)
+                let owners = if self.owners.len() < self.owners.capacity() {
+                    0
+                } else {
+                    (2 * self.owners.capacity()).max(4) * size_of::<Owner>()
+                };
+                let room = self.rooms.growth_for(hash.room, &at.space());
+                heap + owners + room + self.slots.growth() + self.index.growth()
             }
         }
     }
 
-    fn write(&mut self, found: Option<u32>, hash: Hash, at: &Address<'_>, draft: Draft) -> Result<()> {
-        let heap = draft.body.heap();
-        if let Some(found) = found {
-            let slot = &mut self.slots[found];
-            let before = std::mem::replace(&mut slot.body, draft.body).heap();
-            slot.integer = draft.integer;
-            slot.visited = true;
-            if let Some(room) = &slot.room {
-                room.resize(before, heap);
-            }
-            self.heap = self.heap + heap - before;
-            self.set_deadline(found, draft.deadline);
-            return Ok(());
+    fn write(
+        &mut self,
+        shares: &Shares,
+        found: Option<u32>,
+        hash: Hash,
+        at: &Address<'_>,
+        draft: Draft<'_>,
+    ) -> Result<u64> {
+        self.dirty = true;
+        match found {
+            Some(found) => self.replace(found, at, draft),
+            None => self.add(shares, hash, at, draft),
         }
+    }
+
+    fn replace(&mut self, found: u32, at: &Address<'_>, draft: Draft<'_>) -> Result<u64> {
+        let opened = match &draft.extras {
+            Some(extras) if !extras.tags.names.is_empty() => Some(self.tags.open(&at.scope, extras.tags)?),
+            _ => None,
+        };
+        let version = draft.version.unwrap_or_else(|| self.next_version());
+        let due = self.slots.due(found);
+        self.count_in(found);
+        let (heap, bytes) = (self.heap_of(found), self.bytes_of(found));
+        let (mut came, mut went) = (0, 0);
+        if let Some(new) = draft.extras {
+            let numbers = opened.map_or(Vec::new(), |(numbers, cost)| {
+                came += cost;
+                numbers
+            });
+            // First all come, then all go: a tag that the item bears before and after stays.
+            let extras = self.extras(new, &numbers, found);
+            self.slots.hot_mut(found).extras = extras.is_some();
+            let old = std::mem::replace(&mut self.slots.cold_mut(found).extras, extras);
+            if let Some(old) = old {
+                went += self.tags.leave(&mut self.slots, &old.tags);
+            }
+        }
+        let hot = self.slots.hot_mut(found);
+        hot.body = draft.body;
+        hot.kind = draft.kind;
+        hot.version = version;
+        hot.deadline = draft.deadline;
+        self.visit(found);
+        self.heap = self.heap + self.heap_of(found) - heap;
+        let bytes_now = self.bytes_of(found);
+        if let Some(owner) = self.owner(found) {
+            owner.count.bytes = owner.count.bytes + bytes_now + came - bytes - went;
+        }
+        self.wheel.changed(&mut self.slots, found, due);
+        Ok(version)
+    }
+
+    fn add(&mut self, shares: &Shares, hash: Hash, at: &Address<'_>, draft: Draft<'_>) -> Result<u64> {
+        let new = draft.extras.unwrap_or(NewExtras::NONE);
         // All that can fail comes first.
         self.slots.try_reserve().map_err(|_| no_memory())?;
-        self.table.try_reserve(1, |place| spread(place.tag)).map_err(|_| no_memory())?;
-        let room = self.rooms.open(hash.room, at)?;
-        room.enter(ITEM_BYTES + heap);
-        let tag = tag(hash);
-        let slot = self.slots.add(Slot {
-            room: Some(room),
+        self.index.try_reserve().map_err(|_| no_memory())?;
+        let owner = match self.owners.iter().position(|owner| owner.plugin() == at.scope.plugin) {
+            Some(owner) => owner,
+            None => {
+                self.owners.push(Owner::new(shares, &at.scope));
+                self.owners.len() - 1
+            }
+        };
+        let room = self.rooms.open(hash.room, &at.space(), owner as u32)?;
+        let (numbers, cost) = self.tags.open(&at.scope, new.tags).inspect_err(|_| {
+            self.rooms.close_if_empty(room);
+        })?;
+        let version = draft.version.unwrap_or_else(|| self.next_version());
+        let hot = Hot {
+            version,
             deadline: draft.deadline,
-            tag,
-            queue: Links::LOOSE,
-            timer: Links::LOOSE,
-            bucket: NOWHERE,
-            visited: false,
-            integer: draft.integer,
+            room,
+            kind: draft.kind,
+            kept: false,
+            extras: false,
             body: draft.body,
-        });
-        self.heap += heap;
-        self.table.insert_unique(spread(tag), Place { tag, slot }, |place| spread(place.tag));
-        self.queue.add(&mut self.slots, slot);
+        };
+        let tag = tag(hash.item);
+        let cold =
+            Cold { queue: Links::LOOSE, timer: Links::LOOSE, place: 0, tag, bucket: NOWHERE, extras: None };
+        let slot = self.slots.add(hot, cold);
+        self.index.add(tag, slot);
+        let place = self.rooms.change(room, |room| room.members.join(slot)).unwrap_or_default();
+        self.slots.cold_mut(slot).place = place;
+        let extras = self.extras(new, &numbers, slot);
+        self.slots.hot_mut(slot).extras = extras.is_some();
+        self.slots.cold_mut(slot).extras = extras;
+        self.owners[owner].queue.add(&mut self.slots, slot);
         self.wheel.add(&mut self.slots, slot);
-        Ok(())
+        self.heap += self.heap_of(slot);
+        let room_cost = if place == 0 { self.room_cost(slot) } else { 0 };
+        let count = &mut self.owners[owner].count;
+        count.items += 1;
+        count.bytes += cost + room_cost + ITEM_BYTES;
+        let more = self.bytes_of(slot) - ITEM_BYTES;
+        self.owners[owner].count.bytes += more;
+        Ok(version)
     }
 
-    /// Puts another integer in the place of one.
-    pub(super) fn set_integer(&mut self, at: u32, value: i64) {
-        self.visit(at);
-        self.slots[at].body.set_integer(value);
+    /// The extras of the item in `slot`, which bears the tags of these numbers from here on.
+    fn extras(&mut self, new: NewExtras<'_>, numbers: &[u32], slot: u32) -> Option<Box<Extras>> {
+        if new.are_none() {
+            return None;
+        }
+        let tags = self.tags.join(numbers, slot);
+        Some(Box::new(Extras { stale: new.stale, error: new.error, tags }))
     }
 
     /// Takes an item out; gives the one that lies elsewhere now.
     pub(super) fn remove(&mut self, at: u32) -> Option<Moved> {
-        self.queue.remove(&mut self.slots, at);
+        self.dirty = true;
+        let mut went = self.bytes_of(at);
+        let (room, kept) = (self.slots.hot(at).room, self.slots.hot(at).kept);
+        self.heap -= self.heap_of(at);
         self.wheel.remove(&mut self.slots, at);
-        let slot = &mut self.slots[at];
-        let heap = slot.body.heap();
-        let (room, tag) = (slot.room.take(), slot.tag);
-        if let Ok(place) = self.table.find_entry(spread(tag), |place| place.slot == at) {
-            place.remove();
+        let owner = self.rooms.get(room).map_or(0, |room| room.owner) as usize;
+        let Owner { queue, count, .. } = &mut self.owners[owner];
+        queue.remove(&mut self.slots, at);
+        if kept {
+            count.kept -= went;
+        } else {
+            count.items -= 1;
         }
-        shrink(&mut self.table, |place| spread(place.tag));
-        self.heap -= heap;
-        if let Some(room) = room {
-            self.rooms.leave(&room, ITEM_BYTES + heap);
+        let cold = self.slots.cold_mut(at);
+        let (tag, place, extras) = (cold.tag, cold.place, cold.extras.take());
+        self.index.remove(tag, at);
+        if let Some(extras) = extras {
+            went += self.tags.leave(&mut self.slots, &extras.tags);
         }
+        let other = self.rooms.change(room, |room| room.members.leave(place)).flatten();
+        if let Some(other) = other {
+            self.slots.cold_mut(other).place = place;
+        }
+        went += self.rooms.close_if_empty(room).unwrap_or(0);
+        self.owners[owner].count.bytes -= went;
         let moved = self.slots.remove(at)?;
-        let Moved { from, to } = moved;
-        let tag = self.slots[to].tag;
-        if let Some(place) = self.table.find_mut(spread(tag), |place| place.slot == from) {
-            place.slot = to;
-        }
-        self.queue.moved(&mut self.slots, from, to);
-        self.wheel.moved(&mut self.slots, to);
+        self.moved(moved);
         Some(moved)
     }
 
-    /// Takes out up to `enough` items that have expired, and looks at `most` items for it; tells how many went.
+    fn moved(&mut self, Moved { from, to }: Moved) {
+        let room = self.slots.hot(to).room;
+        let cold = self.slots.cold(to);
+        self.index.moved(cold.tag, from, to);
+        if let Some(extras) = &cold.extras {
+            self.tags.moved(&extras.tags, to);
+        }
+        let place = cold.place;
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.members.replace(place, to);
+            self.owners[room.owner as usize].queue.moved(&mut self.slots, from, to);
+        }
+        self.wheel.moved(&mut self.slots, to);
+    }
+
+    /// Looks at up to `most` items whose time may be over, and takes out up to `enough`; tells how many went. What is past
+    /// its stale span and still kept is counted out.
     pub(super) fn reclaim(&mut self, now: u64, most: usize, enough: usize) -> usize {
+        self.sweep(now, most, enough).1
+    }
+
+    /// The same in a small step; tells whether there may be more to do.
+    pub(super) fn reclaim_some(&mut self, now: u64) -> bool {
+        const MOST: usize = 256;
+        self.sweep(now, MOST, MOST).0 == MOST
+    }
+
+    /// Tells how many it looked at, and how many went.
+    fn sweep(&mut self, now: u64, most: usize, enough: usize) -> (usize, usize) {
         let (mut looked, mut gone) = (0, 0);
         while looked < most
             && gone < enough
+            && self.wheel.is_due(now)
             && let Some(bucket) = self.wheel.due(now)
         {
             let mut at = self.wheel.first(bucket);
             while at != NONE && looked < most && gone < enough {
                 looked += 1;
-                let mut next = self.slots[at].timer.after;
-                if self.slots[at].deadline <= now {
-                    if let Some(moved) = self.remove(at)
-                        && moved.from == next
-                    {
-                        next = moved.to;
+                let mut next = self.slots.cold(at).timer.after;
+                match self.slots.age(at, now) {
+                    None => {
+                        if let Some(moved) = self.remove(at)
+                            && moved.from == next
+                        {
+                            next = moved.to;
+                        }
+                        gone += 1;
                     }
-                    gone += 1;
-                } else {
-                    self.wheel.again(&mut self.slots, at);
+                    Some(age) => {
+                        if age == Age::Kept {
+                            self.count_out(at);
+                        }
+                        self.wheel.again(&mut self.slots, at);
+                    }
                 }
                 at = next;
             }
@@ -249,21 +464,82 @@ impl Shard {
                 break;
             }
         }
-        gone
+        (looked, gone)
     }
 
-    fn evict(&mut self) -> bool {
-        let Some(victim) = self.queue.victim(&mut self.slots) else { return false };
+    /// It is past its stale span.
+    fn count_out(&mut self, at: u32) {
+        let bytes = self.bytes_of(at);
+        if !std::mem::replace(&mut self.slots.hot_mut(at).kept, true) {
+            self.dirty = true;
+            if let Some(owner) = self.owner(at) {
+                owner.count.items -= 1;
+                owner.count.kept += bytes;
+            }
+        }
+    }
+
+    /// It is there again.
+    fn count_in(&mut self, at: u32) {
+        let bytes = self.bytes_of(at);
+        if std::mem::replace(&mut self.slots.hot_mut(at).kept, false) {
+            self.dirty = true;
+            if let Some(owner) = self.owner(at) {
+                owner.count.items += 1;
+                owner.count.kept -= bytes;
+            }
+        }
+    }
+
+    /// One item less, if one may go.
+    fn evict(&mut self, rule: Rule<'_>) -> bool {
+        let own = rule.reach == Reach::Own;
+        let victim = match self.victim_above(rule) {
+            None if own => self.victim_of(rule.writer),
+            victim => victim,
+        };
+        let Some(victim) = victim else { return false };
+        if let Some(owner) = self.owner(victim) {
+            owner.evicted();
+        }
         self.remove(victim);
         true
     }
 
+    /// Of the plugin that has most, if that is more than it can rely on.
+    fn victim_above(&mut self, rule: Rule<'_>) -> Option<u32> {
+        let with_items = self.owners.iter().enumerate().filter(|(_, owner)| owner.count.bytes > 0);
+        let (bytes, richest) = with_items.map(|(number, owner)| (owner.bytes(), number)).max()?;
+        let floor = rule.shares.floor();
+        if bytes <= floor {
+            return None;
+        }
+        if self.owners[richest].plugin() == rule.writer {
+            return self.owners[richest].queue.victim(&mut self.slots);
+        }
+        for _ in 0..MOST_TOO_LARGE {
+            let victim = self.owners[richest].queue.victim(&mut self.slots)?;
+            let bytes = self.going_with(victim);
+            let owner = &mut self.owners[richest];
+            if owner.try_take(rule.shares, bytes, floor) {
+                return Some(victim);
+            }
+            owner.queue.pass_over(&self.slots, victim);
+        }
+        None
+    }
+
+    fn victim_of(&mut self, plugin: u64) -> Option<u32> {
+        let owner = self.owners.iter_mut().find(|owner| owner.plugin() == plugin)?;
+        owner.queue.victim(&mut self.slots)
+    }
+
     /// Lets go of up to `wanted` bytes for another shard, and evicts for it, down to its share, or to nothing.
-    pub(super) fn yield_up(&mut self, wanted: usize, now: u64, to_nothing: bool) -> usize {
+    pub(super) fn yield_up(&mut self, wanted: usize, now: u64, rule: Rule<'_>, to_nothing: bool) -> usize {
         loop {
             let given = self.grant.spare(self.used(), wanted, to_nothing);
             let enough = given == self.grant.spare(0, wanted, to_nothing);
-            if enough || !(self.reclaim(now, 1024, 16) > 0 || self.evict()) {
+            if enough || !(self.reclaim(now, 1024, 16) > 0 || self.evict(rule)) {
                 self.grant.shrink(given);
                 return given;
             }
@@ -272,72 +548,137 @@ impl Shard {
 
     /// What was taken from other shards.
     pub(super) fn endow(&mut self, bytes: usize) {
+        self.dirty |= bytes > 0;
         self.grant.grow(bytes);
     }
 
-    /// Gives what it does not need back to all.
-    pub(super) fn give_back(&mut self, pool: &Pool) {
-        self.grant.give_back(pool, self.used());
-    }
-
-    pub(super) fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
-        self.rooms.iter()
-    }
-
-    /// Takes out all items of a plugin; tells how many.
-    #[cfg(test)]
-    pub(super) fn remove_plugin(&mut self, id: &str) -> u64 {
-        let mut gone = 0;
-        // From the end on: what moves into a slot that was looked at, was looked at before.
-        for at in (0..self.slots.len()).rev() {
-            let of_it =
-                at < self.slots.len() && self.slots[at].room.as_ref().is_some_and(|room| **room.id() == *id);
-            if of_it {
-                self.remove(at);
-                gone += 1;
-            }
+    /// Tells the accounts what has changed, and gives what it does not need back to all, if it is not short of more.
+    pub(super) fn settle(&mut self, pool: &Pool, shares: &Shares, is_short: bool) {
+        if !self.dirty {
+            return;
         }
-        gone
+        self.dirty = is_short;
+        for owner in &mut self.owners {
+            owner.tell(shares);
+        }
+        if self.slots.len() == 0 {
+            self.owners = Vec::new();
+        }
+        if !is_short {
+            self.grant.give_back(pool, self.used());
+        }
     }
 
+    fn owner(&mut self, at: u32) -> Option<&mut Owner> {
+        let room = self.rooms.get(self.slots.hot(at).room)?;
+        self.owners.get_mut(room.owner as usize)
+    }
+
+    fn room_cost(&self, at: u32) -> usize {
+        use super::roll::Named as _;
+        self.rooms.get(self.slots.hot(at).room).map_or(0, |room| room.cost())
+    }
+
+    /// What an item takes outside of its slot.
+    fn heap_of(&self, at: u32) -> usize {
+        let hot = self.slots.hot(at);
+        hot.body.heap() + if hot.extras { Extras::heap(self.slots.tags(at).len()) } else { 0 }
+    }
+
+    /// What counts for the plugin that it is of.
+    fn bytes_of(&self, at: u32) -> usize {
+        let hot = self.slots.hot(at);
+        let tags = if hot.extras { self.slots.tags(at).len() } else { 0 };
+        let extras = if hot.extras { Extras::heap(tags) + tags * BEARER_BYTES } else { 0 };
+        ITEM_BYTES + extras + hot.body.heap()
+    }
+
+    /// By what the plugin's count falls if the item goes.
+    fn going_with(&self, at: u32) -> usize {
+        let tags = self.tags.going_with(self.slots.tags(at));
+        let is_last = self.rooms.get(self.slots.hot(at).room).is_some_and(|room| room.members.len() == 1);
+        self.bytes_of(at) + tags + if is_last { self.room_cost(at) } else { 0 }
+    }
+
+    /// Nothing of it is there any more.
+    pub(super) fn close(&mut self, shares: &Shares) {
+        for owner in &mut self.owners {
+            owner.count = Default::default();
+            owner.tell(shares);
+        }
+        *self = Self::new(0);
+    }
+}
+
+#[inline]
+pub(super) fn tag(hash: u64) -> u32 {
+    hash as u32
+}
+
+#[cfg(test)]
+impl Shard {
     /// Looks whether all parts agree.
-    #[cfg(test)]
     pub(super) fn check(&self) {
-        let live: Vec<u32> = (0..self.slots.len()).filter(|at| self.slots[*at].room.is_some()).collect();
+        let live: Vec<u32> = (0..self.slots.len()).filter(|at| self.slots.hot(*at).room != NONE).collect();
         assert!(self.slots.len() as usize - live.len() <= 1, "there is one hole at most");
-        assert_eq!(live.len(), self.table.len());
-        let in_rooms: u64 = self.rooms.iter().map(|room| room.items()).sum();
-        assert_eq!(in_rooms, live.len() as u64);
-        assert_eq!(self.heap, live.iter().map(|at| self.slots[*at].body.heap()).sum::<usize>());
-        self.queue.check(&self.slots, live.len());
+        assert_eq!(live.len(), self.index.len());
+        assert_eq!(self.heap, live.iter().map(|at| self.heap_of(*at)).sum::<usize>());
+        let members: usize = self.rooms.iter().map(|(_, room)| room.members.len()).sum();
+        assert_eq!(members, live.len());
+        let borne: usize = self.tags.iter().map(|(_, tag)| tag.bearers().len()).sum();
+        let mut bears = 0;
+        let mut queued = vec![0; self.owners.len()];
         for at in &live {
-            let slot = &self.slots[*at];
-            assert!(self.table.find(spread(slot.tag), |place| place.slot == *at).is_some());
+            let (hot, cold) = (self.slots.hot(*at), self.slots.cold(*at));
+            assert_eq!(self.index.find(cold.tag, |slot| slot == *at), Some(*at));
+            let room = self.rooms.get(hot.room).expect("its room is there");
+            assert_eq!(room.members.get(cold.place), Some(*at));
+            queued[room.owner as usize] += 1;
+            assert_eq!(hot.extras, cold.extras.is_some());
+            for held in cold.extras.iter().flat_map(|extras| &extras.tags) {
+                let tag = self.tags.get(held.tag).expect("its tag is there");
+                assert_eq!(tag.bearers().get(held.place).map(|bearer| bearer.slot), Some(*at));
+                bears += 1;
+            }
+            assert!(hot.deadline == super::ENDLESS || cold.bucket != NOWHERE, "it is found some day");
         }
-        let hanging = live.iter().filter(|at| self.slots[**at].bucket != NOWHERE).count();
+        assert_eq!(borne, bears);
+        let hanging = live.iter().filter(|at| self.slots.cold(**at).bucket != NOWHERE).count();
         assert_eq!(self.wheel.count(&self.slots), hanging);
-        let expiring = live.iter().filter(|at| self.slots[**at].deadline != super::ENDLESS);
-        for at in expiring {
-            assert_ne!(self.slots[*at].bucket, NOWHERE, "what expires is found some day");
+        for (number, owner) in self.owners.iter().enumerate() {
+            owner.queue.check(&self.slots, queued[number]);
+            let own = live.iter().filter(|at| {
+                self.rooms.get(self.slots.hot(**at).room).is_some_and(|room| room.owner as usize == number)
+            });
+            let (mut items, mut kept, mut bytes) = (0, 0, 0);
+            for at in own {
+                bytes += self.bytes_of(*at);
+                if self.slots.hot(*at).kept {
+                    kept += self.bytes_of(*at);
+                } else {
+                    items += 1;
+                }
+            }
+            assert_eq!((owner.count.items, owner.count.kept), (items, kept));
+            assert!(owner.count.bytes >= bytes);
         }
+        let counted: usize = self.owners.iter().map(|owner| owner.count.bytes).sum();
+        let beside: usize = self.rooms.iter().map(|(_, room)| super::roll::Named::cost(room)).sum::<usize>()
+            + self.tags.iter().map(|(_, tag)| super::roll::Named::cost(tag)).sum::<usize>();
+        assert_eq!(counted, beside + live.iter().map(|at| self.bytes_of(*at)).sum::<usize>());
     }
 
-    #[cfg(test)]
     pub(super) fn granted(&self) -> usize {
         self.grant.bytes()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.index.len()
     }
-}
 
-fn tag(hash: Hash) -> u32 {
-    hash.item as u32
-}
-
-/// What the table takes as a hash: it looks at the lowest bits and at the highest seven.
-fn spread(tag: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(tag)
+    /// The rooms of the plugin with this id.
+    pub(super) fn rooms_of(&self, id: &str) -> Vec<u32> {
+        let own = |owner: u32| self.owners[owner as usize].id() == id;
+        self.rooms.iter().filter(|(_, room)| own(room.owner)).map(|(number, _)| number).collect()
+    }
 }

@@ -1,58 +1,93 @@
-//! Where a shard keeps its items: slots of two cache lines, found by number.
+//! Where a shard keeps its items: in slots, found by number.
 //!
-//! Slots lie in chunks, so that nothing is copied when there are more of them, and close together, so that no memory
+//! A slot has two halves that lie apart. The hot half is two cache lines, and all that a hit or an overwrite in place
+//! reads or writes. The cold half has what is needed when an item comes, goes or is hung up elsewhere. Whether an item was
+//! used since the hand of eviction passed is one bit in a third place, so small that it stays in the processor's cache,
+//! and the hand does not push hot halves out of it.
+//!
+//! Slots lie in chunks, so that nothing is copied when there are more of them: eight of one size, eight of twice that
+//! size, and so on, so that few are needed and an eighth is empty at most. And they lie close together, so that no memory
 //! is held by items that are gone: when one goes, the last one moves into its place. One hole is left standing, for
 //! most often an item goes because another needs its room.
 
-use std::{
-    collections::TryReserveError,
-    ops::{Index, IndexMut},
-    sync::Arc,
-};
+use std::collections::TryReserveError;
 
-use super::rooms::Room;
+use super::body::{Body, allocated};
+use crate::services::cache::{Age, Value};
 
-/// No slot.
+/// No slot, and no room.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The deadline of what does not expire.
 pub(super) const ENDLESS: u64 = u64::MAX;
 
-/// How many bytes of key and value a slot has room for.
-const INLINE: usize = 85;
-
-/// From how many bytes of key and value on a reader holds them instead of the shard's lock.
-const SHARED_FROM: usize = 4096;
-
-const CHUNK: usize = 64;
-
-/// What a chunk takes: its slots, its allocation, and its place in the list of chunks, which grows by doubling.
-pub(super) const CHUNK_BYTES: usize =
-    CHUNK * size_of::<Slot>() + 2 * size_of::<Slot>() + 2 * size_of::<Vec<Slot>>();
-
-/// An item, or the hole.
-#[repr(align(64))]
-pub(super) struct Slot {
-    /// None: the hole.
-    pub(super) room: Option<Arc<Room>>,
-    /// Nanoseconds of monotonic time.
+/// What a reader or a write in place needs of an item, or the hole.
+#[repr(align(128))]
+pub(super) struct Hot {
+    pub(super) version: u64,
+    /// Until when it is fresh, in nanoseconds of monotonic time.
     pub(super) deadline: u64,
-    /// The half of its hash by which the table finds it.
-    pub(super) tag: u32,
+    /// None: the hole.
+    pub(super) room: u32,
+    pub(super) kind: Kind,
+    /// It is past its stale span and was counted out.
+    pub(super) kept: bool,
+    /// The cold half has extras.
+    pub(super) extras: bool,
+    pub(super) body: Body,
+}
+
+const _: () = assert!(size_of::<Hot>() == 128);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bytes,
+    /// The value is 8 bytes of an integer.
+    Integer,
+    /// The value is empty.
+    Absent,
+}
+
+/// What else is known of an item.
+pub(super) struct Cold {
     /// Between its neighbours in the queue of eviction.
     pub(super) queue: Links,
     /// Between its neighbours in its bucket of the wheel.
     pub(super) timer: Links,
+    /// Among the members of its room.
+    pub(super) place: u32,
+    /// The half of its hash by which the index finds it.
+    pub(super) tag: u32,
     /// Of the wheel.
     pub(super) bucket: u16,
-    /// Read or written since the hand passed.
-    pub(super) visited: bool,
-    /// The value is 8 bytes of an integer.
-    pub(super) integer: bool,
-    pub(super) body: Body,
+    pub(super) extras: Option<Box<Extras>>,
 }
 
-const _: () = assert!(size_of::<Slot>() == 128);
+const _: () = assert!(size_of::<Cold>() == 40);
+
+/// What most items do not have.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// Both in nanoseconds, from the end of the lifetime on.
+    pub(super) stale: u64,
+    pub(super) error: u64,
+    pub(super) tags: Box<[Held]>,
+}
+
+/// A tag that an item bears.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) tag: u32,
+    /// Among the members of the tag.
+    pub(super) place: u32,
+}
+
+impl Extras {
+    /// What they take with so many tags.
+    pub(super) fn heap(tags: usize) -> usize {
+        allocated(size_of::<Self>()) + if tags == 0 { 0 } else { allocated(tags * size_of::<Held>()) }
+    }
+}
 
 #[derive(Clone, Copy)]
 pub(super) struct Links {
@@ -64,92 +99,18 @@ impl Links {
     pub(super) const LOOSE: Self = Self { before: NONE, after: NONE };
 }
 
-/// A key and its value, one after the other.
-pub(super) enum Body {
-    Inline {
-        key: u8,
-        len: u8,
-        bytes: [u8; INLINE],
-    },
-    Boxed {
-        key: u16,
-        bytes: Box<[u8]>,
-    },
-    /// So large that copying it out would hold up the shard.
-    Shared {
-        key: u16,
-        bytes: Arc<Vec<u8>>,
-    },
-}
-
-impl Body {
-    /// `key` has at most 512 bytes.
-    pub(super) fn new(key: &str, value: &[u8]) -> Result<Self, TryReserveError> {
-        let (key, key_len) = (key.as_bytes(), key.len() as u16);
-        let len = key.len() + value.len();
-        if len <= INLINE {
-            let mut bytes = [0; INLINE];
-            bytes[..key.len()].copy_from_slice(key);
-            bytes[key.len()..len].copy_from_slice(value);
-            return Ok(Self::Inline { key: key_len as u8, len: len as u8, bytes });
-        }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len)?;
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
-        Ok(if len < SHARED_FROM {
-            Self::Boxed { key: key_len, bytes: bytes.into_boxed_slice() }
-        } else {
-            Self::Shared { key: key_len, bytes: Arc::new(bytes) }
-        })
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Self::Inline { key, bytes, .. } => &bytes[..usize::from(*key)],
-            Self::Boxed { key, bytes } => &bytes[..usize::from(*key)],
-            Self::Shared { key, bytes } => &bytes[..usize::from(*key)],
-        }
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        match self {
-            Self::Inline { key, len, bytes } => &bytes[usize::from(*key)..usize::from(*len)],
-            Self::Boxed { key, bytes } => &bytes[usize::from(*key)..],
-            Self::Shared { key, bytes } => &bytes[usize::from(*key)..],
-        }
-    }
-
-    /// The value of an integer.
-    pub(super) fn integer(&self) -> i64 {
-        i64::from_le_bytes(self.value().try_into().expect("an integer was stored as its 8 bytes"))
-    }
-
-    /// Writes another integer in its place.
-    pub(super) fn set_integer(&mut self, value: i64) {
-        let value = value.to_le_bytes();
-        match self {
-            Self::Inline { key, len, bytes } => {
-                bytes[usize::from(*key)..usize::from(*len)].copy_from_slice(&value);
+impl Hot {
+    #[inline]
+    pub(super) fn value(&self) -> Value<'_> {
+        match self.kind {
+            Kind::Bytes => Value::Bytes(self.body.value()),
+            Kind::Integer => {
+                let bytes = self.body.value().try_into().expect("an integer was stored as its 8 bytes");
+                Value::Integer(i64::from_le_bytes(bytes))
             }
-            Self::Boxed { key, bytes } => bytes[usize::from(*key)..].copy_from_slice(&value),
-            Self::Shared { .. } => unreachable!("a key and an integer are never that large"),
+            Kind::Absent => Value::Absent,
         }
     }
-
-    /// What it takes outside of the slot.
-    pub(super) fn heap(&self) -> usize {
-        match self {
-            Self::Inline { .. } => 0,
-            Self::Boxed { bytes, .. } => allocated(bytes.len()),
-            Self::Shared { bytes, .. } => allocated(bytes.capacity()) + allocated(size_of::<[usize; 5]>()),
-        }
-    }
-}
-
-/// What an allocator takes for `len` bytes, more or less.
-pub(super) const fn allocated(len: usize) -> usize {
-    (len + size_of::<usize>()).next_multiple_of(16)
 }
 
 /// A slot was given another number.
@@ -162,64 +123,112 @@ pub(super) struct Moved {
 /// All slots of a shard.
 #[derive(Default)]
 pub(super) struct Slots {
-    chunks: Vec<Vec<Slot>>,
-    /// The next chunk, if its memory was reserved already.
-    spare: Option<Vec<Slot>>,
+    hot: Vec<Vec<Hot>>,
+    cold: Vec<Vec<Cold>>,
+    /// A bit for each slot.
+    visited: Vec<u64>,
+    /// With the hole.
+    len: u32,
     hole: Option<u32>,
+    bytes: usize,
+}
+
+/// How many slots the smallest chunks have, as a power of two.
+const FIRST: u32 = 6;
+
+/// How many chunks have the same size, as a power of two.
+const ALIKE: u32 = 3;
+
+/// The chunk that a slot lies in, and where in it.
+#[inline]
+fn place(at: u32) -> (usize, usize) {
+    let number = at as usize + (1 << (FIRST + ALIKE));
+    let size = number.ilog2() - ALIKE;
+    let chunk = ((size - FIRST) << ALIKE) as usize + (number >> size) % (1 << ALIKE);
+    (chunk, number % (1 << size))
+}
+
+fn chunk_len(chunk: usize) -> usize {
+    1 << (FIRST as usize + (chunk >> ALIKE))
+}
+
+/// What the first chunk takes.
+pub(super) const SMALLEST_CHUNK: usize = chunk_bytes(1 << FIRST);
+
+/// Its slots and their bits, its allocations, and its places in the lists of chunks, which grow by doubling.
+const fn chunk_bytes(len: usize) -> usize {
+    len * (size_of::<Hot>() + size_of::<Cold>()) + len / 4 + 2 * size_of::<Hot>() + 4 * size_of::<Vec<Hot>>()
 }
 
 impl Slots {
     /// With the hole.
     pub(super) fn len(&self) -> u32 {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK;
-        (full + self.chunks.last().map_or(0, Vec::len)) as u32
+        self.len
     }
 
     pub(super) fn bytes(&self) -> usize {
-        (self.chunks.len() + usize::from(self.spare.is_some())) * CHUNK_BYTES
+        self.bytes
     }
 
     /// What the next [`Self::add`] takes.
     pub(super) fn growth(&self) -> usize {
-        if self.hole.is_none() && self.spare.is_none() && self.is_full() { CHUNK_BYTES } else { 0 }
+        if self.has_room() { 0 } else { chunk_bytes(chunk_len(self.hot.len())) }
     }
 
-    fn is_full(&self) -> bool {
-        self.chunks.last().is_none_or(|last| last.len() == CHUNK)
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.hole.is_some() || place(self.len).0 < self.hot.len()
     }
 
     /// Makes sure that the next [`Self::add`] finds memory.
     pub(super) fn try_reserve(&mut self) -> Result<(), TryReserveError> {
-        if self.growth() > 0 {
-            let mut chunk = Vec::new();
-            chunk.try_reserve_exact(CHUNK)?;
-            self.chunks.try_reserve(1)?;
-            self.spare = Some(chunk);
+        if self.has_room() {
+            return Ok(());
         }
+        let len = chunk_len(self.hot.len());
+        let (mut hot, mut cold) = (Vec::new(), Vec::new());
+        hot.try_reserve_exact(len)?;
+        cold.try_reserve_exact(len)?;
+        self.visited.try_reserve(len / 64)?;
+        self.hot.try_reserve(1)?;
+        self.cold.try_reserve(1)?;
+        self.visited.resize(self.visited.len() + len / 64, 0);
+        self.hot.push(hot);
+        self.cold.push(cold);
+        self.bytes += chunk_bytes(len);
         Ok(())
     }
 
     /// After [`Self::try_reserve`].
-    pub(super) fn add(&mut self, slot: Slot) -> u32 {
-        if let Some(hole) = self.hole.take() {
-            self[hole] = slot;
-            return hole;
-        }
-        let number = self.len();
-        if self.is_full() {
-            self.chunks.extend(self.spare.take());
-        }
-        self.chunks.last_mut().expect("room was reserved").push(slot);
+    pub(super) fn add(&mut self, hot: Hot, cold: Cold) -> u32 {
+        let number = match self.hole.take() {
+            Some(hole) => {
+                *self.hot_mut(hole) = hot;
+                *self.cold_mut(hole) = cold;
+                hole
+            }
+            None => {
+                let number = self.len;
+                let chunk = place(number).0;
+                self.hot[chunk].push(hot);
+                self.cold[chunk].push(cold);
+                self.len += 1;
+                number
+            }
+        };
+        self.set_visited(number, false);
         number
     }
 
     /// Takes an item out. Whoever knows the one that moved by its number must learn the new one.
     pub(super) fn remove(&mut self, at: u32) -> Option<Moved> {
-        let last = self.len() - 1;
+        let last = self.len - 1;
         let moved = match self.hole {
             None => {
-                self[at].room = None;
-                self[at].body = Body::Inline { key: 0, len: 0, bytes: [0; INLINE] };
+                let hot = self.hot_mut(at);
+                hot.room = NONE;
+                hot.body = Body::EMPTY;
+                self.cold_mut(at).extras = None;
                 self.hole = Some(at);
                 None
             }
@@ -228,8 +237,11 @@ impl Slots {
                 None
             }
             Some(hole) => {
-                let end = self.pop();
-                self[at] = end;
+                let visited = self.visited(last);
+                let (hot, cold) = self.pop();
+                *self.hot_mut(at) = hot;
+                *self.cold_mut(at) = cold;
+                self.set_visited(at, visited);
                 // The hole itself was the last one: it goes, and this is the hole now.
                 if hole == last {
                     self.hole = Some(at);
@@ -239,34 +251,130 @@ impl Slots {
                 }
             }
         };
-        if self.len() == 1 && self.hole.is_some() {
+        if self.len == 1 && self.hole.is_some() {
             *self = Self::default();
         }
         moved
     }
 
-    fn pop(&mut self) -> Slot {
-        let chunk = self.chunks.last_mut().expect("it was counted");
-        let slot = chunk.pop().expect("a chunk that is empty is not kept");
-        if chunk.is_empty() {
-            self.chunks.pop();
+    fn pop(&mut self) -> (Hot, Cold) {
+        self.len -= 1;
+        let (chunk, _) = place(self.len);
+        let (Some(hot), Some(cold)) = (self.hot[chunk].pop(), self.cold[chunk].pop()) else {
+            unreachable!("it was counted")
+        };
+        if self.hot[chunk].is_empty() {
+            // With one that was reserved and not needed.
+            while self.hot.len() > chunk {
+                self.hot.pop();
+                self.cold.pop();
+                let len = chunk_len(self.hot.len());
+                self.visited.truncate(self.visited.len() - len / 64);
+                self.bytes -= chunk_bytes(len);
+            }
+            if self.visited.capacity() > 4 * self.visited.len() {
+                self.visited.shrink_to(2 * self.visited.len());
+            }
         }
-        slot
+        (hot, cold)
+    }
+
+    #[inline]
+    pub(super) fn hot(&self, at: u32) -> &Hot {
+        let (chunk, place) = place(at);
+        &self.hot[chunk][place]
+    }
+
+    #[inline]
+    pub(super) fn hot_mut(&mut self, at: u32) -> &mut Hot {
+        let (chunk, place) = place(at);
+        &mut self.hot[chunk][place]
+    }
+
+    #[inline]
+    pub(super) fn cold(&self, at: u32) -> &Cold {
+        let (chunk, place) = place(at);
+        &self.cold[chunk][place]
+    }
+
+    #[inline]
+    pub(super) fn cold_mut(&mut self, at: u32) -> &mut Cold {
+        let (chunk, place) = place(at);
+        &mut self.cold[chunk][place]
+    }
+
+    /// Whether it was used since the hand passed.
+    #[inline]
+    pub(super) fn visited(&self, at: u32) -> bool {
+        self.visited[at as usize / 64] >> (at % 64) & 1 == 1
+    }
+
+    #[inline]
+    pub(super) fn set_visited(&mut self, at: u32, visited: bool) {
+        let (word, bit) = (&mut self.visited[at as usize / 64], 1 << (at % 64));
+        // A write only where it tells something new keeps the line clean.
+        if (*word & bit != 0) != visited {
+            *word ^= bit;
+        }
+    }
+
+    /// The tags that it bears.
+    pub(super) fn tags(&self, at: u32) -> &[Held] {
+        self.cold(at).extras.as_ref().map_or(&[], |extras| &extras.tags)
+    }
+
+    /// The stale and the error span.
+    pub(super) fn spans(&self, at: u32) -> (u64, u64) {
+        self.cold(at).extras.as_ref().map_or((0, 0), |extras| (extras.stale, extras.error))
+    }
+
+    /// Until when it is fresh or stale.
+    pub(super) fn there_until(&self, at: u32) -> u64 {
+        let hot = self.hot(at);
+        if hot.extras && hot.deadline != ENDLESS { hot.deadline + self.spans(at).0 } else { hot.deadline }
+    }
+
+    /// When it has to be looked at next: when it is to be counted out, or to go.
+    pub(super) fn due(&self, at: u32) -> u64 {
+        let hot = self.hot(at);
+        if !hot.kept || hot.deadline == ENDLESS {
+            return self.there_until(at);
+        }
+        let (stale, error) = self.spans(at);
+        hot.deadline + stale.max(error)
+    }
+
+    /// How old it is at `now`; none: its time is over.
+    pub(super) fn age(&self, at: u32, now: u64) -> Option<Age> {
+        let hot = self.hot(at);
+        if hot.deadline > now {
+            return Some(Age::Fresh);
+        }
+        if !hot.extras {
+            return None;
+        }
+        let (stale, error) = self.spans(at);
+        match now - hot.deadline {
+            over if over < stale => Some(Age::Stale),
+            over if over < error => Some(Age::Kept),
+            _ => None,
+        }
     }
 }
 
-impl Index<u32> for Slots {
-    type Output = Slot;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    #[inline]
-    fn index(&self, at: u32) -> &Slot {
-        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
-    }
-}
-
-impl IndexMut<u32> for Slots {
-    #[inline]
-    fn index_mut(&mut self, at: u32) -> &mut Slot {
-        &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    #[test]
+    fn chunks_follow_on_each_other_without_a_gap() {
+        let mut next = (0, 0);
+        for at in 0..3_000_000 {
+            assert_eq!(place(at), next);
+            next.1 += 1;
+            if next.1 == chunk_len(next.0) {
+                next = (next.0 + 1, 0);
+            }
+        }
     }
 }

@@ -5,9 +5,10 @@
 //! item whose deadline moves away stays where it is until its bucket is due: to write the same key again and again
 //! costs the wheel nothing.
 //!
-//! Whether an item has expired is decided by its deadline, in nanoseconds; the wheel only finds candidates.
+//! Whether an item has expired is decided by its deadline, in nanoseconds; the wheel only finds candidates. It looks at
+//! [`Slots::due`], which for an item with spans is first the moment when it is to be counted out.
 
-use super::slots::{ENDLESS, Links, NONE, Slots};
+use super::slots::{Cold, ENDLESS, Links, NONE, Slots};
 
 const DIGIT: u32 = 6;
 const TEETH: usize = 1 << DIGIT;
@@ -25,53 +26,71 @@ pub(super) struct Wheel {
     now: u64,
     /// For each wheel, which buckets have items.
     taken: [u64; WHEELS],
-    first: Box<[[u32; TEETH]; WHEELS]>,
+    /// In nanoseconds: before that nothing is due.
+    quiet_until: u64,
+    /// Made when something is hung up for the first time.
+    first: Option<Box<[[u32; TEETH]; WHEELS]>>,
 }
 
 impl Wheel {
+    /// What it takes on the heap.
+    pub(super) const BYTES: usize = size_of::<[[u32; TEETH]; WHEELS]>() + 64;
+
     pub(super) fn new() -> Self {
-        Self { now: 0, taken: [0; WHEELS], first: Box::new([[NONE; TEETH]; WHEELS]) }
+        Self { now: 0, taken: [0; WHEELS], quiet_until: ENDLESS, first: None }
+    }
+
+    /// Whether something may be due at `now`.
+    #[inline]
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        now >= self.quiet_until
     }
 
     /// Hangs it up by its deadline, if it has one. It hangs nowhere yet.
     pub(super) fn add(&mut self, slots: &mut Slots, at: u32) {
-        let deadline = slots[at].deadline;
-        if deadline == ENDLESS {
+        let due = slots.due(at);
+        if due == ENDLESS {
             return;
         }
-        let tick = (deadline / TICK_NS).max(self.now);
+        let tick = (due / TICK_NS).max(self.now);
         let wheel = (63 - (tick ^ self.now | 1).leading_zeros()) / DIGIT;
-        let tooth = (tick >> (wheel * DIGIT)) as usize % TEETH;
+        let shift = wheel * DIGIT;
+        let tooth = (tick >> shift) as usize % TEETH;
+        self.quiet_until = self.quiet_until.min((tick >> shift << shift) * TICK_NS);
         let wheel = wheel as usize;
-        let first = std::mem::replace(&mut self.first[wheel][tooth], at);
+        let buckets = self.first.get_or_insert_with(|| Box::new([[NONE; TEETH]; WHEELS]));
+        let first = std::mem::replace(&mut buckets[wheel][tooth], at);
         if first != NONE {
-            slots[first].timer.before = at;
+            slots.cold_mut(first).timer.before = at;
         }
         self.taken[wheel] |= 1 << tooth;
-        let slot = &mut slots[at];
-        slot.timer = Links { before: NONE, after: first };
-        slot.bucket = (wheel * TEETH + tooth) as u16;
+        let cold = slots.cold_mut(at);
+        cold.timer = Links { before: NONE, after: first };
+        cold.bucket = (wheel * TEETH + tooth) as u16;
     }
 
     pub(super) fn remove(&mut self, slots: &mut Slots, at: u32) {
-        let bucket = std::mem::replace(&mut slots[at].bucket, NOWHERE);
+        let cold = slots.cold_mut(at);
+        let bucket = std::mem::replace(&mut cold.bucket, NOWHERE);
         if bucket == NOWHERE {
             return;
         }
-        let Links { before, after } = std::mem::replace(&mut slots[at].timer, Links::LOOSE);
+        let Links { before, after } = std::mem::replace(&mut cold.timer, Links::LOOSE);
         if after != NONE {
-            slots[after].timer.before = before;
+            slots.cold_mut(after).timer.before = before;
         }
         match before {
             NONE => self.set_first(bucket, after),
-            before => slots[before].timer.after = after,
+            before => slots.cold_mut(before).timer.after = after,
         }
     }
 
-    /// Its deadline has changed, from `before` to what it is now.
+    /// It is due at another time than `before`.
+    #[inline]
     pub(super) fn changed(&mut self, slots: &mut Slots, at: u32, before: u64) {
-        let slot = &slots[at];
-        if slot.bucket == NOWHERE || slot.deadline < before {
+        let due = slots.due(at);
+        // What did not expire may hang nowhere; what did hangs somewhere, early enough for what is due later.
+        if if before == ENDLESS { due != ENDLESS } else { due < before } {
             self.again(slots, at);
         }
     }
@@ -84,16 +103,16 @@ impl Wheel {
 
     /// The item lies in slot `to` now.
     pub(super) fn moved(&mut self, slots: &mut Slots, to: u32) {
-        let (Links { before, after }, bucket) = (slots[to].timer, slots[to].bucket);
+        let &Cold { timer: Links { before, after }, bucket, .. } = slots.cold(to);
         if bucket == NOWHERE {
             return;
         }
         if after != NONE {
-            slots[after].timer.before = to;
+            slots.cold_mut(after).timer.before = to;
         }
         match before {
             NONE => self.set_first(bucket, to),
-            before => slots[before].timer.after = to,
+            before => slots.cold_mut(before).timer.after = to,
         }
     }
 
@@ -110,6 +129,7 @@ impl Wheel {
         }
         let Some(wheel) = self.taken.iter().position(|taken| *taken != 0) else {
             self.now = target;
+            self.quiet_until = ENDLESS;
             return None;
         };
         let tooth = self.taken[wheel].trailing_zeros();
@@ -118,6 +138,7 @@ impl Wheel {
         let start = (above | u64::from(tooth)) << shift;
         if start > target {
             self.now = target;
+            self.quiet_until = start * TICK_NS;
             return None;
         }
         self.now = start;
@@ -126,15 +147,23 @@ impl Wheel {
 
     /// The first item of a bucket; the others follow by `timer.after`.
     pub(super) fn first(&self, bucket: u16) -> u32 {
-        self.first[usize::from(bucket) / TEETH][usize::from(bucket) % TEETH]
+        let (wheel, tooth) = (usize::from(bucket) / TEETH, usize::from(bucket) % TEETH);
+        self.first.as_ref().map_or(NONE, |buckets| buckets[wheel][tooth])
     }
 
     fn set_first(&mut self, bucket: u16, at: u32) {
         let (wheel, tooth) = (usize::from(bucket) / TEETH, usize::from(bucket) % TEETH);
-        self.first[wheel][tooth] = at;
+        if let Some(buckets) = &mut self.first {
+            buckets[wheel][tooth] = at;
+        }
         if at == NONE {
             self.taken[wheel] &= !(1 << tooth);
         }
+    }
+
+    #[cfg(test)]
+    fn is_quiet_at(&self, due: u64) -> bool {
+        due < self.quiet_until
     }
 
     /// How many hang in it, after a look at every bucket.
@@ -146,9 +175,11 @@ impl Wheel {
             let taken = self.taken[usize::from(bucket) / TEETH] >> (usize::from(bucket) % TEETH) & 1 == 1;
             assert_eq!(taken, at != NONE);
             while at != NONE {
-                assert_eq!((slots[at].bucket, slots[at].timer.before), (bucket, before));
+                let cold = slots.cold(at);
+                assert_eq!((cold.bucket, cold.timer.before), (bucket, before));
+                assert!(!self.is_quiet_at(slots.due(at)), "it is looked for in time");
                 count += 1;
-                (before, at) = (at, slots[at].timer.after);
+                (before, at) = (at, cold.timer.after);
             }
         }
         count

@@ -44,8 +44,8 @@ use self::{
     work::{A_MS, Work, text, value_of},
 };
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value,
-    Written,
+    Address, Age, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
+    Value, Written,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -181,8 +181,8 @@ impl CacheBackend for SqliteCache {
                 (.., false) => Age::Kept,
                 _ => return Ok(false),
             };
-            let (fresh, left) = (remaining(fresh_until, now), remaining(left_until, now));
-            read(Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, fresh, left });
+            let ends = Ends::In { fresh: remaining(fresh_until, now), left: remaining(left_until, now) };
+            read(Item { value: value_of(row.get_ref(0)?)?, age, version: row.get(1)?, ends });
             Ok(true)
         })
     }

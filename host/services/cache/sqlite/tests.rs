@@ -58,7 +58,7 @@ pub(super) fn read(cache: &SqliteCache, at: &Address<'_>) -> Option<(Vec<u8>, Li
     let mut found = None;
     let read = &mut |item: Item<'_>| {
         let Value::Bytes(bytes) = item.value else { panic!("nobody counts here") };
-        found = Some((bytes.to_vec(), item.fresh, item.version));
+        found = Some((bytes.to_vec(), item.fresh(), item.version));
     };
     cache.get(at, read).expect("it answers");
     found
@@ -338,7 +338,7 @@ fn look(cache: &dyn CacheBackend, at: &Address<'_>) -> Option<(Told, u64)> {
             Value::Integer(integer) => Owned::Integer(integer),
             Value::Absent => Owned::Absent,
         };
-        found = Some(((value, item.age, item.fresh, item.left), item.version));
+        found = Some(((value, item.age, item.fresh(), item.left()), item.version));
     };
     let there = cache.get(at, read).expect("it answers");
     assert_eq!(there, found.is_some());
