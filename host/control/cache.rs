@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Refusal, methods::Answer};
 use crate::{
     Host,
-    cache::{CacheItem, CacheKeys, CacheValue, PluginCache},
+    host::cache::{CacheItem, CacheKeys, CacheValue, PluginCache},
     error::Result,
     stats::{PluginStats, Stats},
 };
