@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{Refusal, methods::Answer};
 use crate::{
     Host,
-    cache::{CacheItem, CacheKeys, CacheValue, PluginCache},
     error::Result,
+    host::cache::{CacheItem, CacheKeys, CacheValue, PluginCache},
     stats::{PluginStats, Stats},
 };
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{A_YEAR, Host, Inner, cache::CacheWatch};
 use crate::{
     application::Application,
-    boundary::Core,
+    boundary::{Core, Moment},
     error::{Error, Result},
     folder::DataFolder,
     identity::Tenants,
@@ -103,7 +103,7 @@ impl HostBuilder {
         let pool_options = PoolOptions::default();
         let pool_options =
             PoolOptions { workers: settings.workers.unwrap_or(pool_options.workers), ..pool_options };
-        let clock = Arc::new(SystemClock::new());
+        let clock = Arc::new(SystemClock::with_coarse(|| Moment::now().since_start()));
         let wall = clock.clone();
         let started_ms = clock.now_ms();
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);

@@ -22,7 +22,7 @@ fn place(backend: &str) -> Place {
 }
 
 /// A host there, which has started echo-c too.
-fn host(place: &Place) -> Running {
+fn running(place: &Place) -> Running {
     let host = place.host(&[]);
     let deadline = Instant::now() + PATIENCE;
     // The order in which they are started is nobody's promise.
@@ -59,7 +59,7 @@ fn sorted(answer: &Answer) -> Vec<&str> {
 fn what_plugins_have_in_the_cache_of_a_running_host_is_shown_and_taken_away() {
     for backend in ["memory", "sqlite"] {
         let place = place(backend);
-        let _host = host(&place);
+        let _host = running(&place);
         fill(&place);
         let report = cache(&place, "").fine().stdout;
         assert!(report.starts_with(&format!("back end  {backend}: it works\n")), "{report}");
@@ -99,7 +99,7 @@ fn what_plugins_have_in_the_cache_of_a_running_host_is_shown_and_taken_away() {
 #[test]
 fn what_cannot_be_done_is_said_with_a_status_of_its_own() {
     let place = place("memory");
-    let _host = host(&place);
+    let _host = running(&place);
     for (arguments, code, said) in [
         ("get --plugin echo-c seen gone", 1, "there is no item \"gone\" in \"seen\""),
         ("get --plugin nobody seen gone", 3, "plugin \"nobody\""),
@@ -123,7 +123,7 @@ fn what_cannot_be_done_is_said_with_a_status_of_its_own() {
 #[test]
 fn a_cache_on_disk_is_looked_into_where_no_host_runs_and_is_there_when_one_runs_again() {
     let place = place("sqlite");
-    let host = host(&place);
+    let host = running(&place);
     fill(&place);
     host.signal("TERM");
     assert_eq!(host.ended().code, Some(0));
@@ -135,7 +135,7 @@ fn a_cache_on_disk_is_looked_into_where_no_host_runs_and_is_there_when_one_runs_
     assert_eq!(cache(&place, "invalidate --plugin echo-c seen *.a").stdout, "1\n");
     assert!(cache(&place, "").stdout.contains("echo-c"), "a plugin that has left something is told");
     assert_eq!(cache(&place, "list --plugin nobody seen").code, Some(3));
-    let _host = host(&place);
+    let _host = running(&place);
     place.ask(&["emit", "echo.b", "--wait"]).fine();
     assert_eq!(cache(&place, "get --plugin echo-c seen echo.b --raw").fine().stdout, "3");
     assert_eq!(cache(&place, "list --plugin echo-c --tenant acme seen").fine().stdout, "echo.a\n");
@@ -144,7 +144,7 @@ fn a_cache_on_disk_is_looked_into_where_no_host_runs_and_is_there_when_one_runs_
 #[test]
 fn a_cache_in_memory_is_gone_with_its_host() {
     let place = place("memory");
-    let host = host(&place);
+    let host = running(&place);
     fill(&place);
     host.signal("TERM");
     assert_eq!(host.ended().code, Some(0));
@@ -166,7 +166,7 @@ fn a_cache_in_memory_is_gone_with_its_host() {
 #[test]
 fn a_damaged_cache_is_set_aside_by_whoever_finds_it_and_said() {
     let place = place("sqlite");
-    let host = host(&place);
+    let host = running(&place);
     fill(&place);
     host.signal("TERM");
     assert_eq!(host.ended().code, Some(0));
@@ -184,7 +184,7 @@ fn a_damaged_cache_is_set_aside_by_whoever_finds_it_and_said() {
         answer.stderr
     );
     damage();
-    let _host = host(&place);
+    let _host = running(&place);
     let report = cache(&place, "stats").fine().stdout;
     assert!(report.contains("\nreported  ") && report.contains("moved to"), "{report}");
     let log = std::fs::read_to_string(place.path("log")).expect("there is one");
