@@ -78,7 +78,7 @@
 //! | [`cx.config()`](Context::config) | the settings, by JSON pointer or as a type |
 //! | [`cx.log()`](Context::log) | records with typed fields |
 //! | [`cx.events()`](Context::events) | subscribe, emit, and emit and wait for answers |
-//! | [`cx.cache("…")`](Context::cache) | volatile items and counters, with lifetimes |
+//! | [`cx.cache("…")`](Context::cache) | volatile items and counters, with lifetimes; what takes long is [loaded once](Cache::get_or_load) |
 //! | [`cx.storage()`](Context::storage) | durable items, with versions |
 //! | [`cx.scheduler()`](Context::scheduler) | jobs by cron rule, at a beat, or once |
 //! | [`cx.call(…)`](Context::call) | services of other plugins |

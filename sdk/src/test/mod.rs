@@ -64,11 +64,13 @@
 //!
 //! The life of a plugin and what each phase allows; grants of the manifest ([`Denied`](crate::Status::Denied)); scopes;
 //! contexts that end ([`StaleHandle`](crate::Status::StaleHandle)); limits of keys, names and sizes; lifetimes, versions and
-//! conditions; depth of events; replies; that a plugin does one thing at a time.
+//! conditions; what is stale, tagged or being loaded in the cache; depth of events; replies; that a plugin does one thing at
+//! a time.
 //!
 //! # What is not
 //!
-//! - **Time stands still** until [`advance`](Host::advance). Deadlines do not pass while code runs.
+//! - **Time stands still** until [`advance`](Host::advance). Deadlines do not pass while code runs. So nobody waits for an item
+//!   of the cache that another is loading: [`Timeout`](crate::Status::Timeout) comes at once.
 //! - **Everything runs on the thread of the test**, one thing after the other, whatever `concurrency` the manifest asks for.
 //!   What a plugin emits waits for its own subscriptions until its running function has returned.
 //! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job. Time zones are not looked up.

@@ -1,7 +1,12 @@
 //! What the sample `chronicle` has kept: asked as an application asks, from a host of its own on the demo's data folder,
-//! while no other host has it.
+//! while no other host has it. It is asked many times for the same, to show what its cache is good for.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use pintle::{Host, Settings};
 use serde_json::{Value, json};
@@ -13,9 +18,17 @@ const SCOPES: [&str; 3] = ["", "acme", "globex"];
 const METRIC: &str = "cpu.busy";
 const MINUTES: usize = 3;
 
-/// What is kept, by tenant.
+/// How often each of them is asked for these minutes again.
+const AGAIN: u32 = 100;
+
+/// What is kept, by tenant, and what asking for it took.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Kept(BTreeMap<&'static str, Scope>);
+pub(super) struct Kept {
+    scopes: BTreeMap<&'static str, Scope>,
+    /// How often chronicle looked for something stored, and how often it read storage for it, by its own count.
+    looked: u64,
+    stored: u64,
+}
 
 #[derive(Debug, Default, PartialEq)]
 struct Scope {
@@ -27,6 +40,9 @@ struct Scope {
     since_ms: i64,
     /// The last minutes of `METRIC`.
     series: Vec<Value>,
+    /// How long it took to ask for these, the first time and on average of all other times.
+    first: Duration,
+    again: Duration,
 }
 
 impl Kept {
@@ -40,10 +56,16 @@ impl Kept {
         if let Some(error) = host.start().failed.first() {
             return Err(error.to_string());
         }
-        let kept: Result<_, String> =
-            SCOPES.into_iter().map(|tenant| Ok((tenant, Scope::ask(&host, tenant)?))).collect();
+        let kept = Self::ask_running(&host);
         host.stop();
-        kept.map(Self)
+        kept
+    }
+
+    fn ask_running(host: &Host) -> Result<Self, String> {
+        let scopes: Result<_, String> =
+            SCOPES.into_iter().map(|tenant| Ok((tenant, Scope::ask(host, tenant)?))).collect();
+        let reads = ask(host, "", "reads", &json!({}))?;
+        Ok(Self { scopes: scopes?, looked: number(&reads, "asked"), stored: number(&reads, "stored") })
     }
 
     /// A table of what is kept; `before` is what was kept before the demo ran.
@@ -54,16 +76,18 @@ impl Kept {
 
 impl Scope {
     fn ask(host: &Host, tenant: &str) -> Result<Self, String> {
-        let ask = |method: &str, request: Value| {
-            let reply = host.call(tenant, "chronicle.query", 1, method, request.to_string().as_bytes(), None);
-            let reply = reply.map_err(|error| format!("chronicle.query {method}: {error}"))?;
-            serde_json::from_slice::<Value>(&reply)
-                .map_err(|error| format!("chronicle.query {method}: {error}"))
-        };
+        let ask = |method: &str, request: Value| ask(host, tenant, method, &request);
+        let minutes = || ask("series", json!({ "metric": METRIC, "limit": MINUTES }));
+        let start = Instant::now();
+        let series = minutes()?;
+        let first = start.elapsed();
+        for _ in 0..AGAIN {
+            minutes()?;
+        }
+        let again = (start.elapsed() - first) / AGAIN;
         let total = ask("total", json!({}))?;
         let samples =
             |metric: &str| Ok::<_, String>(number(&ask("total", json!({ "metric": metric }))?, "samples"));
-        let series = ask("series", json!({ "metric": METRIC, "limit": MINUTES }))?;
         Ok(Self {
             metrics: number(&total, "metrics"),
             minutes: number(&total, "minutes"),
@@ -72,8 +96,16 @@ impl Scope {
             lines: samples("lines")?,
             since_ms: total["from"].as_i64().unwrap_or_default(),
             series: series.as_array().cloned().unwrap_or_default(),
+            first,
+            again,
         })
     }
+}
+
+fn ask(host: &Host, tenant: &str, method: &str, request: &Value) -> Result<Value, String> {
+    let reply = host.call(tenant, "chronicle.query", 1, method, request.to_string().as_bytes(), None);
+    let reply = reply.map_err(|error| format!("chronicle.query {method}: {error}"))?;
+    serde_json::from_slice(&reply).map_err(|error| format!("chronicle.query {method}: {error}"))
 }
 
 fn number(of: &Value, name: &str) -> u64 {
@@ -92,9 +124,9 @@ impl fmt::Display for Told<'_> {
             f,
             "TENANT    METRICS  MINUTES  SAMPLES  ALARMS  LINES  OF EARLIER RUNS  SINCE   {METRIC} BY MINUTE: LEAST MEAN MOST"
         )?;
-        for (tenant, scope) in &self.kept.0 {
-            let earlier = self.before.0.get(tenant).map_or(0, |scope| scope.samples);
-            let name = if tenant.is_empty() { "(system)" } else { tenant };
+        for (tenant, scope) in &self.kept.scopes {
+            let earlier = self.before.scopes.get(tenant).map_or(0, |scope| scope.samples);
+            let name = name(tenant);
             let series: Vec<_> = scope.series.iter().map(minute).collect();
             writeln!(
                 f,
@@ -109,8 +141,23 @@ impl fmt::Display for Told<'_> {
                 series.join(" | ")
             )?;
         }
-        Ok(())
+        let Kept { scopes, looked, stored } = self.kept;
+        writeln!(f, "\nthe minutes of {METRIC}, each asked for {} times:\n", AGAIN + 1)?;
+        for (tenant, scope) in scopes {
+            let (first, again) = (scope.first.as_micros(), scope.again.as_micros());
+            writeln!(
+                f,
+                "{:<8}  {first:>6} us the first time, {again:>6} us each time after that",
+                name(tenant)
+            )?;
+        }
+        let hits = looked.saturating_sub(*stored);
+        write!(f, "\nof {looked} lookups chronicle found {hits} in the cache, and read storage for {stored}")
     }
+}
+
+fn name(tenant: &str) -> &str {
+    if tenant.is_empty() { "(system)" } else { tenant }
 }
 
 fn minute(minute: &Value) -> String {
@@ -141,14 +188,23 @@ mod tests {
             series: vec![
                 json!({"minute": 40_260_000, "count": 9, "min": 1.2, "mean": 10.0, "max": 99.6, "last": 5}),
             ],
+            first: Duration::from_micros(900),
+            again: Duration::from_micros(90),
         };
-        let before = Kept(BTreeMap::from([("acme", scope(10))]));
-        let now = Kept(BTreeMap::from([("", scope(7)), ("acme", scope(25))]));
+        let kept = |scopes| Kept { scopes, looked: 210, stored: 6 };
+        let before = kept(BTreeMap::from([("acme", scope(10))]));
+        let now = kept(BTreeMap::from([("", scope(7)), ("acme", scope(25))]));
         let told = now.told(&before).to_string();
         let words: Vec<_> =
             told.lines().skip(3).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
         assert_eq!(words[0][..8], ["(system)", "2", "3", "7", "1", "0", "0", "11:10Z"]);
         assert_eq!(words[1][..8], ["acme", "2", "3", "25", "1", "0", "10", "11:10Z"]);
         assert_eq!(words[1][8..], ["11:11Z", "1", "10", "100"]);
+        for line in [
+            "acme         900 us the first time,     90 us each time after that",
+            "of 210 lookups chronicle found 204 in the cache, and read storage for 6",
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
+        }
     }
 }
