@@ -49,11 +49,11 @@ impl Shares {
         self.capacity / 2 / self.loaded.load(Relaxed).max(1)
     }
 
-    /// Below what a plugin's items do not go for another. Less than is guaranteed where more than twice as many plugins
-    /// have something as are loaded: otherwise those that are no longer loaded could leave no room for the others.
-    pub(super) fn floor(&self) -> usize {
-        let holders = self.holders.load(Relaxed).div_ceil(2);
-        self.capacity / 2 / self.loaded.load(Relaxed).max(holders).max(1)
+    /// Below what a plugin's items do not go for another, if there is no other way: less than is guaranteed where twice as
+    /// many plugins have something as are loaded. Otherwise those that are no longer loaded could leave no room for a new one.
+    pub(super) fn least(&self) -> usize {
+        let holders = (self.holders.load(Relaxed) + 1).div_ceil(2);
+        self.capacity / 2 / self.loaded.load(Relaxed).max(holders)
     }
 
     fn account(&self, scope: &DataScope<'_>) -> Arc<Account> {
