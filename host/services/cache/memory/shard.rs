@@ -88,7 +88,7 @@ pub(super) enum Reach {
     Everything,
     /// Where no plugin has more than it can rely on, also the writer's own items, however few it has.
     Own,
-    /// Where it has none, also what plugins rely on that are too many to be all loaded.
+    /// Where it has none: of plugins that are too many to be all loaded, as if the writer were one more of them.
     Last,
 }
 
@@ -509,12 +509,12 @@ impl Shard {
 
     /// One item less, if one may go.
     fn evict(&mut self, rule: Rule<'_>) -> bool {
-        let mut victim = self.victim_above(rule, rule.shares.guaranteed());
+        let mut victim = self.victim_above(rule, rule.shares.floor());
         if victim.is_none() && matches!(rule.reach, Reach::Own | Reach::Last) {
             victim = self.victim_of(rule.writer);
         }
         if victim.is_none() && rule.reach == Reach::Last {
-            victim = self.victim_above(rule, rule.shares.least());
+            victim = self.victim_above(rule, rule.shares.floor_with_another());
         }
         let Some(victim) = victim else { return false };
         if let Some(owner) = self.owner(victim) {
