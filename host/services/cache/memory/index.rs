@@ -30,7 +30,6 @@ fn slot_of(entry: u64) -> u32 {
 }
 
 impl Index {
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -135,7 +134,7 @@ impl Index {
     fn resize(&mut self, size: usize) -> Result<(), TryReserveError> {
         let mut entries = Vec::new();
         entries.try_reserve_exact(size)?;
-        entries.resize(size, 0);
+        entries.extend(std::iter::repeat_n(0, size));
         for entry in self.entries.iter().filter(|entry| **entry != 0) {
             put(&mut entries, *entry);
         }

@@ -51,12 +51,18 @@ use crate::{
     },
 };
 
-/// A shard has at least so much for its own, so that its lock is held for little. Larger items are made room for in others.
+/// A shard has at least so much for its own. What lacks room there gets it from others.
 const SMALLEST_SHARE: usize = 1 << 20;
+
+/// So many shards are enough for a few threads. There are more only where each has [`LARGE_SHARE`]: what a hit reads of them
+/// should stay in the processor's cache.
+const ENOUGH_SHARDS: usize = 64;
+
+const LARGE_SHARE: usize = 4 << 20;
 
 const MOST_SHARDS: usize = 1024;
 
-/// How often a write that lacks room takes from other shards. Twice is enough, unless others write into its shard in
+/// How often a write that lacks room takes from other shards. A few times are enough, unless others write into its shard in
 /// between.
 const MOST_ROUNDS: usize = 100;
 
@@ -104,7 +110,8 @@ impl MemoryCache {
     /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
     /// needs a capacity of somewhat more than that.
     pub(crate) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
-        let wanted = (capacity / SMALLEST_SHARE).clamp(1, MOST_SHARDS);
+        let wanted = (capacity / SMALLEST_SHARE).min(ENOUGH_SHARDS).max(capacity / LARGE_SHARE);
+        let wanted = wanted.clamp(1, MOST_SHARDS);
         // The power of two below, or the number itself.
         Self::with_shards(capacity, 1 << wanted.ilog2(), clock)
     }
@@ -249,12 +256,12 @@ impl MemoryCache {
         };
         let _one_at_a_time = self.balance.lock();
         for round in 0..MOST_ROUNDS {
-            let reach = if round == 0 { Reach::Everything } else { Reach::Own };
+            let reach = [Reach::Everything, Reach::Own, Reach::Last][round.min(2)];
             let got = self.collect(own, lack, rule(reach));
             match run(got, reach)? {
                 Ok(done) => return Ok(done),
                 // Nobody has anything to give.
-                Err(Short(more)) if round > 0 && got == 0 && lack > 0 && more >= lack => break,
+                Err(Short(more)) if round > 1 && got == 0 && lack > 0 && more >= lack => break,
                 Err(Short(more)) => lack = more,
             }
         }
@@ -333,21 +340,21 @@ impl CacheBackend for MemoryCache {
         let hash = self.hash(at);
         let mut shard = self.lock(self.index(hash));
         let Some(found) = shard.find(hash, at) else { return Ok(false) };
-        let fresh = shard.slots.hot(found).deadline;
+        shard.visit(found);
+        let mut hot = shard.slots.hot(found);
         let mut age = Age::Fresh;
         // The clock costs as much as the rest of a hit, and what does not expire soon needs none.
-        if !self.is_surely_fresh(fresh) {
+        if !self.is_surely_fresh(hot.deadline) {
             let Some(known) = shard.slots.age(found, self.now()) else {
                 shard.remove(found);
                 shard.settle(&self.pool, &self.shares, false);
                 return Ok(false);
             };
             age = known;
+            hot = shard.slots.hot(found);
         }
-        shard.visit(found);
-        let there = shard.slots.there_until(found);
-        let hot = shard.slots.hot(found);
-        let ends = Ends::At { fresh, there, clock: &*self.clock };
+        let there = if hot.extras { shard.slots.there_until(found) } else { hot.deadline };
+        let ends = Ends::At { fresh: hot.deadline, there, clock: &*self.clock };
         let version = hot.version;
         if let Body::Shared { key, bytes } = &hot.body {
             let (key, bytes) = (usize::from(*key), Arc::clone(bytes));

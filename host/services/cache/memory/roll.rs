@@ -17,6 +17,7 @@ pub(super) trait Named {
     fn members_bytes(&self) -> usize;
 }
 
+#[repr(C)]
 pub(super) struct Roll<T> {
     list: Vec<Option<Box<T>>>,
     /// Numbers that are not in use; some may lie past the end.

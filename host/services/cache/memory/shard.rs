@@ -8,6 +8,7 @@ use super::{
     pool::{Grant, Pool},
     rooms::Rooms,
     shares::{Owner, Shares},
+    sieve::Ghost,
     slots::{Cold, Extras, Hot, Kind, Links, Moved, NONE, Slots},
     tags::{Bearer, Tags, Wanted},
     wheel::{NOWHERE, Wheel},
@@ -87,8 +88,12 @@ pub(super) enum Reach {
     Everything,
     /// Where no plugin has more than it can rely on, also the writer's own items, however few it has.
     Own,
+    /// Where it has none: of plugins that are too many to be all loaded, as if the writer were one more of them.
+    Last,
 }
 
+/// In this order, so that what a hit reads of it lies together.
+#[repr(C)]
 pub(super) struct Shard {
     index: Index,
     pub(super) slots: Slots,
@@ -97,6 +102,7 @@ pub(super) struct Shard {
     wheel: Wheel,
     pub(super) tags: Tags,
     owners: Vec<Owner>,
+    ghost: Ghost,
     /// Of bodies and extras.
     heap: usize,
     grant: Grant,
@@ -117,6 +123,7 @@ impl Shard {
             wheel: Wheel::new(),
             tags: Tags::default(),
             owners: Vec::new(),
+            ghost: Ghost::default(),
             heap: 0,
             grant: Grant::new(share),
             dirty: false,
@@ -130,15 +137,16 @@ impl Shard {
             + self.rooms.bytes()
             + self.tags.bytes()
             + self.owners.capacity() * size_of::<Owner>()
+            + self.ghost.bytes()
             + self.heap
     }
 
     #[inline]
     pub(super) fn find(&self, hash: u64, at: &Address<'_>) -> Option<u32> {
+        let (key, space) = (at.key.as_str().as_bytes(), at.space());
         self.index.find(tag(hash), |slot| {
             let hot = self.slots.hot(slot);
-            hot.body.key() == at.key.as_str().as_bytes()
-                && self.rooms.get(hot.room).is_some_and(|room| room.is(&at.space()))
+            hot.body.key() == key && self.rooms.get(hot.room).is_some_and(|room| room.is(&space))
         })
     }
 
@@ -151,7 +159,7 @@ impl Shard {
     /// Somebody used it.
     #[inline]
     pub(super) fn visit(&mut self, at: u32) {
-        self.slots.set_visited(at, true);
+        self.slots.visit(at);
     }
 
     #[inline]
@@ -255,7 +263,11 @@ impl Shard {
                     (2 * self.owners.capacity()).max(4) * size_of::<Owner>()
                 };
                 let room = self.rooms.growth_for(hash.room, &at.space());
-                heap + owners + room + self.slots.growth() + self.index.growth()
+                heap + owners
+                    + room
+                    + self.slots.growth()
+                    + self.index.growth()
+                    + self.ghost.growth(self.index.len() + 1)
             }
         }
     }
@@ -340,10 +352,14 @@ impl Shard {
             body: draft.body,
         };
         let tag = tag(hash.item);
+        self.ghost.fit(self.index.len() + 1);
         let cold =
             Cold { queue: Links::LOOSE, timer: Links::LOOSE, place: 0, tag, bucket: NOWHERE, extras: None };
         let slot = self.slots.add(hot, cold);
         self.index.add(tag, slot);
+        if self.ghost.knows(tag) {
+            self.visit(slot);
+        }
         let place = self.rooms.change(room, |room| room.members.join(slot)).unwrap_or_default();
         self.slots.cold_mut(slot).place = place;
         let extras = self.extras(new, &numbers, slot);
@@ -493,24 +509,26 @@ impl Shard {
 
     /// One item less, if one may go.
     fn evict(&mut self, rule: Rule<'_>) -> bool {
-        let own = rule.reach == Reach::Own;
-        let victim = match self.victim_above(rule) {
-            None if own => self.victim_of(rule.writer),
-            victim => victim,
-        };
+        let mut victim = self.victim_above(rule, rule.shares.floor());
+        if victim.is_none() && matches!(rule.reach, Reach::Own | Reach::Last) {
+            victim = self.victim_of(rule.writer);
+        }
+        if victim.is_none() && rule.reach == Reach::Last {
+            victim = self.victim_above(rule, rule.shares.floor_with_another());
+        }
         let Some(victim) = victim else { return false };
         if let Some(owner) = self.owner(victim) {
             owner.evicted();
         }
+        self.ghost.remember(self.slots.cold(victim).tag);
         self.remove(victim);
         true
     }
 
     /// Of the plugin that has most, if that is more than it can rely on.
-    fn victim_above(&mut self, rule: Rule<'_>) -> Option<u32> {
+    fn victim_above(&mut self, rule: Rule<'_>, floor: usize) -> Option<u32> {
         let with_items = self.owners.iter().enumerate().filter(|(_, owner)| owner.count.bytes > 0);
         let (bytes, richest) = with_items.map(|(number, owner)| (owner.bytes(), number)).max()?;
-        let floor = rule.shares.floor();
         if bytes <= floor {
             return None;
         }
@@ -561,6 +579,7 @@ impl Shard {
         for owner in &mut self.owners {
             owner.tell(shares);
         }
+        self.ghost.shrink(self.index.len());
         if self.slots.len() == 0 {
             self.owners = Vec::new();
         }

@@ -50,10 +50,18 @@ impl Shares {
     }
 
     /// Below what a plugin's items do not go for another. Less than is guaranteed where more than twice as many plugins
-    /// have something as are loaded: otherwise those that are no longer loaded could leave no room for the others.
+    /// have something as are loaded: otherwise those that are no longer loaded could take all room from the others.
     pub(super) fn floor(&self) -> usize {
-        let holders = self.holders.load(Relaxed).div_ceil(2);
-        self.capacity / 2 / self.loaded.load(Relaxed).max(holders).max(1)
+        self.floor_for(self.holders.load(Relaxed))
+    }
+
+    /// The same, with one more who has nothing yet and finds no room.
+    pub(super) fn floor_with_another(&self) -> usize {
+        self.floor_for(self.holders.load(Relaxed) + 1)
+    }
+
+    fn floor_for(&self, holders: usize) -> usize {
+        self.capacity / 2 / self.loaded.load(Relaxed).max(holders.div_ceil(2)).max(1)
     }
 
     fn account(&self, scope: &DataScope<'_>) -> Arc<Account> {

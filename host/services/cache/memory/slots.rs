@@ -1,8 +1,8 @@
 //! Where a shard keeps its items: in slots, found by number.
 //!
 //! A slot has two halves that lie apart. The hot half is two cache lines, and all that a hit or an overwrite in place
-//! reads or writes. The cold half has what is needed when an item comes, goes or is hung up elsewhere. Whether an item was
-//! used since the hand of eviction passed is one bit in a third place, so small that it stays in the processor's cache,
+//! reads or writes. The cold half has what is needed when an item comes, goes or is hung up elsewhere. How often an item was
+//! used since the hand of eviction passed is two bits in a third place, so small that it stays in the processor's cache,
 //! and the hand does not push hot halves out of it.
 //!
 //! Slots lie in chunks, so that nothing is copied when there are more of them: eight of one size, eight of twice that
@@ -21,8 +21,9 @@ pub(super) const NONE: u32 = u32::MAX;
 /// The deadline of what does not expire.
 pub(super) const ENDLESS: u64 = u64::MAX;
 
-/// What a reader or a write in place needs of an item, or the hole.
-#[repr(align(128))]
+/// What a reader or a write in place needs of an item, or the hole. In this order, so that all but the end of the value
+/// lies on the first line.
+#[repr(C, align(128))]
 pub(super) struct Hot {
     pub(super) version: u64,
     /// Until when it is fresh, in nanoseconds of monotonic time.
@@ -120,18 +121,23 @@ pub(super) struct Moved {
     pub(super) to: u32,
 }
 
-/// All slots of a shard.
+/// All slots of a shard. In this order, so that what a hit reads of it lies together.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Slots {
     hot: Vec<Vec<Hot>>,
+    /// Two bits for each slot: how often it was used since the hand passed, up to three times.
+    used: Vec<u64>,
     cold: Vec<Vec<Cold>>,
-    /// A bit for each slot.
-    visited: Vec<u64>,
     /// With the hole.
     len: u32,
     hole: Option<u32>,
     bytes: usize,
 }
+
+const MOST_USED: u64 = 3;
+
+const USED_IN_A_WORD: usize = 32;
 
 /// How many slots the smallest chunks have, as a power of two.
 const FIRST: u32 = 6;
@@ -189,10 +195,10 @@ impl Slots {
         let (mut hot, mut cold) = (Vec::new(), Vec::new());
         hot.try_reserve_exact(len)?;
         cold.try_reserve_exact(len)?;
-        self.visited.try_reserve(len / 64)?;
+        self.used.try_reserve(len / USED_IN_A_WORD)?;
         self.hot.try_reserve(1)?;
         self.cold.try_reserve(1)?;
-        self.visited.resize(self.visited.len() + len / 64, 0);
+        self.used.resize(self.used.len() + len / USED_IN_A_WORD, 0);
         self.hot.push(hot);
         self.cold.push(cold);
         self.bytes += chunk_bytes(len);
@@ -216,7 +222,7 @@ impl Slots {
                 number
             }
         };
-        self.set_visited(number, false);
+        self.set_used(number, 0);
         number
     }
 
@@ -237,11 +243,11 @@ impl Slots {
                 None
             }
             Some(hole) => {
-                let visited = self.visited(last);
+                let used = self.used(last);
                 let (hot, cold) = self.pop();
                 *self.hot_mut(at) = hot;
                 *self.cold_mut(at) = cold;
-                self.set_visited(at, visited);
+                self.set_used(at, used);
                 // The hole itself was the last one: it goes, and this is the hole now.
                 if hole == last {
                     self.hole = Some(at);
@@ -269,11 +275,11 @@ impl Slots {
                 self.hot.pop();
                 self.cold.pop();
                 let len = chunk_len(self.hot.len());
-                self.visited.truncate(self.visited.len() - len / 64);
+                self.used.truncate(self.used.len() - len / USED_IN_A_WORD);
                 self.bytes -= chunk_bytes(len);
             }
-            if self.visited.capacity() > 4 * self.visited.len() {
-                self.visited.shrink_to(2 * self.visited.len());
+            if self.used.capacity() > 4 * self.used.len() {
+                self.used.shrink_to(2 * self.used.len());
             }
         }
         (hot, cold)
@@ -303,18 +309,28 @@ impl Slots {
         &mut self.cold[chunk][place]
     }
 
-    /// Whether it was used since the hand passed.
+    /// How often it was used since the hand passed.
     #[inline]
-    pub(super) fn visited(&self, at: u32) -> bool {
-        self.visited[at as usize / 64] >> (at % 64) & 1 == 1
+    pub(super) fn used(&self, at: u32) -> u64 {
+        let at = at as usize;
+        self.used[at / USED_IN_A_WORD] >> (2 * (at % USED_IN_A_WORD)) & MOST_USED
     }
 
     #[inline]
-    pub(super) fn set_visited(&mut self, at: u32, visited: bool) {
-        let (word, bit) = (&mut self.visited[at as usize / 64], 1 << (at % 64));
+    pub(super) fn set_used(&mut self, at: u32, used: u64) {
+        let at = at as usize;
+        let (word, shift) = (&mut self.used[at / USED_IN_A_WORD], 2 * (at % USED_IN_A_WORD));
+        *word = *word & !(MOST_USED << shift) | used << shift;
+    }
+
+    /// Somebody used it.
+    #[inline]
+    pub(super) fn visit(&mut self, at: u32) {
+        let at = at as usize;
+        let (word, shift) = (&mut self.used[at / USED_IN_A_WORD], 2 * (at % USED_IN_A_WORD));
         // A write only where it tells something new keeps the line clean.
-        if (*word & bit != 0) != visited {
-            *word ^= bit;
+        if *word >> shift & MOST_USED != MOST_USED {
+            *word += 1 << shift;
         }
     }
 

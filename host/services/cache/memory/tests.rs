@@ -429,7 +429,7 @@ fn threads_that_write_read_and_remove_the_same_items_see_whole_values() {
 fn small_caches_have_one_shard_and_large_ones_many() {
     let shards = |capacity| MemoryCache::new(capacity, ManualClock::at(0)).shards.len();
     let cases =
-        [(0, 1), (MIB, 1), (2 * MIB - 1, 1), (2 * MIB, 2), (64 * MIB, 64), (100 * MIB, 64), (1 << 33, 1024)];
+        [(0, 1), (MIB, 1), (2 * MIB - 1, 1), (2 * MIB, 2), (64 * MIB, 64), (300 * MIB, 64), (1 << 33, 1024)];
     for (capacity, expected) in cases {
         assert_eq!(shards(capacity), expected, "{capacity} bytes");
     }
