@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         hit_rate(*items, &mut report);
     }
     slowest(&mut report);
+    tier(sizes[sizes.len() - 1], &mut report);
     counters(&mut report);
     report.end()
 }
@@ -337,6 +338,38 @@ fn slowest(report: &mut Report) {
     );
     report.bar("p99 of a hit beside expiry and eviction, to without", "ns", &measured, 2.0);
     println!("    {} items were written meanwhile", written.load(Relaxed));
+}
+
+/// Hits in memory, with a file behind it and without.
+fn tier(items: usize, report: &mut Report) {
+    let load = Load::new(items);
+    let folder = tempfile::tempdir().expect("there is a place for temporary files");
+    let capacity = items * 400 + (16 << 20);
+    let alone = Engine::memory(capacity);
+    let tiered = Engine::over_sqlite(capacity, &folder.path().join("cache.db")).expect("it opens");
+    let names = load.names();
+    for name in &names {
+        alone.set(*name, &VALUE, HOUR_MS);
+        tiered.set(*name, &VALUE, HOUR_MS);
+    }
+    let hit = |engine: &Engine, number: usize| {
+        let mut out = [0; 64];
+        assert!(engine.get_into(names[number], &mut out));
+        black_box(&out);
+    };
+    let (mut first, mut second) = (0, 0);
+    let measured = pairs(
+        rounds(41),
+        || {
+            first += 1;
+            load.timed(first, 1, |_, number| hit(&alone, number))
+        },
+        || {
+            second += 1;
+            load.timed(second, 1, |_, number| hit(&tiered, number))
+        },
+    );
+    report.bar(&format!("{items} items: a warm hit over SQLite, to memory alone"), "ns", &measured, 1.1);
 }
 
 /// What two threads get done more than one does: two counters, beside work that needs nothing but a core.

@@ -103,16 +103,25 @@ pub mod bench_parts {
 
     /// The cache without host and boundary.
     pub mod cache {
-        use std::sync::Arc;
+        use std::{path::Path, sync::Arc};
 
         use crate::{
+            boundary::Moment,
             identity::{DataScope, Tenant, Tenants},
             services::{
-                cache::{Address, CacheBackend, Draft, Lifetime, MemoryCache, Value},
+                cache::{
+                    Address, CacheBackend, Draft, Lifetime, MemoryCache, SqliteCache, SqliteOptions, Tiered,
+                    TieredOptions, Value,
+                },
                 clock::SystemClock,
                 keys::{Key, Namespace},
             },
         };
+
+        /// As a host has it.
+        fn clock() -> Arc<SystemClock> {
+            Arc::new(SystemClock::with_coarse(|| Moment::now().since_start()))
+        }
 
         /// An engine, as one plugin uses one namespace of it in the system scope.
         pub struct Engine {
@@ -136,7 +145,19 @@ pub mod bench_parts {
         impl Engine {
             /// That in memory, with so many bytes.
             pub fn memory(capacity: usize) -> Self {
-                Self::of(Box::new(MemoryCache::new(capacity, Arc::new(SystemClock::new()))))
+                Self::of(Box::new(MemoryCache::new(capacity, clock())))
+            }
+
+            /// Memory over a file, as a host has them.
+            pub fn over_sqlite(capacity: usize, path: &Path) -> crate::Result<Self> {
+                let options = SqliteOptions {
+                    capacity: 1 << 30,
+                    clock: clock(),
+                    report: Box::new(|error| eprintln!("{error}")),
+                };
+                let far = Box::new(SqliteCache::open(path, options)?);
+                let options = TieredOptions { max_age: None, clock: clock(), report: Box::new(|_| ()) };
+                Ok(Self::of(Box::new(Tiered::new(MemoryCache::new(capacity, clock()), far, options))))
             }
 
             fn of(engine: Box<dyn CacheBackend>) -> Self {

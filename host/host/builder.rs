@@ -22,7 +22,10 @@ use crate::{
     metrics,
     plugin::{Plugins, PluginsOptions, ownership::TrustPolicy},
     services::{
-        cache::{self, Cache, Lifetime, Lifetimes, MemoryCache, SqliteCache, SqliteOptions},
+        cache::{
+            self, Cache, Lifetime, Lifetimes, MemoryCache, Outage, SqliteCache, SqliteOptions, Tiered,
+            TieredOptions,
+        },
         clock::{Clock, SystemClock},
         events::Events,
         ledger::{Durability, Ledger, LedgerOptions},
@@ -184,25 +187,50 @@ fn open_cache(
     let backend: Box<dyn cache::CacheBackend> = match settings.backend {
         CacheBackend::Memory => Box::new(memory),
         CacheBackend::Sqlite => {
+            let tiers = tiers(settings.l1_max_age, clock, log.clone(), watch.clone());
             let (log, watch) = (log.clone(), watch.clone());
             let report = move |error: &Error| {
                 watch.note_reported(error);
                 log.host(Level::Warn, &error.to_string(), [Field::text("about", "cache")]);
             };
+            let options = SqliteOptions {
+                capacity: settings.disk_capacity,
+                clock: clock.clone(),
+                report: Box::new(report),
+            };
             // It is not made here: what is no file of a cache, an empty one too, is set aside.
-            Box::new(SqliteCache::open(
-                folder.path().join(CACHE_FILE),
-                SqliteOptions {
-                    capacity: settings.disk_capacity,
-                    clock: clock.clone(),
-                    report: Box::new(report),
-                },
-            )?)
+            let file = Box::new(SqliteCache::open(folder.path().join(CACHE_FILE), options)?);
+            Box::new(Tiered::new(memory, file, tiers))
         }
     };
     let lifetimes =
         Lifetimes { items: lifetime(settings.default_ttl), absent: lifetime(settings.absent_ttl) };
     Ok(Cache::new(backend, lifetimes, clock.clone()))
+}
+
+/// How memory and a back end behind it work together.
+fn tiers(
+    max_age: Option<Duration>,
+    clock: &Arc<SystemClock>,
+    log: Arc<Log>,
+    watch: Arc<CacheWatch>,
+) -> TieredOptions {
+    let report = move |outage: &Outage| {
+        let (level, text) = match outage {
+            Outage::Begins(error) => (
+                Level::Warn,
+                format!(
+                    "the back end of the cache is down: {error}: what is in memory is given, the rest is missed"
+                ),
+            ),
+            Outage::Ends(span) => {
+                (Level::Info, format!("the back end of the cache works again, after {} ms", span.as_millis()))
+            }
+        };
+        watch.note_up(matches!(outage, Outage::Ends(_)));
+        log.host(level, &text, [Field::text("about", "cache")]);
+    };
+    TieredOptions { max_age, clock: clock.clone(), report: Box::new(report) }
 }
 
 /// How long something in the cache lives whose plugin does not say; zero: it does not expire.

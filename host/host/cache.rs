@@ -78,7 +78,7 @@ impl Host {
     /// # let host = pintle::Host::builder().plugins("plugins").build()?;
     /// let cache = host.cache("prices", "acme")?;
     /// if let Some(item) = cache.get("quotes", "EUR/USD")? {
-    ///     println!("{:?}, for {:?} still", item.value, item.left());
+    ///     println!("{:?}, for {:?} still", item.value, item.left);
     /// }
     /// // The feed was wrong about all that is in euros.
     /// let gone = cache.invalidate("quotes", "EUR/**")?;
@@ -96,6 +96,16 @@ impl Host {
         let tenant = core.tenants.named_by_application(tenant)?;
         let (number, id) = self.inner.plugins.with_cache(plugin)?;
         Ok(PluginCache { core, number, id, tenant })
+    }
+
+    /// Removes everything that a plugin has in the cache, of all tenants; tells how many items there were. The plugin need
+    /// not be loaded.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE: the back end is down, or the host has stopped.
+    pub fn clear_cache(&self, plugin: &str) -> Result<u64> {
+        self.inner.core.cache.remove_plugin(plugin)
     }
 }
 

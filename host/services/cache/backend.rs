@@ -83,7 +83,6 @@ pub(crate) trait CacheBackend: Send + Sync {
     }
 
     /// Removes all that the plugin with this id has, of all tenants; tells how many items were there.
-    #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64>;
 
     /// Nobody is to call it any more: gives back what it has in memory, and writes what is still to be written.

@@ -37,7 +37,9 @@ pub(crate) use item::{
 pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
 pub(crate) use memory::{Fill, MemoryCache};
 pub(crate) use sqlite::{SqliteCache, SqliteOptions};
-pub(crate) use tiered::{Copies, Outage, Tiered, TieredOptions};
+#[cfg(test)]
+pub(crate) use tiered::Copies;
+pub(crate) use tiered::{Outage, Tiered, TieredOptions};
 
 use leases::{Lease, Leases, Over, Turn};
 
@@ -356,7 +358,6 @@ impl Cache {
     }
 
     /// Removes all that a plugin has; tells how many items there were.
-    #[cfg(test)]
     pub(crate) fn remove_plugin(&self, id: &str) -> Result<u64> {
         let backend = self.backend()?;
         self.leases.revoke_plugin(id);

@@ -16,6 +16,8 @@ use super::{
     SetIf, Space, Spans, Value, Written,
     conformance::{Owned, Seen},
     model::Model,
+    sqlite::in_a_folder_of_its_own,
+    tiered::memory_over_a_file,
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -52,7 +54,11 @@ impl Dice {
 type Make = fn(Arc<ManualClock>) -> Box<dyn CacheBackend>;
 
 /// The back ends that are held to the model, by the names that `cargo xtask cache-model` knows them by.
-const BACKENDS: [(&str, Make); 1] = [("memory", |clock| Box::new(MemoryCache::new(256 << 20, clock)))];
+const BACKENDS: [(&str, Make); 3] = [
+    ("memory", |clock| Box::new(MemoryCache::new(256 << 20, clock))),
+    ("sqlite", |clock| Box::new(in_a_folder_of_its_own(clock))),
+    ("tiered", |clock| Box::new(memory_over_a_file(clock))),
+];
 
 const PLUGINS: [&str; 3] = ["a", "ab", "b"];
 const TENANTS: [&str; 3] = ["", "acme", "b"];
@@ -523,10 +529,22 @@ mod tests {
 
     #[test]
     fn random_operations_on_memory_answer_what_the_model_answers() {
-        let [(_, memory)] = BACKENDS;
+        let [(_, memory), ..] = BACKENDS;
         for seed in 0..4 {
             on(memory, seed, 10_000);
         }
+    }
+
+    #[test]
+    fn random_operations_on_a_file_answer_what_the_model_answers() {
+        let [_, (_, sqlite), _] = BACKENDS;
+        on(sqlite, 1, 4_000);
+    }
+
+    #[test]
+    fn random_operations_on_two_tiers_answer_what_the_model_answers() {
+        let [.., (_, tiered)] = BACKENDS;
+        on(tiered, 2, 4_000);
     }
 
     #[test]

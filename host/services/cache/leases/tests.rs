@@ -405,7 +405,8 @@ fn cache_24_where_each_loader_fails_the_next_gets_the_lease_one_after_another() 
 
 #[test]
 fn cache_24_if_the_loader_goes_away_the_next_waiter_gets_the_lease() {
-    let ends: [(&str, &(dyn Fn(&Scene) + Sync)); 2] = [
+    type End<'a> = &'a (dyn Fn(&Scene) + Sync);
+    let ends: [(&str, End<'_>); 2] = [
         ("its deadline has passed", &|scene| advance_ms(scene, 1_000)),
         ("the generation that it was given to has ended", &|scene| scene.cache.end_generation(9)),
     ];
@@ -585,10 +586,18 @@ fn slow_scene() -> (Scene, Arc<Double>) {
 #[test]
 fn cache_20_what_is_invalidated_in_the_middle_of_a_write_under_a_lease_does_not_stay() {
     let invalidations: [&(dyn Fn(&Scene) + Sync); 5] = [
-        &|scene| drop(scene.cache.remove(&scene.key("k")).expect("it is removed")),
-        &|scene| drop(scene.cache.clear(&scene.key("k").space()).expect("it is cleared")),
-        &|scene| drop(scene.cache.invalidate_tag(&scene.key("k").scope, tag("t")).expect("it is done")),
-        &|scene| drop(scene.cache.remove_plugin("a").expect("it is removed")),
+        &|scene| {
+            scene.cache.remove(&scene.key("k")).expect("it is removed");
+        },
+        &|scene| {
+            scene.cache.clear(&scene.key("k").space()).expect("it is cleared");
+        },
+        &|scene| {
+            scene.cache.invalidate_tag(&scene.key("k").scope, tag("t")).expect("it is done");
+        },
+        &|scene| {
+            scene.cache.remove_plugin("a").expect("it is removed");
+        },
         // The deadline passes while the write is under way: it is found all the same.
         &|scene| {
             advance_ms(scene, 60_000);

@@ -90,10 +90,6 @@ impl Pair {
         }
     }
 
-    fn scope(&self, plugin: usize, tenant: usize) -> DataScope<'_> {
-        DataScope::new(plugin as u64 + 1, &self.ids[plugin], self.held[tenant].number(), &self.tenants)
-    }
-
     fn both<T: PartialEq + std::fmt::Debug>(
         &self,
         ask: impl Fn(&dyn CacheBackend) -> Result<T>,

@@ -517,7 +517,6 @@ impl CacheBackend for MemoryCache {
         Ok(self.shares.usage())
     }
 
-    #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64> {
         let mut gone = 0;
         for shard in 0..self.shards.len() {

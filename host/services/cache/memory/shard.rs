@@ -627,6 +627,12 @@ impl Shard {
         }
         *self = Self::new(0);
     }
+
+    /// The rooms of the plugin with this id.
+    pub(super) fn rooms_of(&self, id: &str) -> Vec<u32> {
+        let own = |owner: u32| self.owners[owner as usize].id() == id;
+        self.rooms.iter().filter(|(_, room)| own(room.owner)).map(|(number, _)| number).collect()
+    }
 }
 
 #[inline]
@@ -693,11 +699,5 @@ impl Shard {
 
     pub(super) fn len(&self) -> usize {
         self.index.len()
-    }
-
-    /// The rooms of the plugin with this id.
-    pub(super) fn rooms_of(&self, id: &str) -> Vec<u32> {
-        let own = |owner: u32| self.owners[owner as usize].id() == id;
-        self.rooms.iter().filter(|(_, room)| own(room.owner)).map(|(number, _)| number).collect()
     }
 }

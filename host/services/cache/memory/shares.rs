@@ -134,7 +134,6 @@ impl Owner {
         self.account.plugin
     }
 
-    #[cfg(test)]
     pub(super) fn id(&self) -> &str {
         &self.account.id
     }

@@ -158,9 +158,6 @@ fn chunk_len(chunk: usize) -> usize {
     1 << (FIRST as usize + (chunk >> ALIKE))
 }
 
-/// What the first chunk takes.
-pub(super) const SMALLEST_CHUNK: usize = chunk_bytes(1 << FIRST);
-
 /// Its slots and their bits, its allocations, and its places in the lists of chunks, which grow by doubling.
 const fn chunk_bytes(len: usize) -> usize {
     len * (size_of::<Hot>() + size_of::<Cold>()) + len / 4 + 2 * size_of::<Hot>() + 4 * size_of::<Vec<Hot>>()

@@ -24,6 +24,8 @@ mod full_disk_tests;
 mod kill_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::in_a_folder_of_its_own;
 
 use std::{
     path::{Path, PathBuf},
@@ -328,7 +330,6 @@ impl CacheBackend for SqliteCache {
         self.shop.health.tell()
     }
 
-    #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64> {
         self.shop.write(|work| work.remove_plugin(id))
     }

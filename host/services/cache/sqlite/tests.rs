@@ -21,7 +21,7 @@ const MIB: u64 = 1 << 20;
 
 cache_conformance!(|clock: Arc<ManualClock>| Box::new(in_a_folder_of_its_own(clock)));
 
-fn in_a_folder_of_its_own(clock: Arc<ManualClock>) -> SqliteCache {
+pub(in super::super) fn in_a_folder_of_its_own(clock: Arc<ManualClock>) -> SqliteCache {
     let folder = folder();
     let mut cache = open(&folder, clock, 64 * MIB);
     cache.folder = Some(folder);

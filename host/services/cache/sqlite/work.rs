@@ -170,16 +170,22 @@ impl<'a> Work<'a> {
     ) -> Result<u64, Fault> {
         let id = space.scope.id;
         let (mut after, mut there) = (String::new(), 0);
+        // In the order of keys those that can match lie side by side.
+        let front = pattern.literal_prefix();
         loop {
             let mut list = self.prepare(
                 "SELECT item, size, key, value IS NOT NULL AND (left_until IS NULL OR left_until > ?5) FROM items
-                WHERE plugin = ?1 AND tenant = ?2 AND namespace = ?3 AND key > ?4 ORDER BY key LIMIT ?6",
+                WHERE plugin = ?1 AND tenant = ?2 AND namespace = ?3 AND key > ?4 AND key >= ?7 ORDER BY key LIMIT ?6",
             )?;
+            let namespace = space.namespace.as_str();
             let mut rows =
-                list.query(params![&**id, tenant, space.namespace.as_str(), after, self.now, STEP as i64])?;
+                list.query(params![&**id, tenant, namespace, after, self.now, STEP as i64, front])?;
             let (mut seen, mut hit) = (0, Vec::new());
             while let Some(row) = rows.next()? {
                 let key = text(row.get_ref(2)?)?;
+                if !key.starts_with(front) {
+                    break;
+                }
                 if pattern.matches(key) {
                     hit.push((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?));
                     there += u64::from(row.get::<_, bool>(3)?);
@@ -199,7 +205,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn remove_plugin(&mut self, id: &str) -> Result<u64, Fault> {
         let now = self.now;
         self.take_all(id, "plugin = ?2", params![now, id])

@@ -26,6 +26,8 @@
 mod far;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::memory_over_a_file;
 
 use std::{hash::BuildHasher as _, sync::Arc, time::Duration};
 
@@ -342,7 +344,6 @@ impl<L: Copies> CacheBackend for Tiered<L> {
         self.far.health()
     }
 
-    #[cfg(test)]
     fn remove_plugin(&self, id: &str) -> Result<u64> {
         let removed = self.far.write(|far| far.remove_plugin(id))?;
         self.pass_all(|near| near.remove_plugin(id))?;

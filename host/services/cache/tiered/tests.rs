@@ -22,6 +22,7 @@ use crate::{
             conformance::{Owned, Scene, cache_conformance},
             double::{Double, Point},
             model::Model,
+            sqlite::in_a_folder_of_its_own,
         },
         clock::{Clock, ManualClock},
         keys::Namespace,
@@ -48,6 +49,18 @@ mod over_memory {
         let (near, far) = (MemoryCache::new(64 << 20, clock.clone()), Box::new(Model::new(clock.clone())));
         Box::new(Tiered::new(near, far, options(clock)))
     });
+}
+
+/// As a host has them.
+mod memory_over_a_file {
+    use super::*;
+
+    cache_conformance!(|clock: Arc<ManualClock>| Box::new(memory_over_a_file(clock)));
+}
+
+pub(in super::super) fn memory_over_a_file(clock: Arc<ManualClock>) -> Tiered {
+    let near = MemoryCache::new(64 << 20, clock.clone());
+    Tiered::new(near, Box::new(in_a_folder_of_its_own(clock.clone())), options(clock))
 }
 
 /// The tiers, both of them again, and what was reported.
@@ -362,22 +375,32 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 type Change<'a> = (&'a str, &'a (dyn Fn(&Tiers) + Sync));
 
 const CHANGES: [Change<'static>; 8] = [
-    ("set", &|tiers| drop(tiers.set("k", b"new").expect("it can be written"))),
-    ("remove", &|tiers| drop(tiers.tiered.remove(&tiers.key("k")).expect("it is removed"))),
-    ("incr", &|tiers| drop(tiers.tiered.incr(&tiers.key("k"), 1, Lifetime::Endless).expect("it counts"))),
+    ("set", &|tiers| {
+        tiers.set("k", b"new").expect("it can be written");
+    }),
+    ("remove", &|tiers| {
+        tiers.tiered.remove(&tiers.key("k")).expect("it is removed");
+    }),
+    ("incr", &|tiers| {
+        tiers.tiered.incr(&tiers.key("k"), 1, Lifetime::Endless).expect("it counts");
+    }),
     ("expire", &|tiers| {
         let expired = tiers.tiered.expire(&tiers.key("k"), None, ExpireIf::Always).expect("it is asked");
         assert_eq!(expired, Expired::Changed);
     }),
     ("invalidate_tag", &|tiers| {
-        drop(tiers.tiered.invalidate_tag(&tiers.key("k").scope, tag("t")).expect("it is done"))
+        tiers.tiered.invalidate_tag(&tiers.key("k").scope, tag("t")).expect("it is done");
     }),
     ("invalidate", &|tiers| {
         let pattern = Glob::parse("pattern", b"k").expect("it is one");
-        drop(tiers.tiered.invalidate(&tiers.key("k").space(), &pattern).expect("it is done"));
+        tiers.tiered.invalidate(&tiers.key("k").space(), &pattern).expect("it is done");
     }),
-    ("clear", &|tiers| drop(tiers.tiered.clear(&tiers.key("k").space()).expect("it is cleared"))),
-    ("remove_plugin", &|tiers| drop(tiers.tiered.remove_plugin("a").expect("it is removed"))),
+    ("clear", &|tiers| {
+        tiers.tiered.clear(&tiers.key("k").space()).expect("it is cleared");
+    }),
+    ("remove_plugin", &|tiers| {
+        tiers.tiered.remove_plugin("a").expect("it is removed");
+    }),
 ];
 
 fn with_old() -> Tiers {
