@@ -104,3 +104,15 @@ impl Body {
 pub(super) const fn allocated(len: usize) -> usize {
     (len + size_of::<usize>()).next_multiple_of(16)
 }
+
+/// Whether they are equal. Most are short, and to call the C library for it would cost more than to look.
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    const SHORT: usize = 64;
+    if a.len() != b.len() || a.len() > SHORT {
+        return a == b;
+    }
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let words = a.iter().zip(b).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
+    words && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
+}

@@ -191,28 +191,27 @@ impl MemoryCache {
     }
 
     fn now(&self) -> u64 {
-        // 584 years.
-        self.clock.monotonic().as_nanos() as u64
+        nanoseconds(self.clock.monotonic())
     }
 
     /// Never later than `now`, nor earlier by more than [`MOST_BEHIND`].
     #[inline]
     fn about_now(&self) -> u64 {
-        self.clock.coarse().as_nanos() as u64
+        nanoseconds(self.clock.coarse())
     }
 
     /// Whether it is fresh for so long that the exact time need not be asked for.
     #[inline]
     fn is_surely_fresh(&self, deadline: u64) -> bool {
-        deadline == ENDLESS || deadline > self.about_now() + MOST_BEHIND.as_nanos() as u64
+        deadline == ENDLESS || deadline > self.about_now() + nanoseconds(MOST_BEHIND)
     }
 
-    /// The end of a lifetime that begins now.
+    /// The end of a lifetime that begins now; `about_now`: as that was read just before.
     #[inline]
-    fn end_of(&self, lifetime: Lifetime) -> u64 {
+    fn end_of(&self, lifetime: Lifetime, about_now: u64) -> u64 {
         match lifetime {
             Lifetime::Endless => ENDLESS,
-            Lifetime::Ms(ms) if ms >= LONG_MS => self.about_now() + ns(ms),
+            Lifetime::Ms(ms) if ms >= LONG_MS => about_now + ns(ms),
             Lifetime::Ms(ms) => self.now() + ns(ms),
         }
     }
@@ -324,7 +323,10 @@ impl MemoryCache {
                 Some(found) if wanted.keep_lifetime => {
                     (shard.slots.hot(found).deadline, shard.slots.spans(found))
                 }
-                _ => (self.end_of(wanted.lifetime), (ns(wanted.spans.stale_ms), ns(wanted.spans.error_ms))),
+                _ => (
+                    self.end_of(wanted.lifetime, now),
+                    (ns(wanted.spans.stale_ms), ns(wanted.spans.error_ms)),
+                ),
             };
             let body = body.take().map_or_else(|| self::body(at, value), Ok)?;
             let extras = Some(NewExtras { stale, error, tags });
@@ -398,8 +400,10 @@ impl CacheBackend for MemoryCache {
             let (value, kind) = plain(draft.value, &mut integer);
             let mut shard = self.lock(self.index(hash));
             // Otherwise it is a write's duty to see to it first.
-            if !shard.is_due(self.about_now())
-                && let Some(version) = shard.overwrite(hash, at, value, kind, || self.end_of(draft.lifetime))
+            let about_now = self.about_now();
+            let end = || self.end_of(draft.lifetime, about_now);
+            if !shard.is_due(about_now)
+                && let Some(version) = shard.overwrite(hash, at, value, kind, end)
             {
                 return Ok(Written::Done(version));
             }
@@ -475,7 +479,7 @@ impl CacheBackend for MemoryCache {
                     }
                     (sum, hot.deadline, None)
                 }
-                None => (delta, self.end_of(lifetime), Some(NewExtras::NONE)),
+                None => (delta, self.end_of(lifetime, now), Some(NewExtras::NONE)),
             };
             let body = body(at, &sum.to_le_bytes())?;
             let draft = Draft { body, kind: Kind::Integer, version: None, deadline, extras };
@@ -540,6 +544,12 @@ impl CacheBackend for MemoryCache {
 }
 
 const NS_A_MS: u64 = 1_000_000;
+
+#[inline]
+fn nanoseconds(time: Duration) -> u64 {
+    // 584 years.
+    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
+}
 
 fn ns(ms: i64) -> u64 {
     ms as u64 * NS_A_MS

@@ -5,7 +5,7 @@
 //! goes with the last of them: a plugin that makes up namespaces leaves nothing behind.
 
 use super::{
-    body::allocated,
+    body::{allocated, same},
     members::Members,
     no_memory,
     roll::{Named, Roll},
@@ -30,7 +30,7 @@ impl Room {
     pub(super) fn is(&self, space: &Space<'_>) -> bool {
         self.plugin == space.scope.plugin
             && self.tenant == space.scope.tenant_number()
-            && *self.namespace == *space.namespace.as_str()
+            && same(self.namespace.as_bytes(), space.namespace.as_str().as_bytes())
     }
 }
 

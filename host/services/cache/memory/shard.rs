@@ -2,7 +2,7 @@
 //! rooms and tags, and how many bytes the shard may take. Its engine ([`super::MemoryCache`]) holds a lock around it.
 
 use super::{
-    body::Body,
+    body::{Body, same},
     index::Index,
     no_memory,
     pool::{Grant, Pool},
@@ -146,7 +146,7 @@ impl Shard {
         let (key, space) = (at.key.as_str().as_bytes(), at.space());
         self.index.find(tag(hash), |slot| {
             let hot = self.slots.hot(slot);
-            hot.body.key() == key && self.rooms.get(hot.room).is_some_and(|room| room.is(&space))
+            same(hot.body.key(), key) && self.rooms.get(hot.room).is_some_and(|room| room.is(&space))
         })
     }
 
