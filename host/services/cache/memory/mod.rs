@@ -497,7 +497,7 @@ impl CacheBackend for MemoryCache {
             let Some(found) = found else { return Expired::Missing };
             // From the exact time on, for the sake of the condition.
             let new = match lifetime {
-                None => now,
+                None => 0,
                 Some(Lifetime::Endless) => ENDLESS,
                 Some(Lifetime::Ms(ms)) => now + ns(ms),
             };

@@ -129,7 +129,7 @@ impl<'a> Work<'a> {
         condition: ExpireIf,
     ) -> Result<Expired, Fault> {
         let Some(old) = self.find(place)?.filter(|old| old.there) else { return Ok(Expired::Missing) };
-        let new = lifetime.map_or(Some(self.now), |lifetime| until(self.now, lifetime));
+        let new = lifetime.map_or(Some(i64::MIN), |lifetime| until(self.now, lifetime));
         if !condition.holds(old.fresh_until, new) {
             return Ok(Expired::Refused);
         }
