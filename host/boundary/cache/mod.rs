@@ -59,7 +59,7 @@ thread_local! {
 ///
 /// # Safety
 /// Both texts are readable for this call.
-#[inline]
+#[inline(always)]
 unsafe fn address<'a>(call: &'a Call, ns: PintleStr, key: PintleStr) -> Result<Address<'a>> {
     // SAFETY: the caller vouches for it, here and below.
     let namespace = unsafe { namespace(call, ns) }?;
@@ -79,7 +79,7 @@ unsafe fn space<'a>(call: &'a Call, ns: PintleStr) -> Result<Space<'a>> {
 
 /// # Safety
 /// The text is readable for this call.
-#[inline]
+#[inline(always)]
 unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
     // SAFETY: the caller vouches for it.
     let bytes = unsafe { input::raw("ns", ns.ptr.cast(), ns.len) }?;
@@ -97,7 +97,7 @@ unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
 
 /// # Safety
 /// The text is readable for this call.
-#[inline]
+#[inline(always)]
 unsafe fn key_of<'a>(name: &'static str, key: PintleStr) -> Result<Key<'a>> {
     // SAFETY: the caller vouches for it.
     let bytes = unsafe { input::raw(name, key.ptr.cast(), key.len) }?;

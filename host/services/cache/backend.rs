@@ -13,16 +13,17 @@ use crate::{error::Result, identity::DataScope, services::keys::Namespace};
 /// A back end of the cache.
 ///
 /// An item is *there* while it is fresh or stale and no note that there is nothing ([`Value::Absent`]). What is not there is
-/// absent for every function, but [`get`](Self::get) lends it as long as it is kept. Every function either does what it says
+/// absent for every function, but [`get_whole`](Self::get_whole) lends it as long as it is kept. Every function either does what it says
 /// or changes nothing. UNAVAILABLE where the back end cannot be reached.
 ///
 /// [`Value::Absent`]: super::Value::Absent
 pub(crate) trait CacheBackend: Send + Sync {
-    /// Lends the item to `read`, once, whatever its age and also if it is a note that there is nothing; tells whether
+    /// Lends the item to `read`, once, if it is fresh or stale, and also if it is a note that there is nothing; tells whether
     /// there was something to lend. `read` must not call the cache.
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool>;
 
-    /// As [`get`](Self::get), with what a copy of the item needs, and by what it can be invalidated.
+    /// As [`get`](Self::get), with what a copy of the item needs, and by what it can be invalidated; and also what is only
+    /// kept.
     fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool>;
 
     /// Writes bytes or a note that there is nothing, never an integer, in place of what is there: value, lifetime, spans

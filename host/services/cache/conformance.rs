@@ -21,7 +21,7 @@ pub(super) use writes::*;
 
 use super::{
     Address, Age, Cache, CacheBackend, ExpireIf, Expired, Glob, Item, LARGEST_VALUE, Lifetime, Lifetimes,
-    Space, Value, Write,
+    Space, Value, Whole, Write,
 };
 use crate::{
     error::{ErrorKind, Result},
@@ -322,8 +322,10 @@ impl Scene {
     /// What the back end has for those who cannot load it.
     pub(super) fn kept(&self, at: &Address<'_>) -> Option<Owned> {
         let mut kept = None;
-        let lend = &mut |item: Item<'_>| kept = (item.age == Age::Kept).then(|| item.value.into());
-        self.cache.backend.get(at, lend).expect("the back end answers");
+        let lend = &mut |whole: Whole<'_>| {
+            kept = (whole.item.age == Age::Kept).then(|| whole.item.value.into());
+        };
+        self.cache.backend.get_whole(at, lend).expect("the back end answers");
         kept
     }
 

@@ -12,8 +12,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Address, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage, Value,
-    Whole, Written, conformance::Owned, model::Model,
+    Address, Age, CacheBackend, Draft, Ends, ExpireIf, Expired, Glob, Item, Lifetime, Page, Space, Usage,
+    Value, Whole, Written, conformance::Owned, model::Model,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -125,7 +125,14 @@ fn cut() -> Error {
 
 impl CacheBackend for Double {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        self.get_whole(at, &mut |whole| read(whole.item))
+        let mut lent = false;
+        self.get_whole(at, &mut |whole| {
+            if whole.item.age != Age::Kept {
+                lent = true;
+                read(whole.item);
+            }
+        })?;
+        Ok(lent)
     }
 
     fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {

@@ -106,10 +106,10 @@ pub(crate) enum Age {
     Fresh,
     /// Past its lifetime, within its stale span.
     Stale,
-    /// Past its stale span, within its error span: absent for every function but [`CacheBackend::get`], which lends it
-    /// to those who tell the difference, and [`Cache::fail`].
+    /// Past its stale span, within its error span: absent for every function but [`CacheBackend::get_whole`], which lends
+    /// it to those who tell the difference, and [`Cache::fail`].
     ///
-    /// [`CacheBackend::get`]: super::CacheBackend::get
+    /// [`CacheBackend::get_whole`]: super::CacheBackend::get_whole
     /// [`Cache::fail`]: super::Cache::fail
     Kept,
 }

@@ -111,15 +111,9 @@ impl Cache {
     }
 
     /// Lends the item to `read`, once, if it is fresh or stale or a note that there is nothing; tells whether.
+    #[inline]
     pub(crate) fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        let mut lent = false;
-        self.backend()?.get(at, &mut |item| {
-            if item.age != Age::Kept {
-                lent = true;
-                read(item);
-            }
-        })?;
-        Ok(lent)
+        self.backend()?.get(at, read)
     }
 
     /// Writes; answers the item's version.
@@ -276,10 +270,10 @@ impl Cache {
         let failed = self.leases.fail(scope, lease)?;
         let mut lent = false;
         failed.lend(scope, |at| {
-            backend.get(at, &mut |item| {
-                if item.value != Value::Absent {
+            backend.get_whole(at, &mut |whole| {
+                if whole.item.value != Value::Absent {
                     lent = true;
-                    read(item);
+                    read(whole.item);
                 }
             })
         })??;

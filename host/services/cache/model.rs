@@ -155,7 +155,14 @@ fn remaining(end: Option<u64>, now: u64) -> Lifetime {
 
 impl CacheBackend for Model {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        self.get_whole(at, &mut |whole| read(whole.item))
+        let mut lent = false;
+        self.get_whole(at, &mut |whole| {
+            if whole.item.age != Age::Kept {
+                lent = true;
+                read(whole.item);
+            }
+        })?;
+        Ok(lent)
     }
 
     fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {

@@ -4,8 +4,6 @@
 //! names, and works there under that shard's lock: [`shard`]. A hit reads one line of the index and the two lines of the
 //! item, and copies nothing but what it hands out. Two shards are never locked at once.
 
-#[cfg(test)]
-mod against_model;
 mod body;
 mod index;
 mod members;
@@ -289,6 +287,41 @@ impl MemoryCache {
         got
     }
 
+    /// Lends what lies there; what is only kept, if `kept`.
+    #[inline]
+    fn lend(&self, at: &Address<'_>, kept: bool, read: &mut dyn FnMut(Item<'_>)) -> bool {
+        let hash = self.hash(at);
+        let mut shard = self.lock(self.index(hash));
+        let Some(found) = shard.find(hash, at) else { return false };
+        shard.visit(found);
+        let mut hot = shard.slots.hot(found);
+        let mut age = Age::Fresh;
+        // The clock costs as much as the rest of a hit, and what does not expire soon needs none.
+        if !self.is_surely_fresh(hot.deadline) {
+            let Some(known) = shard.slots.age(found, self.now()) else {
+                shard.remove(found);
+                shard.settle(&self.pool, &self.shares, false);
+                return false;
+            };
+            if known == Age::Kept && !kept {
+                return false;
+            }
+            age = known;
+            hot = shard.slots.hot(found);
+        }
+        let there = if hot.extras { shard.slots.there_until(found) } else { hot.deadline };
+        let ends = Ends::At { fresh: hot.deadline, there, clock: &*self.clock };
+        let version = hot.version;
+        if let Body::Shared { key, bytes } = &hot.body {
+            let (key, bytes) = (usize::from(*key), Arc::clone(bytes));
+            drop(shard);
+            read(Item { value: Value::Bytes(&bytes[key..]), age, version, ends });
+        } else {
+            read(Item { value: hot.value(), age, version, ends });
+        }
+        true
+    }
+
     /// The version of what lies there, the end of its lifetime, and the tags that it bears.
     fn about(&self, at: &Address<'_>) -> Option<(u64, u64, Vec<String>)> {
         let hash = self.hash(at);
@@ -339,33 +372,7 @@ impl MemoryCache {
 
 impl CacheBackend for MemoryCache {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        let hash = self.hash(at);
-        let mut shard = self.lock(self.index(hash));
-        let Some(found) = shard.find(hash, at) else { return Ok(false) };
-        shard.visit(found);
-        let mut hot = shard.slots.hot(found);
-        let mut age = Age::Fresh;
-        // The clock costs as much as the rest of a hit, and what does not expire soon needs none.
-        if !self.is_surely_fresh(hot.deadline) {
-            let Some(known) = shard.slots.age(found, self.now()) else {
-                shard.remove(found);
-                shard.settle(&self.pool, &self.shares, false);
-                return Ok(false);
-            };
-            age = known;
-            hot = shard.slots.hot(found);
-        }
-        let there = if hot.extras { shard.slots.there_until(found) } else { hot.deadline };
-        let ends = Ends::At { fresh: hot.deadline, there, clock: &*self.clock };
-        let version = hot.version;
-        if let Body::Shared { key, bytes } = &hot.body {
-            let (key, bytes) = (usize::from(*key), Arc::clone(bytes));
-            drop(shard);
-            read(Item { value: Value::Bytes(&bytes[key..]), age, version, ends });
-        } else {
-            read(Item { value: hot.value(), age, version, ends });
-        }
-        Ok(true)
+        Ok(self.lend(at, false, read))
     }
 
     fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
@@ -375,14 +382,14 @@ impl CacheBackend for MemoryCache {
             let tags: Vec<Namespace<'_>> =
                 tags.iter().filter_map(|tag| Namespace::parse("tags", tag.as_bytes()).ok()).collect();
             let mut is_another = false;
-            let lent = self.get(at, &mut |item| {
+            let lent = self.lend(at, true, &mut |item| {
                 is_another = item.version != version;
                 if !is_another {
                     let rest = deadline.saturating_sub(self.now());
                     let fresh_for = (deadline != ENDLESS).then(|| Duration::from_nanos(rest));
                     read(Whole { item, tags: &tags, fresh_for });
                 }
-            })?;
+            });
             if !is_another {
                 return Ok(lent);
             }

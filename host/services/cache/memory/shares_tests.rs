@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{MemoryCache, against_model::Dice, tests::scene};
+use super::{super::random::Dice, MemoryCache, tests::scene};
 use crate::{
     error::ErrorKind,
     services::cache::{CacheBackend, Draft, Lifetime, Value, conformance::Scene},
@@ -46,7 +46,7 @@ fn no_neighbour_pushes_a_plugin_below_its_share() {
         engine.set_plugins(3);
         assert_eq!(engine.guaranteed(), engine.capacity() / 6);
         let items = fill_share(&scene, &engine, 0, len);
-        let mut dice = Dice(7);
+        let mut dice = Dice::new(7);
         for turn in 0..60_000 {
             let large = if turn % 100 == 0 { 300_000 } else { dice.roll(400) as usize };
             assert_eq!(write(&scene, &engine, 1 + turn % 2, dice.roll(1 << 40), large), None);
@@ -81,7 +81,7 @@ fn what_several_threads_push_at_once_stays_above_its_share() {
         for thread in 0..4_u64 {
             let (scene, engine) = (&scene, &engine);
             threads.spawn(move || {
-                let mut dice = Dice(thread + 1);
+                let mut dice = Dice::new(thread + 1);
                 for _ in 0..20_000 {
                     let plugin = 1 + (thread % 2) as usize;
                     let len = dice.roll(500) as usize;

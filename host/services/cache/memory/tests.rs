@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{MemoryCache, NS_A_MS, Shard, against_model::Dice, rooms};
+use super::{super::random::Dice, MemoryCache, NS_A_MS, Shard, rooms};
 use crate::{
     error::ErrorKind,
     identity::Tenant,
@@ -54,7 +54,7 @@ pub(super) fn scene(capacity: usize, shards: usize) -> (Scene, Arc<MemoryCache>)
 fn against_a_model(seed: u64, capacity: usize, shards: usize, may_forget: bool) {
     let (scene, engine) = scene(capacity, shards);
     let tenants: Vec<Tenant> = ["", "t", "u"].map(|name| scene.tenants.named(name)).into();
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut model: HashMap<(usize, usize, u64, u64), (Owned, u64)> = HashMap::new();
     let (mut hits, mut forgotten) = (0, 0);
     for turn in 0..40_000 {
@@ -194,7 +194,7 @@ fn cache_35_the_bound_holds_while_threads_write_small_and_large_items() {
             .map(|thread| {
                 let (scene, engine) = (&scene, &engine);
                 threads.spawn(move || {
-                    let mut dice = Dice(thread + 1);
+                    let mut dice = Dice::new(thread + 1);
                     let large = vec![7; LARGEST_VALUE];
                     for turn in 0..4_000 {
                         let len = if turn % 40 == 0 { LARGEST_VALUE } else { dice.roll(3_000) as usize };
@@ -394,7 +394,7 @@ fn threads_that_write_read_and_remove_the_same_items_see_whole_values() {
         for thread in 0..4_u64 {
             let (scene, engine) = (&scene, &engine);
             threads.spawn(move || {
-                let mut dice = Dice(thread + 77);
+                let mut dice = Dice::new(thread + 77);
                 for _ in 0..20_000 {
                     let key = dice.roll(16).to_string();
                     let at = scene.key(&key);
@@ -443,7 +443,7 @@ fn what_expires_is_found_in_time_however_far_ahead_it_was_and_however_far_the_cl
     for seed in 1..=4 {
         let (scene, engine) = scene(64 * MIB, 1);
         let tenant = scene.tenants.named("");
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut model: HashMap<u64, u64> = HashMap::new();
         // As likely to be short as long: a number of that many bits.
         let span = |dice: &mut Dice, bits: u64| {

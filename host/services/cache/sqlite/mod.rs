@@ -198,10 +198,15 @@ impl CacheBackend for SqliteCache {
         let place = Place::of(at)?;
         let now = self.shop.time.now();
         self.shop.read(|connection| {
+            let mut lent = false;
             lend(connection, &place, now, &mut |_, item| {
-                read(item);
+                if item.age != Age::Kept {
+                    lent = true;
+                    read(item);
+                }
                 Ok(())
-            })
+            })?;
+            Ok(lent)
         })
     }
 

@@ -245,7 +245,14 @@ impl<L: Copies> CacheBackend for Tiered<L> {
         if self.near.get(at, read)? {
             return Ok(true);
         }
-        self.get_far(at, &mut |whole| read(whole.item))
+        let mut lent = false;
+        self.get_far(at, &mut |whole| {
+            if whole.item.age != Age::Kept {
+                lent = true;
+                read(whole.item);
+            }
+        })?;
+        Ok(lent)
     }
 
     /// From L2, which may have been written to by others; from a copy where it cannot be reached.

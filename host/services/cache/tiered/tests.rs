@@ -181,7 +181,7 @@ fn cache_31_a_hit_in_l2_fills_l1_with_the_same_item() {
     assert_eq!(look()[0].1.0, super::Age::Stale);
     assert_eq!(tiers.reads(), 2);
     tiers.advance(50 * MS);
-    assert_eq!(look()[0].1.0, super::Age::Kept);
+    assert_eq!(look().len(), 1, "what is only kept is not given");
     assert_eq!(tiers.reads(), 3);
     assert_eq!(tiers.tiered.invalidate_tag(&tiers.key("k").scope, tag("t")).expect("it is done"), 0);
     assert_eq!(tiers.read("k"), None);
