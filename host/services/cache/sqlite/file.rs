@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::books::Share;
+use super::accounting::Share;
 use crate::{
     error::{Error, ErrorKind, Result, mend_of},
     services::ledger::{

@@ -1,7 +1,7 @@
 //! The back end that outlives the host: items in one SQLite file of their own, `cache.db`.
 //!
-//! Reads go to connections of their own and wait for no write; writes take turns (`desk.rs`) and are bounded by bytes
-//! (`books.rs`, `work.rs`). A thread takes away what has gone, gives the file its empty pages back and moves the
+//! Reads go to connections of their own and wait for no write; writes take turns (`connections.rs`) and are bounded by bytes
+//! (`accounting.rs`, `work.rs`). A thread takes away what has gone, gives the file its empty pages back and moves the
 //! write-ahead log into it (`upkeep.rs`). What is in the file can be made again, so one that is no good stops nobody:
 //! it is set aside (`aside.rs`), when it is opened (`file.rs`) and later too, and all goes on with an empty one.
 //!
@@ -9,9 +9,9 @@
 //! ago: an approximation of what it needs least, for reads leave no trace in the file. The memory in front of it keeps
 //! what is read often.
 
+mod accounting;
 mod aside;
-mod books;
-mod desk;
+mod connections;
 mod file;
 mod upkeep;
 mod work;
@@ -40,7 +40,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, params};
 
 use self::{
-    desk::{Desk, Failure, Moment},
+    connections::{Connections, Failure, Moment},
     file::Unfit,
     upkeep::Upkeep,
     work::{A_MS, Work, text, value_of},
@@ -70,7 +70,7 @@ pub(crate) struct SqliteOptions {
 
 /// The open cache. Ends with [`CacheBackend::close`], or when it is dropped.
 pub(crate) struct SqliteCache {
-    shop: Arc<Shop>,
+    store: Arc<Store>,
     upkeep: Mutex<Option<Upkeep>>,
     /// Goes with it.
     #[cfg(test)]
@@ -78,7 +78,7 @@ pub(crate) struct SqliteCache {
 }
 
 /// What callers and the thread share.
-struct Shop {
+struct Store {
     path: Arc<Path>,
     report: Box<dyn Fn(&Error) + Send + Sync>,
     time: Time,
@@ -92,7 +92,7 @@ struct Shop {
 }
 
 enum State {
-    Open(Arc<Desk>),
+    Open(Arc<Connections>),
     /// There is no file to work on. The thread tries again.
     Broken {
         error: Error,
@@ -141,7 +141,7 @@ impl SqliteCache {
     pub(crate) fn open(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self> {
         let SqliteOptions { capacity, clock, report } = options;
         let alarm = clock.alarm();
-        let shop = Shop {
+        let store = Store {
             path: path.into().into(),
             report,
             time: Time::starting_now(clock),
@@ -151,12 +151,12 @@ impl SqliteCache {
             state: RwLock::new(State::Closed),
             health: Health::default(),
         };
-        let desk = shop.desk(0, &alarm)?;
-        *shop.state.write() = State::Open(Arc::new(desk));
-        let shop = Arc::new(shop);
-        let upkeep = Upkeep::start(&shop, alarm)?;
+        let connections = store.connect(0, &alarm)?;
+        *store.state.write() = State::Open(Arc::new(connections));
+        let store = Arc::new(store);
+        let upkeep = Upkeep::start(&store, alarm)?;
         Ok(Self {
-            shop,
+            store,
             upkeep: Mutex::new(Some(upkeep)),
             #[cfg(test)]
             folder: None,
@@ -196,8 +196,8 @@ fn lend(
 impl CacheBackend for SqliteCache {
     fn get(&self, at: &Address<'_>, read: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
         let place = Place::of(at)?;
-        let now = self.shop.time.now();
-        self.shop.read(|connection| {
+        let now = self.store.time.now();
+        self.store.read(|connection| {
             let mut lent = false;
             lend(connection, &place, now, &mut |_, item| {
                 if item.age != Age::Kept {
@@ -212,8 +212,8 @@ impl CacheBackend for SqliteCache {
 
     fn get_whole(&self, at: &Address<'_>, read: &mut dyn FnMut(Whole<'_>)) -> Result<bool> {
         let place = Place::of(at)?;
-        let now = self.shop.time.now();
-        self.shop.read(|connection| {
+        let now = self.store.time.now();
+        self.store.read(|connection| {
             // One look at both tables, whatever is written in between.
             let snapshot = connection.unchecked_transaction()?;
             lend(&snapshot, &place, now, &mut |row, item| {
@@ -232,13 +232,13 @@ impl CacheBackend for SqliteCache {
 
     fn set(&self, at: &Address<'_>, draft: &Draft<'_>) -> Result<Written> {
         let place = Place::of(at)?;
-        self.shop.write(|work| work.set(&place, draft))
+        self.store.write(|work| work.set(&place, draft))
     }
 
     fn set_many(&self, writes: &[(Address<'_>, Draft<'_>)]) -> Vec<Result<Written>> {
         // Before the writer is held, and each for itself: a tenant that is gone is one caller's mistake.
         let places: Vec<Result<Place<'_>>> = writes.iter().map(|(at, _)| Place::of(at)).collect();
-        self.shop.write_many(writes.len(), &mut |work, number| match &places[number] {
+        self.store.write_many(writes.len(), &mut |work, number| match &places[number] {
             Ok(place) => work.set(place, &writes[number].1),
             Err(error) => Err(error.clone().into()),
         })
@@ -246,46 +246,46 @@ impl CacheBackend for SqliteCache {
 
     fn remove(&self, at: &Address<'_>) -> Result<bool> {
         let place = Place::of(at)?;
-        self.shop.write(|work| work.remove(&place))
+        self.store.write(|work| work.remove(&place))
     }
 
     fn incr(&self, at: &Address<'_>, delta: i64, lifetime: Lifetime) -> Result<i64> {
         let place = Place::of(at)?;
-        self.shop.write(|work| work.incr(&place, delta, lifetime))
+        self.store.write(|work| work.incr(&place, delta, lifetime))
     }
 
     fn expire(&self, at: &Address<'_>, lifetime: Option<Lifetime>, condition: ExpireIf) -> Result<Expired> {
         let place = Place::of(at)?;
-        self.shop.write(|work| work.expire(&place, lifetime, condition))
+        self.store.write(|work| work.expire(&place, lifetime, condition))
     }
 
     fn invalidate_tag(&self, scope: &DataScope<'_>, tag: Namespace<'_>) -> Result<u64> {
         let tenant = scope.tenant()?;
-        self.shop.write(|work| work.invalidate_tag(scope, tenant.name(), tag))
+        self.store.write(|work| work.invalidate_tag(scope, tenant.name(), tag))
     }
 
     fn invalidate(&self, space: &Space<'_>, pattern: &Glob) -> Result<u64> {
         let tenant = space.scope.tenant()?;
-        self.shop.write(|work| work.invalidate(space, tenant.name(), pattern))
+        self.store.write(|work| work.invalidate(space, tenant.name(), pattern))
     }
 
     fn clear(&self, space: &Space<'_>) -> Result<u64> {
         let tenant = space.scope.tenant()?;
-        self.shop.write(|work| work.clear(space, tenant.name()))
+        self.store.write(|work| work.clear(space, tenant.name()))
     }
 
     fn keys(&self, space: &Space<'_>, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page> {
         let after = cursor.map(after).transpose()?.unwrap_or_default();
         let tenant = space.scope.tenant()?;
-        let now = self.shop.time.now();
-        self.shop.read(|connection| page(connection, space, tenant.name(), prefix, after, limit, now))
+        let now = self.store.time.now();
+        self.store.read(|connection| page(connection, space, tenant.name(), prefix, after, limit, now))
     }
 
     fn usage(&self) -> Result<Vec<Usage>> {
-        let now = self.shop.time.now();
-        let mut shares = self.shop.with(|desk| Ok(desk.shares()))?;
+        let now = self.store.time.now();
+        let mut shares = self.store.with(|connections| Ok(connections.shares()))?;
         // What is counted and not there: few, for they go soon.
-        let over = self.shop.read(|connection| {
+        let over = self.store.read(|connection| {
             let mut over = connection.prepare_cached(
                 "SELECT plugin, count(*), sum(size) FROM items WHERE gone_at <= ?1 GROUP BY plugin
                 UNION ALL
@@ -301,7 +301,7 @@ impl CacheBackend for SqliteCache {
                 share.bytes = share.bytes.saturating_sub(bytes);
             }
         }
-        let used = |(plugin, share): (Arc<str>, books::Share)| Usage {
+        let used = |(plugin, share): (Arc<str>, accounting::Share)| Usage {
             plugin,
             items: share.items,
             bytes: share.bytes,
@@ -311,41 +311,41 @@ impl CacheBackend for SqliteCache {
     }
 
     fn capacity(&self) -> u64 {
-        self.shop.limits.capacity
+        self.store.limits.capacity
     }
 
     fn guaranteed(&self) -> u64 {
-        let plugins = match &*self.shop.state.read() {
-            State::Open(desk) => desk.shares().values().filter(|share| share.items > 0).count(),
+        let plugins = match &*self.store.state.read() {
+            State::Open(connections) => connections.shares().values().filter(|share| share.items > 0).count(),
             State::Broken { .. } | State::Closed => 0,
         };
-        self.shop.limits.guaranteed(plugins)
+        self.store.limits.guaranteed(plugins)
     }
 
     fn set_plugins(&self, plugins: usize) {
-        self.shop.limits.plugins.store(plugins.max(1), Relaxed);
+        self.store.limits.plugins.store(plugins.max(1), Relaxed);
     }
 
     fn health(&self) -> Result<()> {
-        match &*self.shop.state.read() {
+        match &*self.store.state.read() {
             State::Open(_) => {}
             State::Broken { error, .. } => return Err(error.clone()),
             State::Closed => return Err(closed()),
         }
-        self.shop.health.tell()
+        self.store.health.tell()
     }
 
     fn remove_plugin(&self, id: &str) -> Result<u64> {
-        self.shop.write(|work| work.remove_plugin(id))
+        self.store.write(|work| work.remove_plugin(id))
     }
 
     fn close(&self) {
         if let Some(upkeep) = self.upkeep.lock().take() {
             upkeep.end();
         }
-        let state = std::mem::replace(&mut *self.shop.state.write(), State::Closed);
-        if let State::Open(desk) = state {
-            desk.retire(true);
+        let state = std::mem::replace(&mut *self.store.state.write(), State::Closed);
+        if let State::Open(connections) = state {
+            connections.retire(true);
         }
     }
 }
@@ -356,17 +356,17 @@ impl Drop for SqliteCache {
     }
 }
 
-impl Shop {
+impl Store {
     fn read<T>(&self, mut look: impl FnMut(&Connection) -> Result<T, Fault>) -> Result<T> {
-        self.with(|desk| desk.read(&mut look))
+        self.with(|connections| connections.read(&mut look))
     }
 
     fn write<T>(&self, mut work: impl FnMut(&mut Work<'_>) -> Result<T, Fault>) -> Result<T> {
-        self.with(|desk| desk.write(&self.moment(), &mut work))
+        self.with(|connections| connections.write(&self.moment(), &mut work))
     }
 
-    fn write_many<T>(&self, count: usize, work: &mut desk::Step<'_, T>) -> Vec<Result<T>> {
-        let done = self.with(|desk| desk.write_many(&self.moment(), count, work));
+    fn write_many<T>(&self, count: usize, work: &mut connections::Step<'_, T>) -> Vec<Result<T>> {
+        let done = self.with(|connections| connections.write_many(&self.moment(), count, work));
         let answers = match done {
             Ok(answers) => answers,
             Err(error) => return (0..count).map(|_| Err(error.clone())).collect(),
@@ -375,17 +375,17 @@ impl Shop {
     }
 
     /// Does `call` with the file that is open; with an empty one, if that turns out to be no good.
-    fn with<T>(&self, mut call: impl FnMut(&Desk) -> Result<T, Failure>) -> Result<T> {
+    fn with<T>(&self, mut call: impl FnMut(&Connections) -> Result<T, Failure>) -> Result<T> {
         // Whoever finds it replaced has not done anything yet.
         for _ in 0..3 {
-            let desk = match &*self.state.read() {
-                State::Open(desk) => Arc::clone(desk),
+            let connections = match &*self.state.read() {
+                State::Open(connections) => Arc::clone(connections),
                 State::Broken { error, .. } => return Err(error.clone()),
                 State::Closed => return Err(closed()),
             };
-            match call(&desk) {
+            match call(&connections) {
                 Ok(done) => return Ok(done),
-                Err(Failure::Damaged) => self.replace(&desk),
+                Err(Failure::Damaged) => self.replace(&connections),
                 Err(Failure::Retired) => {}
                 Err(failure) => return Err(self.told(failure)),
             }
@@ -409,7 +409,7 @@ impl Shop {
     }
 
     /// Opens the file, or an empty one in its place if it is no good.
-    fn desk(&self, last_version: u64, alarm: &Arc<Alarm>) -> Result<Desk> {
+    fn connect(&self, last_version: u64, alarm: &Arc<Alarm>) -> Result<Connections> {
         let taken = match file::open(&self.path, self.first_version(last_version)) {
             Ok(taken) => taken,
             Err(Unfit::Failed(error)) => return Err(error),
@@ -426,8 +426,8 @@ impl Shop {
                 }
             }
         };
-        let desk = Desk::new(&self.path, taken, alarm);
-        desk.map_err(|error| crate::services::ledger::parts::failed(&self.path, &error))
+        let connections = Connections::new(&self.path, taken, alarm);
+        connections.map_err(|error| crate::services::ledger::parts::failed(&self.path, &error))
     }
 
     /// Behind every version that the file before this one can have given: so many microseconds have passed since 1970,
@@ -445,18 +445,18 @@ impl Shop {
     }
 
     /// The file has shown itself to be no good.
-    fn replace(&self, damaged: &Arc<Desk>) {
+    fn replace(&self, damaged: &Arc<Connections>) {
         let mut state = self.state.write();
-        if !matches!(&*state, State::Open(desk) if Arc::ptr_eq(desk, damaged)) {
+        if !matches!(&*state, State::Open(connections) if Arc::ptr_eq(connections, damaged)) {
             // Somebody else has met the same damage.
             return;
         }
         // Gone means that the cache is about to be closed.
         let Some(alarm) = self.alarm.upgrade() else { return };
         let last_version = damaged.retire(false);
-        let desk = self.set_aside("is damaged").and_then(|()| self.desk(last_version, &alarm));
-        *state = match desk {
-            Ok(desk) => State::Open(Arc::new(desk)),
+        let connections = self.set_aside("is damaged").and_then(|()| self.connect(last_version, &alarm));
+        *state = match connections {
+            Ok(connections) => State::Open(Arc::new(connections)),
             Err(error) => {
                 (self.report)(&error);
                 State::Broken { error, last_version }
@@ -471,8 +471,8 @@ impl Shop {
         let mut state = self.state.write();
         let State::Broken { last_version, .. } = &*state else { return };
         let last_version = *last_version;
-        *state = match self.desk(last_version, alarm) {
-            Ok(desk) => State::Open(Arc::new(desk)),
+        *state = match self.connect(last_version, alarm) {
+            Ok(connections) => State::Open(Arc::new(connections)),
             Err(error) => State::Broken { error, last_version },
         };
     }

@@ -70,23 +70,23 @@ pub(super) fn read(cache: &SqliteCache, at: &Address<'_>) -> Option<(Vec<u8>, Li
 impl SqliteCache {
     /// What `question` counts in the file.
     fn count(&self, question: &str) -> i64 {
-        self.shop.read(|file| Ok(file.query_row(question, [], |row| row.get(0))?)).expect("it answers")
+        self.store.read(|file| Ok(file.query_row(question, [], |row| row.get(0))?)).expect("it answers")
     }
 
     /// That all that is counted is right; tells how many bytes the items have.
     pub(super) fn check(&self) -> u64 {
         let check: String = self
-            .shop
+            .store
             .read(|file| Ok(file.pragma_query_value(None, "integrity_check", |row| row.get(0))?))
             .expect("it answers");
         assert_eq!(check, "ok");
         let lost = "SELECT count(*) FROM tags WHERE NOT EXISTS
             (SELECT 1 FROM items WHERE items.item = tags.item AND tagged)";
         assert_eq!(self.count(lost), 0, "tags go with their items");
-        let mut shares = self.shop.with(|desk| Ok(desk.shares())).expect("it answers");
+        let mut shares = self.store.with(|connections| Ok(connections.shares())).expect("it answers");
         let bytes = shares.values().map(|share| share.bytes).sum();
         let counted: Vec<(Arc<str>, u64, u64)> = self
-            .shop
+            .store
             .read(|file| {
                 let mut sum =
                     file.prepare("SELECT plugin, count(*), sum(size) FROM items GROUP BY plugin")?;
@@ -247,7 +247,7 @@ fn readers_do_not_wait_for_who_writes() {
     let (scene, cache) = scene(&folder, MIB);
     let at = scene.key("k");
     set(&cache, &at, b"old", Lifetime::Endless);
-    let during = cache.shop.write(|work| {
+    let during = cache.store.write(|work| {
         work.remove(&Place::of(&at)?)?;
         // On this very thread, in the middle of a write: it would wait for ever.
         Ok((read(&cache, &at).is_some(), cache.usage()?[0].items))

@@ -11,7 +11,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{Shop, State, work::STEP};
+use super::{State, Store, work::STEP};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::Alarm,
@@ -35,12 +35,12 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn start(shop: &Arc<Shop>, alarm: Arc<Alarm>) -> Result<Self> {
+    pub(super) fn start(store: &Arc<Store>, alarm: Arc<Alarm>) -> Result<Self> {
         let ended = Arc::<AtomicBool>::default();
         let rings = Arc::downgrade(&alarm);
         let thread = thread::Builder::new().name("pintle-cache".into()).spawn({
-            let (shop, ended) = (Arc::clone(shop), Arc::clone(&ended));
-            move || Round { shop, ended, alarm, sweeps_from: i64::MIN, fails: false }.run()
+            let (store, ended) = (Arc::clone(store), Arc::clone(&ended));
+            move || Round { store, ended, alarm, sweeps_from: i64::MIN, fails: false }.run()
         });
         let thread = thread.map_err(|error| {
             Error::new(ErrorKind::Unavailable, format!("the cache's thread cannot be started: {error}"))
@@ -60,7 +60,7 @@ impl Upkeep {
 }
 
 struct Round {
-    shop: Arc<Shop>,
+    store: Arc<Store>,
     ended: Arc<AtomicBool>,
     alarm: Arc<Alarm>,
     /// Not earlier: a round for each item that goes would be more work than the items are.
@@ -71,39 +71,39 @@ struct Round {
 impl Round {
     fn run(mut self) {
         while !self.ended.load(Relaxed) {
-            let now = self.shop.time.now();
-            let due = self.shop.due.load(Relaxed);
+            let now = self.store.time.now();
+            let due = self.store.due.load(Relaxed);
             if now >= self.sweeps_from && (due <= now || self.is_ill()) {
                 self.sweeps_from = now.saturating_add(GRAIN);
-                self.shop.try_again(&self.alarm);
+                self.store.try_again(&self.alarm);
                 let done = self.probe().and_then(|()| self.sweep()).and_then(|()| self.give_back());
                 self.note(done);
             }
-            let moved = self.shop.with(|desk| desk.checkpoint());
+            let moved = self.store.with(|connections| connections.checkpoint());
             self.note(moved);
-            let until = self.next().map(|time| self.shop.time.at(time));
-            self.shop.time.clock.wait(&self.alarm, until);
+            let until = self.next().map(|time| self.store.time.at(time));
+            self.store.time.clock.wait(&self.alarm, until);
         }
     }
 
     /// Whether the file can be written again, after something went wrong.
     fn probe(&self) -> Result<()> {
-        if self.shop.health.tell().is_ok() {
+        if self.store.health.tell().is_ok() {
             return Ok(());
         }
-        self.shop.write(|work| work.probe())?;
-        self.shop.health.well();
+        self.store.write(|work| work.probe())?;
+        self.store.health.well();
         Ok(())
     }
 
     /// Takes away what has gone, and what there is no room for.
     fn sweep(&self) -> Result<()> {
         // What is written from here on tells for itself when it goes.
-        self.shop.due.store(i64::MAX, Relaxed);
+        self.store.due.store(i64::MAX, Relaxed);
         loop {
-            let swept = self.shop.write(|work| Ok(work.sweep(STEP)? + work.shrink()?));
+            let swept = self.store.write(|work| Ok(work.sweep(STEP)? + work.shrink()?));
             if swept.is_err() {
-                self.shop.due.store(i64::MIN, Relaxed);
+                self.store.due.store(i64::MIN, Relaxed);
             }
             if swept? == 0 || self.ended.load(Relaxed) {
                 return Ok(());
@@ -113,13 +113,15 @@ impl Round {
     }
 
     fn give_back(&self) -> Result<()> {
-        while self.shop.with(|desk| desk.give_back(PAGES, SPARE))? && !self.ended.load(Relaxed) {}
+        while self.store.with(|connections| connections.give_back(PAGES, SPARE))? && !self.ended.load(Relaxed)
+        {
+        }
         Ok(())
     }
 
     /// When there is something to be done, if nobody rings before.
     fn next(&self) -> Option<i64> {
-        let due = self.shop.due.load(Relaxed);
+        let due = self.store.due.load(Relaxed);
         if self.is_ill() {
             return Some(self.sweeps_from);
         }
@@ -128,7 +130,7 @@ impl Round {
     }
 
     fn is_ill(&self) -> bool {
-        matches!(&*self.shop.state.read(), State::Broken { .. }) || self.shop.health.tell().is_err()
+        matches!(&*self.store.state.read(), State::Broken { .. }) || self.store.health.tell().is_err()
     }
 
     /// Said once, until it has worked again.
@@ -137,7 +139,7 @@ impl Round {
             && !self.fails
             && !self.ended.load(Relaxed)
         {
-            (self.shop.report)(error);
+            (self.store.report)(error);
         }
         self.fails = done.is_err();
     }

@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, params, t
 
 use super::{
     Limits, Place,
-    books::{self, Books, Change},
+    accounting::{self, Accounting, Change},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -44,7 +44,7 @@ pub(super) struct Versions {
 /// A transaction under way.
 pub(super) struct Work<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) books: &'a mut Books,
+    pub(super) accounting: &'a mut Accounting,
     pub(super) versions: &'a mut Versions,
     /// Nothing goes earlier.
     pub(super) due: &'a mut i64,
@@ -87,7 +87,7 @@ impl<'a> Work<'a> {
             _ => (until(self.now, draft.lifetime), draft.spans),
         };
         let tags = draft.tags.iter().map(|tag| tag.as_str().len());
-        let size = books::size(place.bytes(), length(draft.value), tags);
+        let size = accounting::size(place.bytes(), length(draft.value), tags);
         let new = New { value: draft.value, fresh_until, spans, size, tags: Some(draft.tags) };
         Ok(Written::Done(self.put(place, old, &new)?))
     }
@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
         let old = self.find(place)?;
         let there = old.as_ref().filter(|old| old.there);
         let Some(there) = there else {
-            let size = books::size(place.bytes(), 8, [].into_iter());
+            let size = accounting::size(place.bytes(), 8, [].into_iter());
             let (fresh_until, spans) = (until(self.now, lifetime), Spans::default());
             let new = New { value: Value::Integer(delta), fresh_until, spans, size, tags: Some(&[]) };
             self.put(place, old, &new)?;
@@ -238,7 +238,7 @@ impl<'a> Work<'a> {
     /// Takes away up to [`STEP`] items if all together are more than there is room for; tells how many.
     pub(super) fn shrink(&mut self) -> Result<usize, Fault> {
         let mut taken = 0;
-        while taken < STEP && self.books.total() > self.limits.capacity() {
+        while taken < STEP && self.accounting.total() > self.limits.capacity() {
             match self.evict(None, self.limits.capacity(), 0)? {
                 0 => break,
                 more => taken += more,
@@ -263,7 +263,7 @@ impl<'a> Work<'a> {
                 .mend("give it more room in the settings")
                 .into());
         }
-        let before = self.books.total();
+        let before = self.accounting.total();
         let version = self.next_version()?;
         let (left_until, gone_at) = self.ends(new.fresh_until, new.spans);
         let Spans { stale_ms, error_ms } = new.spans;
@@ -292,7 +292,7 @@ impl<'a> Work<'a> {
                         value
                     ])?;
                 only_one(changed)?;
-                self.books.change(place.plugin, change(0, old.size));
+                self.accounting.change(place.plugin, change(0, old.size));
                 old.item
             }
             None => {
@@ -304,7 +304,7 @@ impl<'a> Work<'a> {
                     &**place.plugin, place.tenant(), place.namespace, place.key, version, new.size, times.0,
                     times.1, times.2, stale_ms, error_ms, tagged, value
                 ])?;
-                self.books.change(place.plugin, change(1, 0));
+                self.accounting.change(place.plugin, change(1, 0));
                 self.connection.last_insert_rowid()
             }
         };
@@ -320,7 +320,7 @@ impl<'a> Work<'a> {
     /// What was above it before is left to those who come later: it may be very much, after a change of the settings.
     fn make_room(&mut self, own: &str, item: i64, before: u64) -> Result<(), Fault> {
         let most = self.limits.capacity().max(before);
-        while self.books.total() > most {
+        while self.accounting.total() > most {
             if self.sweep(STEP)? > 0 {
                 continue;
             }
@@ -336,10 +336,10 @@ impl<'a> Work<'a> {
     /// what is guaranteed to it those that were written longest ago, as long as that leaves it so much; else of `own`,
     /// whose write it is, all but `spared`.
     fn evict(&mut self, own: Option<&str>, most: u64, spared: i64) -> Result<usize, Fault> {
-        let guaranteed = self.limits.guaranteed(self.books.plugins());
+        let guaranteed = self.limits.guaranteed(self.accounting.plugins());
         let mut passed: Vec<Arc<str>> = Vec::new();
         while let Some(plugin) =
-            self.books.most_above(guaranteed, |plugin| !passed.iter().any(|id| **id == *plugin))
+            self.accounting.most_above(guaranteed, |plugin| !passed.iter().any(|id| **id == *plugin))
         {
             let least = if own == Some(&*plugin) { 0 } else { guaranteed };
             let taken = self.evict_of(&plugin, most, least, spared)?;
@@ -361,7 +361,7 @@ impl<'a> Work<'a> {
             .collect::<rusqlite::Result<_>>()?;
         let mut taken = 0;
         for (item, size) in oldest.into_iter().filter(|(item, _)| *item != spared) {
-            if self.books.total() <= most || self.books.bytes(plugin).saturating_sub(size) < least {
+            if self.accounting.total() <= most || self.accounting.bytes(plugin).saturating_sub(size) < least {
                 break;
             }
             self.take(item, plugin, size, 1)?;
@@ -394,7 +394,7 @@ impl<'a> Work<'a> {
     /// Takes one item away; `evicted` is 1 if it makes room for others.
     fn take(&mut self, item: i64, plugin: &str, size: u64, evicted: u64) -> Result<(), Fault> {
         only_one(self.prepare("DELETE FROM items WHERE item = ?1")?.execute([item])?)?;
-        self.books.change(plugin, Change { items: -1, bytes: -(size as i64), evicted });
+        self.accounting.change(plugin, Change { items: -1, bytes: -(size as i64), evicted });
         Ok(())
     }
 
@@ -417,7 +417,7 @@ impl<'a> Work<'a> {
         if taken as i64 != items {
             return Err(changed());
         }
-        self.books.change(plugin, Change { items: -items, bytes: -bytes, evicted: 0 });
+        self.accounting.change(plugin, Change { items: -items, bytes: -bytes, evicted: 0 });
         Ok(there)
     }
 

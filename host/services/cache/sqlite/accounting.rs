@@ -15,7 +15,7 @@ pub(super) struct Share {
 pub(super) type Shares = HashMap<Arc<str>, Share>;
 
 /// The shares as the writer sees them: what it has not committed yet is in them.
-pub(super) struct Books {
+pub(super) struct Accounting {
     shares: Shares,
     total: u64,
     /// What was changed since the last commit, and what it was before.
@@ -30,7 +30,7 @@ pub(super) struct Change {
     pub(super) evicted: u64,
 }
 
-impl Books {
+impl Accounting {
     pub(super) fn new(shares: Shares) -> Self {
         let total = shares.values().map(|share| share.bytes).sum();
         Self { shares, total, changed: Vec::new() }

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::{
     Limits,
-    books::{Books, Shares},
+    accounting::{Accounting, Shares},
     file::{self, Taken, is_damage},
     work::{Versions, Work},
 };
@@ -35,7 +35,7 @@ use crate::{
 /// For so long a disk on which nothing could be written counts as full, in microseconds: the log is not moved again.
 const STAYS_FULL: i64 = 1_000_000;
 
-pub(super) struct Desk {
+pub(super) struct Connections {
     path: Arc<Path>,
     readers: Readers,
     writer: Mutex<Option<Writer>>,
@@ -52,7 +52,7 @@ pub(super) struct Desk {
 
 struct Writer {
     connection: Connection,
-    books: Books,
+    accounting: Accounting,
     versions: Versions,
     /// The bound of the versions that is on disk.
     sure: u64,
@@ -82,13 +82,13 @@ const STAYS_TIGHT: i64 = 60_000_000;
 /// One write of many.
 pub(super) type Step<'a, T> = dyn FnMut(&mut Work<'_>, usize) -> Result<T, Fault> + 'a;
 
-impl Desk {
+impl Connections {
     pub(super) fn new(path: &Arc<Path>, taken: Taken, alarm: &Arc<Alarm>) -> rusqlite::Result<Self> {
         let Taken { mut writer, beside, shares, bound } = taken;
         let log = Log::watch(Arc::clone(alarm), &mut writer)?;
         let writer = Writer {
             connection: writer,
-            books: Books::new(shares.clone()),
+            accounting: Accounting::new(shares.clone()),
             versions: Versions { last: bound, bound },
             sure: bound,
             // Something may have gone long ago.
@@ -261,11 +261,11 @@ impl Desk {
         let mut all = || -> Result<(), Fault> {
             for number in 0..count {
                 writer.control("SAVEPOINT one")?;
-                let (mark, bound) = (writer.books.mark(), writer.versions.bound);
+                let (mark, bound) = (writer.accounting.mark(), writer.versions.bound);
                 let answer = match work(&mut writer.work(at), number) {
                     Err(Fault::Refused(error)) => {
                         writer.control("ROLLBACK TO one")?;
-                        writer.books.back_to(mark);
+                        writer.accounting.back_to(mark);
                         writer.versions.bound = bound;
                         writer.due = i64::MIN;
                         Err(Failure::Refused(error))
@@ -287,7 +287,7 @@ impl Desk {
     fn end(&self, writer: &mut Writer, committed: bool) {
         if committed {
             writer.full_at = None;
-            writer.books.publish(&mut self.shares.lock());
+            writer.accounting.publish(&mut self.shares.lock());
             writer.sure = writer.versions.bound;
         } else {
             writer.undo();
@@ -350,8 +350,8 @@ impl Writer {
             // What does not go back now is undone before the next transaction, or at the end of the connection.
             let _ = self.control("ROLLBACK");
         }
-        if self.books.mark() > 0 {
-            self.books.back_to(0);
+        if self.accounting.mark() > 0 {
+            self.accounting.back_to(0);
             // What was taken away is there again.
             self.due = i64::MIN;
         }
@@ -361,7 +361,7 @@ impl Writer {
     fn work<'a>(&'a mut self, at: &'a Moment<'_>) -> Work<'a> {
         Work {
             connection: &self.connection,
-            books: &mut self.books,
+            accounting: &mut self.accounting,
             versions: &mut self.versions,
             due: &mut self.due,
             limits: at.limits,
