@@ -40,7 +40,7 @@ fn count(engine: &MemoryCache, id: &str) -> u64 {
 }
 
 #[test]
-fn no_neighbour_pushes_a_plugin_below_its_share() {
+fn cache_36_no_neighbour_pushes_a_plugin_below_its_share() {
     for (shards, len) in [(1, 100), (4, 100), (8, 3_000)] {
         let (scene, engine) = scene(8 * MIB, shards);
         engine.set_plugins(3);
