@@ -31,7 +31,7 @@ pub use self::{
 use crate::{Context, Error, Result, Status, table::function, wire};
 
 /// A namespace of the cache, for the plugin and the tenant of the context it was taken from
-/// ([`Context::cache`]). Items are gone when the host stops, or when room is needed.
+/// ([`Context::cache`]). Items are gone when the host stops, unless its settings have a back end, or when room is needed.
 ///
 /// Namespaces are 1 to 128 bytes, keys 1 to 512, both without NUL. An item is bytes, at most 1 MiB, or an integer, which
 /// reads as its decimal digits. An empty value is a value, and what has expired is not there.
