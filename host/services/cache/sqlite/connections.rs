@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -31,6 +32,9 @@ use crate::{
         },
     },
 };
+
+/// How long a look at several things waits for whoever writes.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 /// For so long a disk on which nothing could be written counts as full, in microseconds: the log is not moved again.
 const STAYS_FULL: i64 = 1_000_000;
@@ -181,6 +185,12 @@ impl Connections {
     /// What each plugin has, of what is on disk.
     pub(super) fn shares(&self) -> Shares {
         self.shares.lock().clone()
+    }
+
+    /// Looks at what belongs together, while nobody writes. Who writes for long is not waited for: then it may not fit.
+    pub(super) fn while_nobody_writes<R>(&self, look: impl FnOnce() -> R) -> R {
+        let _nobody_writes = self.writer.try_lock_for(LONGEST_LOOK);
+        look()
     }
 
     /// The thread's part: moves the log.

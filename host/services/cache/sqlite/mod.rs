@@ -283,9 +283,8 @@ impl CacheBackend for SqliteCache {
 
     fn usage(&self) -> Result<Vec<Usage>> {
         let now = self.store.time.now();
-        let mut shares = self.store.with(|connections| Ok(connections.shares()))?;
         // What is counted and not there: few, for they go soon.
-        let over = self.store.read(|connection| {
+        let count_over = |connection: &Connection| {
             let mut over = connection.prepare_cached(
                 "SELECT plugin, count(*), sum(size) FROM items WHERE gone_at <= ?1 GROUP BY plugin
                 UNION ALL
@@ -294,6 +293,10 @@ impl CacheBackend for SqliteCache {
             )?;
             let over = over.query_map([now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             Ok(over.collect::<rusqlite::Result<Vec<(Box<str>, u64, u64)>>>()?)
+        };
+        let (mut shares, over) = self.store.with(|connections| {
+            // Both of one moment: what is swept in between would be counted on and not taken off.
+            connections.while_nobody_writes(|| Ok((connections.shares(), connections.read(count_over)?)))
         })?;
         for (plugin, items, bytes) in over {
             if let Some(share) = shares.get_mut(&*plugin) {
