@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::c_void,
     sync::{Mutex, OnceLock},
 };
 
@@ -23,19 +24,19 @@ pub(crate) const CACHE: PintleCache = PintleCache {
     reserved: 0,
     get: None,
     get_into: Some(get_into),
-    set: None,
+    set: Some(set),
     remove: None,
     exists: None,
     incr: Some(incr),
     expire: None,
     ttl: None,
-    get_many: None,
+    get_many: Some(get_many),
     set_many: None,
     set_absent: None,
     fetch: None,
     fail: None,
-    invalidate: None,
-    invalidate_tag: None,
+    invalidate: Some(invalidate),
+    invalidate_tag: Some(invalidate_tag),
     clear: None,
     keys: None,
     stats: None,
@@ -101,4 +102,51 @@ unsafe extern "C" fn incr(
         }
         PINTLE_OK
     })
+}
+
+/// It keeps no samples: a cache may have made room for others.
+unsafe extern "C" fn set(
+    _: PintleCtx,
+    _: PintleStr,
+    _: PintleStr,
+    _: PintleBytes,
+    _: *const PintleCacheOptions,
+) -> PintleStatus {
+    PINTLE_OK
+}
+
+unsafe extern "C" fn get_many(
+    _: PintleCtx,
+    _: PintleStr,
+    keys: *const PintleStr,
+    count: usize,
+    each: PintleCacheItemHandler,
+    user: *mut c_void,
+) -> PintleStatus {
+    let each = each.0.expect("it is not null");
+    for index in 0..count {
+        let key = unsafe { keys.add(index).read() };
+        let size = size_of::<PintleCacheItem>() as u32;
+        let (value, info) = (PintleBytes::new(&[]), std::ptr::null());
+        let item = PintleCacheItem { size, status: PINTLE_NOT_FOUND, index, key, value, info };
+        assert_eq!(unsafe { each(user, &raw const item) }, PINTLE_OK);
+    }
+    PINTLE_OK
+}
+
+/// Takes patterns that end with a star, and those without one.
+unsafe extern "C" fn invalidate(
+    ctx: PintleCtx,
+    ns: PintleStr,
+    pattern: PintleStr,
+    _: *mut u64,
+) -> PintleStatus {
+    let (host, pattern) = key(ctx, ns, pattern);
+    let hit = |key: &str| pattern.strip_suffix('*').map_or(key == pattern, |front| key.starts_with(front));
+    sums(|sums| sums.retain(|(of, key), _| *of != host || !hit(key)));
+    PINTLE_OK
+}
+
+unsafe extern "C" fn invalidate_tag(_: PintleCtx, _: PintleStr, _: *mut u64) -> PintleStatus {
+    PINTLE_OK
 }
