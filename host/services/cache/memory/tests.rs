@@ -516,7 +516,8 @@ fn counting_ends_however_many_items_end_within_a_millisecond() {
         engine.set(&at, &Draft::of(Value::Bytes(b"v"), Lifetime::Ms(5))).expect("there is room");
     }
     scene.clock.advance(Duration::from_micros(4_900));
-    let items = |cache: &MemoryCache| cache.usage().expect("it ends").iter().map(|used| used.items).sum::<u64>();
+    let items =
+        |cache: &MemoryCache| cache.usage().expect("it ends").iter().map(|used| used.items).sum::<u64>();
     assert_eq!(items(&engine), 1_000);
     scene.clock.advance(Duration::from_micros(100));
     assert_eq!(items(&engine), 0);
