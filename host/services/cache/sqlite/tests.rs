@@ -490,3 +490,29 @@ fn against_the_model(seed: u64, turns: usize) {
     }
     cache.check();
 }
+
+/// What cannot go without its plugin falling below its guarantee does not stand before what can.
+#[test]
+fn cache_36_a_large_item_that_has_to_stay_keeps_no_small_one_from_making_room() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, MIB);
+    cache.set_plugins(2);
+    let tenant = scene.tenants.named("");
+    set(&cache, &scene.at(0, &tenant, "ns", "large"), &vec![1; 600_000], Lifetime::Endless);
+    for number in 0..3_000 {
+        set(
+            &cache,
+            &scene.at(0, &tenant, "ns", &format!("k{}", number % 150)),
+            &[1; 1_000],
+            Lifetime::Endless,
+        );
+    }
+    let keys: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    for key in &keys {
+        set(&cache, &scene.at(2, &tenant, "ns", key), &[2; 1_000], Lifetime::Endless);
+    }
+    let is_there = |key: &&String| read(&cache, &scene.at(2, &tenant, "ns", key)).is_some();
+    assert_eq!(keys.iter().filter(is_there).count(), 100, "it has less than is guaranteed to it");
+    assert!(read(&cache, &scene.at(0, &tenant, "ns", "large")).is_some());
+    assert!(cache.check() <= MIB);
+}

@@ -361,8 +361,12 @@ impl<'a> Work<'a> {
             .collect::<rusqlite::Result<_>>()?;
         let mut taken = 0;
         for (item, size) in oldest.into_iter().filter(|(item, _)| *item != spared) {
-            if self.books.total() <= most || self.books.bytes(plugin).saturating_sub(size) < least {
+            if self.books.total() <= most {
                 break;
+            }
+            if self.books.bytes(plugin).saturating_sub(size) < least {
+                // Others may be small enough.
+                continue;
             }
             self.take(item, plugin, size, 1)?;
             taken += 1;
