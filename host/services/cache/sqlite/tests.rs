@@ -516,3 +516,19 @@ fn cache_36_a_large_item_that_has_to_stay_keeps_no_small_one_from_making_room() 
     assert!(read(&cache, &scene.at(0, &tenant, "ns", "large")).is_some());
     assert!(cache.check() <= MIB);
 }
+
+#[test]
+fn a_cache_that_has_become_smaller_than_an_item_in_it_shrinks_too() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, 4 * MIB);
+    let tenant = scene.tenants.named("");
+    set(&cache, &scene.at(0, &tenant, "ns", "large"), &vec![1; 900_000], Lifetime::Endless);
+    cache.close();
+    let cache = open(&folder, Arc::clone(&scene.clock), MIB / 4);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while cache.check() > MIB / 4 {
+        assert!(std::time::Instant::now() < deadline, "the thread does not make it smaller");
+        std::thread::yield_now();
+    }
+    set(&cache, &scene.at(2, &tenant, "ns", "other"), b"v", Lifetime::Endless);
+}
