@@ -532,3 +532,23 @@ fn a_cache_that_has_become_smaller_than_an_item_in_it_shrinks_too() {
     }
     set(&cache, &scene.at(2, &tenant, "ns", "other"), b"v", Lifetime::Endless);
 }
+
+/// Nothing expires and nobody writes, so nothing else wakes the thread.
+#[test]
+fn what_went_wrong_is_looked_at_again_though_nothing_else_is_to_be_done() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, MIB);
+    set(&cache, &scene.key("k"), b"v", Lifetime::Endless);
+    scene.clock.settle();
+    let other = Connection::open(folder.path().join("cache.db")).expect("it can be opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+    let error = cache.remove(&scene.key("k")).expect_err("somebody else writes");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    cache.health().expect_err("it could not be written");
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(error) = cache.health() {
+        assert!(std::time::Instant::now() < deadline, "nobody looks again: {error}");
+        scene.clock.advance(Duration::from_secs(3));
+    }
+}
