@@ -552,3 +552,26 @@ fn what_went_wrong_is_looked_at_again_though_nothing_else_is_to_be_done() {
         scene.clock.advance(Duration::from_secs(3));
     }
 }
+
+/// Somebody has packed it by hand, say: then empty pages cannot leave it.
+#[test]
+fn a_file_that_cannot_give_pages_back_is_left_as_large_as_it_is() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, 8 * MIB);
+    for number in 0..800 {
+        set(&cache, &scene.key(&format!("k{number}")), &[1; 2_000], Lifetime::Endless);
+    }
+    cache.close();
+    let by_hand = Connection::open(folder.path().join("cache.db")).expect("it can be opened");
+    by_hand
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL",
+        )
+        .expect("it can be packed");
+    drop(by_hand);
+    let cache = open(&folder, Arc::clone(&scene.clock), 8 * MIB);
+    cache.clear(&scene.space()).expect("it answers");
+    set(&cache, &scene.key("short"), b"v", Lifetime::Ms(10));
+    scene.clock.advance(Duration::from_secs(3));
+    cache.check();
+}
