@@ -67,6 +67,9 @@ const MOST_ROUNDS: usize = 100;
 /// How many items each write looks at that may have expired: more than it adds, so that none is left for long.
 const SWEPT_BY_A_WRITE: usize = 8;
 
+/// How many items whoever counts looks at before the lock is let go of.
+const SWEPT_AT_ONCE: usize = 256;
+
 /// What is shorter is reckoned from the exact time. What is not may end early by some milliseconds in a minute.
 const LONG_MS: i64 = 60_000;
 
@@ -523,7 +526,10 @@ impl CacheBackend for MemoryCache {
 
     fn usage(&self) -> Result<Vec<Usage>> {
         for shard in 0..self.shards.len() {
-            while self.with(shard, |shard| shard.reclaim_some(self.now())) {}
+            let mut step = Some(SWEPT_AT_ONCE);
+            while let Some(most) = step {
+                step = self.with(shard, |shard| shard.reclaim_some(self.now(), most));
+            }
         }
         Ok(self.shares.usage())
     }

@@ -69,6 +69,14 @@ impl NewExtras<'_> {
 /// Not done: so many bytes are missing.
 pub(super) struct Short(pub(super) usize);
 
+/// How many items a sweep looked at.
+struct Swept {
+    looked: usize,
+    gone: usize,
+    /// They hang where they hung.
+    waiting: usize,
+}
+
 /// Whose items go when room is needed: those of the plugin that has most above what it can rely on.
 #[derive(Clone, Copy)]
 pub(super) struct Rule<'a> {
@@ -436,18 +444,19 @@ impl Shard {
     /// Looks at up to `most` items whose time may be over, and takes out up to `enough`; tells how many went. What is past
     /// its stale span and still kept is counted out.
     pub(super) fn reclaim(&mut self, now: u64, most: usize, enough: usize) -> usize {
-        self.sweep(now, most, enough).1
+        self.sweep(now, most, enough).gone
     }
 
-    /// The same in a small step; tells whether there may be more to do.
-    pub(super) fn reclaim_some(&mut self, now: u64) -> bool {
-        const MOST: usize = 256;
-        self.sweep(now, MOST, MOST).0 == MOST
+    /// The same in a step of `most`; tells how large the next one is to be, if there may be more to do.
+    pub(super) fn reclaim_some(&mut self, now: u64, most: usize) -> Option<usize> {
+        let Swept { looked, waiting, .. } = self.sweep(now, most, most);
+        // What ends later in this very millisecond lies in front of all else in its bucket again: as many would be no more
+        // than the same ones.
+        (looked == most).then_some(if waiting == looked { 2 * most } else { most })
     }
 
-    /// Tells how many it looked at, and how many went.
-    fn sweep(&mut self, now: u64, most: usize, enough: usize) -> (usize, usize) {
-        let (mut looked, mut gone) = (0, 0);
+    fn sweep(&mut self, now: u64, most: usize, enough: usize) -> Swept {
+        let (mut looked, mut gone, mut waiting) = (0, 0, 0);
         while looked < most
             && gone < enough
             && self.wheel.is_due(now)
@@ -471,6 +480,7 @@ impl Shard {
                             self.count_out(at);
                         }
                         self.wheel.again(&mut self.slots, at);
+                        waiting += usize::from(self.slots.cold(at).bucket == bucket);
                     }
                 }
                 at = next;
@@ -480,7 +490,7 @@ impl Shard {
                 break;
             }
         }
-        (looked, gone)
+        Swept { looked, gone, waiting }
     }
 
     /// It is past its stale span.

@@ -503,3 +503,23 @@ fn a_reader_that_panics_leaves_the_item_and_its_shard_as_they_were() {
         assert_eq!(scene.read(&at), Some((Owned::Bytes(vec![7; len]), Lifetime::Endless)));
     }
 }
+
+/// Many that end later in this very millisecond: they are looked at and hung up again, and that is all.
+#[test]
+fn counting_ends_however_many_items_end_within_a_millisecond() {
+    let (scene, engine) = scene(4 * MIB, 1);
+    scene.clock.advance(Duration::from_micros(300));
+    let tenant = scene.tenants.named("");
+    for number in 0..1_000 {
+        let key = number.to_string();
+        let at = scene.at(0, &tenant, "n", &key);
+        engine.set(&at, &Draft::of(Value::Bytes(b"v"), Lifetime::Ms(5))).expect("there is room");
+    }
+    scene.clock.advance(Duration::from_micros(4_900));
+    let items =
+        |cache: &MemoryCache| cache.usage().expect("it ends").iter().map(|used| used.items).sum::<u64>();
+    assert_eq!(items(&engine), 1_000);
+    scene.clock.advance(Duration::from_micros(100));
+    assert_eq!(items(&engine), 0);
+    engine.check();
+}

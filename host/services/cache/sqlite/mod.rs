@@ -402,7 +402,12 @@ impl Store {
         match failure {
             Failure::Refused(error) => error,
             Failure::Unavailable(error) => {
-                self.health.ill(&error);
+                if self.health.ill(&error)
+                    && let Some(alarm) = self.alarm.upgrade()
+                {
+                    // It may have nothing else to wake for. Only once: what it tries itself may fail as well.
+                    alarm.ring();
+                }
                 error
             }
             Failure::Damaged | Failure::Retired => {
@@ -522,10 +527,11 @@ impl Health {
         self.error.lock().clone().map_or(Ok(()), Err)
     }
 
-    fn ill(&self, error: &Error) {
+    /// Tells whether it was well before.
+    fn ill(&self, error: &Error) -> bool {
         let mut held = self.error.lock();
         *held = Some(error.clone());
-        self.failing.store(true, Relaxed);
+        !self.failing.swap(true, Relaxed)
     }
 
     /// Costs nothing while all is well.

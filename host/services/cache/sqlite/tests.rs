@@ -490,3 +490,88 @@ fn against_the_model(seed: u64, turns: usize) {
     }
     cache.check();
 }
+
+/// What cannot go without its plugin falling below its guarantee does not stand before what can.
+#[test]
+fn cache_36_a_large_item_that_has_to_stay_keeps_no_small_one_from_making_room() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, MIB);
+    cache.set_plugins(2);
+    let tenant = scene.tenants.named("");
+    set(&cache, &scene.at(0, &tenant, "ns", "large"), &vec![1; 600_000], Lifetime::Endless);
+    for number in 0..3_000 {
+        set(
+            &cache,
+            &scene.at(0, &tenant, "ns", &format!("k{}", number % 150)),
+            &[1; 1_000],
+            Lifetime::Endless,
+        );
+    }
+    let keys: Vec<String> = (0..100).map(|number| format!("k{number}")).collect();
+    for key in &keys {
+        set(&cache, &scene.at(2, &tenant, "ns", key), &[2; 1_000], Lifetime::Endless);
+    }
+    let is_there = |key: &&String| read(&cache, &scene.at(2, &tenant, "ns", key)).is_some();
+    assert_eq!(keys.iter().filter(is_there).count(), 100, "it has less than is guaranteed to it");
+    assert!(read(&cache, &scene.at(0, &tenant, "ns", "large")).is_some());
+    assert!(cache.check() <= MIB);
+}
+
+#[test]
+fn a_cache_that_has_become_smaller_than_an_item_in_it_shrinks_too() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, 4 * MIB);
+    let tenant = scene.tenants.named("");
+    set(&cache, &scene.at(0, &tenant, "ns", "large"), &vec![1; 900_000], Lifetime::Endless);
+    cache.close();
+    let cache = open(&folder, Arc::clone(&scene.clock), MIB / 4);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while cache.check() > MIB / 4 {
+        assert!(std::time::Instant::now() < deadline, "the thread does not make it smaller");
+        std::thread::yield_now();
+    }
+    set(&cache, &scene.at(2, &tenant, "ns", "other"), b"v", Lifetime::Endless);
+}
+
+/// Nothing expires and nobody writes, so nothing else wakes the thread.
+#[test]
+fn what_went_wrong_is_looked_at_again_though_nothing_else_is_to_be_done() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, MIB);
+    set(&cache, &scene.key("k"), b"v", Lifetime::Endless);
+    scene.clock.settle();
+    let other = Connection::open(folder.path().join("cache.db")).expect("it can be opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("nobody writes");
+    let error = cache.remove(&scene.key("k")).expect_err("somebody else writes");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    cache.health().expect_err("it could not be written");
+    other.execute_batch("ROLLBACK").expect("it was begun");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(error) = cache.health() {
+        assert!(std::time::Instant::now() < deadline, "nobody looks again: {error}");
+        scene.clock.advance(Duration::from_secs(3));
+    }
+}
+
+/// Somebody has packed it by hand, say: then empty pages cannot leave it.
+#[test]
+fn a_file_that_cannot_give_pages_back_is_left_as_large_as_it_is() {
+    let folder = folder();
+    let (scene, cache) = scene(&folder, 8 * MIB);
+    for number in 0..800 {
+        set(&cache, &scene.key(&format!("k{number}")), &[1; 2_000], Lifetime::Endless);
+    }
+    cache.close();
+    let by_hand = Connection::open(folder.path().join("cache.db")).expect("it can be opened");
+    by_hand
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL",
+        )
+        .expect("it can be packed");
+    drop(by_hand);
+    let cache = open(&folder, Arc::clone(&scene.clock), 8 * MIB);
+    cache.clear(&scene.space()).expect("it answers");
+    set(&cache, &scene.key("short"), b"v", Lifetime::Ms(10));
+    scene.clock.advance(Duration::from_secs(3));
+    cache.check();
+}

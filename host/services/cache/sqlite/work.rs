@@ -239,10 +239,18 @@ impl<'a> Work<'a> {
     pub(super) fn shrink(&mut self) -> Result<usize, Fault> {
         let mut taken = 0;
         while taken < STEP && self.accounting.total() > self.limits.capacity() {
-            match self.evict(None, self.limits.capacity(), 0)? {
-                0 => break,
-                more => taken += more,
+            let capacity = self.limits.capacity();
+            let mut more = self.evict(None, capacity, 0)?;
+            if more == 0
+                && let Some(largest) = self.accounting.most_above(0, |_| true)
+            {
+                // After a change of the settings a single item can be more than there is room for at all.
+                more = self.evict(Some(&largest), capacity, 0)?;
             }
+            if more == 0 {
+                break;
+            }
+            taken += more;
         }
         Ok(taken)
     }
@@ -361,8 +369,12 @@ impl<'a> Work<'a> {
             .collect::<rusqlite::Result<_>>()?;
         let mut taken = 0;
         for (item, size) in oldest.into_iter().filter(|(item, _)| *item != spared) {
-            if self.accounting.total() <= most || self.accounting.bytes(plugin).saturating_sub(size) < least {
+            if self.accounting.total() <= most {
                 break;
+            }
+            if self.accounting.bytes(plugin).saturating_sub(size) < least {
+                // Others may be small enough.
+                continue;
             }
             self.take(item, plugin, size, 1)?;
             taken += 1;
