@@ -493,8 +493,9 @@ pub struct PintleCache {
     /// - out: gets the bytes of the old item; the caller's.
     /// - info: gets what is known of the old item; may be null. Owned by the caller.
     ///
-    /// Returns: OK (the old item was given); NOT_FOUND (there is none to give); CANCELLED (the sink refused; the lease is over
-    /// all the same); DENIED; UNAVAILABLE (the host has stopped); STALE_HANDLE (also a lease that is over).
+    /// Returns: OK (the old item was given); NOT_FOUND (there is none to give; `last_error` goes on to tell of what failed
+    /// before); CANCELLED (the sink refused; the lease is over all the same); DENIED; UNAVAILABLE (the host has stopped);
+    /// STALE_HANDLE (also a lease that is over).
     /// Thread: any.
     /// Blocks: never without a back end.
     /// Since: 1.0.

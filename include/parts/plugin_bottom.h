@@ -178,8 +178,13 @@ static inline pintle_cache_options pintle_cache_options_ttl(int64_t ttl_ms) {
 /* Reads an item into `value`, an empty buffer, and has `load` load it where it has to be loaded: once, however many ask for
  * it at the same time. `load` writes the item's bytes to the buffer that it is given and answers PINTLE_OK;
  * PINTLE_NOT_FOUND says that there is nothing to be loaded, which the cache keeps too, for a while; after anything else the
- * old item is given, if it is still within its spans. `options` (may be null) are for what is loaded. Answers what `fetch`
- * does, or what `load` did. */
+ * old item is given, if it is still within its spans. `options` (may be null) are for what is loaded; its tags also for
+ * what is known to be absent. Answers what `fetch` does, or what `load` did; or what `set` does where the options are wrong or
+ * writing is not granted, for then nothing would ever be kept. That what was loaded cannot be kept for another reason is no
+ * failure. The manifest's methods, if it lists them, are `fetch` and `set`.
+ *
+ * Why it failed stands in `last_error`, also where a call to the host failed inside of `load`. A `load` that fails for a
+ * reason of its own tells it by `set_error`: then do not put the text of `last_error` over it. */
 static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, pintle_ctx ctx, pintle_str ns,
                                                      pintle_str key, const pintle_cache_options *options,
                                                      pintle_status (*load)(void *user, pintle_ctx ctx, pintle_buf *value),
@@ -198,12 +203,21 @@ static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, 
   }
   memset(&kept, 0, sizeof kept);
   kept.size = (uint32_t)sizeof kept;
-  if (status == PINTLE_OK && options != NULL) kept = *options;
+  if (options != NULL) {
+    if (status == PINTLE_OK) kept = *options;
+    kept.tags = options->tags;
+    kept.tag_count = options->tag_count;
+  }
   kept.lease = lease;
   written = status == PINTLE_OK ? cache->set(ctx, ns, key, pintle_bytesn(value->ptr, value->len), &kept)
                                 : cache->set_absent(ctx, ns, key, &kept);
   /* What was loaded is good, whether it can be kept or not; but nobody is to wait any longer for it. */
   if (written != PINTLE_OK) cache->fail(ctx, lease, pintle_discard_sink(), NULL);
+  if (written == PINTLE_DENIED || written == PINTLE_INVALID_ARGUMENT || written == PINTLE_OUT_OF_RANGE ||
+      written == PINTLE_UNSUPPORTED) {
+    pintle_buf_clear(value);
+    return written;
+  }
   return status;
 }
 

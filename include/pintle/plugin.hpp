@@ -641,8 +641,10 @@ enum class Expire : std::uint32_t {
   if_earlier = PINTLE_EXPIRE_IF_EARLIER
 };
 
-/* One namespace of the volatile items of the plugin and the context's tenant; its name is borrowed. Nothing blocks.
- * Lifetimes are above zero, or `forever`; where none is given the host's settings say, 1 hour by default. */
+/* One namespace of the volatile items of the plugin and the context's tenant; its name is borrowed. Nothing blocks where
+ * the host's settings name no back end. Lifetimes are above zero, or `forever`; where none is given the host's settings
+ * say, 1 hour by default. Batches, tags, patterns, lists of keys and loading once have no form of their own here: they
+ * are those of plugin.h, as `cx.host()->cache` with `cx.raw()`. */
 class Cache : private detail::Part {
  public:
   using Lifetime = std::optional<std::chrono::milliseconds>;

@@ -146,7 +146,7 @@ static pintle_status fake_set(pintle_ctx ctx, pintle_str ns, pintle_str key, pin
 static pintle_status fake_set_absent(pintle_ctx ctx, pintle_str ns, pintle_str key,
                                      const pintle_cache_options *options) {
   (void)ctx, (void)ns, (void)key;
-  CHECK(options->lease == fake.lease && options->flags == 0 && options->stale_ms == 0);
+  CHECK(options->lease == fake.lease && options->flags == 0 && options->stale_ms == 0 && options->tag_count == 1);
   note("absent ");
   return fake.written;
 }
@@ -169,10 +169,11 @@ static pintle_status load_item(void *user, pintle_ctx ctx, pintle_buf *value) {
 static void asked_for(pintle_status fetched, pintle_cache_lease lease, pintle_status loads, pintle_status written,
                       pintle_status old, pintle_status expected, const char *value, const char *calls) {
   pintle_cache_options options = pintle_cache_options_ttl(5000);
+  const pintle_str tag = PINTLE_STR("t");
   pintle_cache cache;
   pintle_buf got;
   CHECK(options.size == sizeof options && options.flags == PINTLE_CACHE_TTL && options.tag_count == 0);
-  options.stale_ms = 100;
+  options.stale_ms = 100, options.tags = &tag, options.tag_count = 1;
   memset(&cache, 0, sizeof cache);
   memset(&got, 0, sizeof got);
   cache.size = (uint32_t)sizeof cache;
@@ -195,6 +196,8 @@ static void a_lease_is_always_ended(void) {
   asked_for(none, 9, ok, ok, ok, ok, "loaded", "fetch load set ");
   asked_for(ok, 9, ok, ok, ok, ok, "loaded", "fetch load set ");
   asked_for(none, 9, ok, PINTLE_CONFLICT, none, ok, "loaded", "fetch load set fail ");
+  asked_for(none, 9, ok, PINTLE_DENIED, none, PINTLE_DENIED, "", "fetch load set fail ");
+  asked_for(none, 9, none, PINTLE_OUT_OF_RANGE, none, PINTLE_OUT_OF_RANGE, "", "fetch load absent fail ");
   asked_for(none, 9, none, ok, none, none, "", "fetch load absent ");
   asked_for(ok, 9, none, PINTLE_CONFLICT, ok, none, "", "fetch load absent fail ");
   asked_for(ok, 9, busy, ok, ok, ok, "old", "fetch load fail ");

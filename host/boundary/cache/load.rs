@@ -12,7 +12,7 @@ use pintle_abi::*;
 
 use super::{
     super::{given_up, stale},
-    Call, Sink, address, enter, input, missing,
+    Call, Sink, address, enter, input,
     read::absent,
     take, what_is_known, with_copy,
 };
@@ -84,7 +84,8 @@ pub(super) unsafe extern "C" fn fail(
     out: PintleSink,
     info: *mut PintleCacheInfo,
 ) -> PintleStatus {
-    enter(ctx, Method::CacheFail, move |call| {
+    let mut nothing_to_give = false;
+    let status = enter(ctx, Method::CacheFail, |call| {
         let out = Sink::new("out", out)?;
         // SAFETY: the contract says that a struct of the caller is as long as it says.
         let info = unsafe { input::info("info", info) }?;
@@ -97,7 +98,10 @@ pub(super) unsafe extern "C" fn fail(
                 known = Some(what_is_known(&item));
                 take(&item, copy);
             })?;
-            let known = known.ok_or_else(missing)?;
+            let Some(known) = known else {
+                nothing_to_give = true;
+                return Ok(());
+            };
             // SAFETY: the contract lets `write` be called until this function returns.
             unsafe { out.write(copy) }?;
             call.count_bytes(Service::Cache, copy.len());
@@ -105,7 +109,9 @@ pub(super) unsafe extern "C" fn fail(
             unsafe { info.write(&known) };
             Ok(())
         })
-    })
+    });
+    // Without words of its own: whoever asks for the last error now wants to know why loading failed.
+    if status == PINTLE_OK && nothing_to_give { PINTLE_NOT_FOUND } else { status }
 }
 
 /// A call, as the engine sees who fetches.

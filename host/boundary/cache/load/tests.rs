@@ -199,6 +199,17 @@ fn cache_21_fail_gives_the_old_item_and_ends_the_lease() {
 }
 
 #[test]
+fn that_there_is_no_old_item_leaves_the_words_for_why_loading_failed() {
+    let probe = Probe::new();
+    let call = probe.call();
+    let lease = call.lease();
+    assert_eq!(call.fetch(), refused(PINTLE_REENTRANT), "as a loader that fails");
+    let why = last_text(call.ctx);
+    assert_eq!(call.fail(lease), refused(PINTLE_NOT_FOUND));
+    assert_eq!(last_text(call.ctx), why);
+}
+
+#[test]
 fn what_is_wrong_with_a_fetch_is_told_before_anything_is_given() {
     let probe = Probe::new();
     let call = probe.call();
