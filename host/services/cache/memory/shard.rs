@@ -535,26 +535,30 @@ impl Shard {
         true
     }
 
-    /// Of the plugin that has most, if that is more than it can rely on.
+    /// Of the plugin that has most, if that is more than it can rely on; of the next one, if it has nothing that can go.
     fn victim_above(&mut self, rule: Rule<'_>, floor: usize) -> Option<u32> {
-        let with_items = self.owners.iter().enumerate().filter(|(_, owner)| owner.count.bytes > 0);
-        let (bytes, richest) = with_items.map(|(number, owner)| (owner.bytes(), number)).max()?;
-        if bytes <= floor {
-            return None;
-        }
-        if self.owners[richest].plugin() == rule.writer {
-            return self.owners[richest].queue.victim(&mut self.slots);
-        }
-        for _ in 0..MOST_TOO_LARGE {
-            let victim = self.owners[richest].queue.victim(&mut self.slots)?;
-            let bytes = self.going_with(victim);
-            let owner = &mut self.owners[richest];
-            if owner.try_take(rule.shares, bytes, floor) {
-                return Some(victim);
+        let mut passed = (usize::MAX, usize::MAX);
+        loop {
+            let with_items = self.owners.iter().enumerate().filter(|(_, owner)| owner.count.bytes > 0);
+            let ranks = with_items.map(|(number, owner)| (owner.bytes(), number));
+            let (bytes, richest) = ranks.filter(|rank| *rank < passed).max()?;
+            if bytes <= floor {
+                return None;
             }
-            owner.queue.pass_over(&self.slots, victim);
+            if self.owners[richest].plugin() == rule.writer {
+                return self.owners[richest].queue.victim(&mut self.slots);
+            }
+            for _ in 0..MOST_TOO_LARGE {
+                let victim = self.owners[richest].queue.victim(&mut self.slots)?;
+                let bytes = self.going_with(victim);
+                let owner = &mut self.owners[richest];
+                if owner.try_take(rule.shares, bytes, floor) {
+                    return Some(victim);
+                }
+                owner.queue.pass_over(&self.slots, victim);
+            }
+            passed = (bytes, richest);
         }
-        None
     }
 
     fn victim_of(&mut self, plugin: u64) -> Option<u32> {

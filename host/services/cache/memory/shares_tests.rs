@@ -106,3 +106,21 @@ fn plugins_that_are_no_longer_loaded_do_not_keep_out_the_others() {
         assert!(count(&engine, &Arc::clone(&scene.ids[plugin])) > 1_000, "plugin {plugin}");
     }
 }
+
+/// The one that has most has a single item, which is more than it has above its share: it stays, and the next one
+/// makes room.
+#[test]
+fn a_plugin_gets_its_share_though_the_one_that_has_most_can_give_nothing() {
+    for shards in [1, 2] {
+        let (scene, engine) = scene(2 * MIB, shards);
+        engine.set_plugins(3);
+        assert_eq!(write(&scene, &engine, 1, 0, 1_000_000), None);
+        for key in 0..3_000 {
+            assert_eq!(write(&scene, &engine, 0, key, 100), None);
+        }
+        let items = fill_share(&scene, &engine, 2, 100);
+        assert_eq!(count(&engine, "b"), items, "what it has just written is there, with {shards} shards");
+        assert_eq!(count(&engine, "ab"), 1, "and so is the large one");
+        engine.check();
+    }
+}
