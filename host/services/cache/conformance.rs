@@ -201,7 +201,8 @@ macro_rules! cache_conformance {
         }
         #[test]
         fn what_is_promised_of_leases_holds_on_this_back_end() {
-            for (name, case) in suite::OF_LEASES {
+            // They are the front's, whatever is behind it.
+            for (name, case) in $crate::services::cache::OF_LEASES {
                 println!("{name}");
                 case(&suite::Scene::new($make));
             }
@@ -217,12 +218,6 @@ macro_rules! cache_conformance {
     };
 }
 pub(super) use cache_conformance;
-
-/// A case, and its name.
-pub(super) type Case = (&'static str, fn(&Scene));
-
-/// Leases are the front's, whatever is behind it. Those of their cases that are to be tried on each back end stand here.
-pub(super) const OF_LEASES: &[Case] = &[];
 
 /// The default lifetime in these tests.
 const DEFAULT_MS: i64 = 3_600_000;

@@ -41,6 +41,8 @@ pub(crate) use sqlite::{SqliteCache, SqliteOptions};
 pub(crate) use tiered::Copies;
 pub(crate) use tiered::{Outage, Tiered, TieredOptions};
 
+#[cfg(test)]
+use leases::OF_LEASES;
 use leases::{Lease, Leases, Over, Turn};
 
 use super::{clock::Clock, keys::Namespace};

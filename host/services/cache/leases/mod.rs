@@ -32,6 +32,8 @@
 mod books;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::OF_LEASES;
 
 use std::{
     borrow::Cow,

@@ -67,6 +67,31 @@ impl Fetcher for Who {
     }
 }
 
+/// A case, and its name.
+type Case = (&'static str, fn(&Scene));
+
+/// The cases that are tried on every back end.
+pub(in super::super) const OF_LEASES: &[Case] = &[
+    ("an_item_is_fresh_then_stale_then_missing", an_item_is_fresh_then_stale_then_missing),
+    (
+        "the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_item_at_once",
+        the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_item_at_once,
+    ),
+    ("what_does_not_hit_the_key_leaves_the_lease", what_does_not_hit_the_key_leaves_the_lease),
+    (
+        "an_item_past_its_lifetime_is_given_to_those_who_could_not_load_it_for_a_span_of_its_own",
+        an_item_past_its_lifetime_is_given_to_those_who_could_not_load_it_for_a_span_of_its_own,
+    ),
+    (
+        "what_is_known_to_be_absent_is_told_at_once_for_a_short_while",
+        what_is_known_to_be_absent_is_told_at_once_for_a_short_while,
+    ),
+    (
+        "of_a_hundred_callers_who_miss_one_loads_and_all_get_what_it_wrote",
+        of_a_hundred_callers_who_miss_one_loads_and_all_get_what_it_wrote,
+    ),
+];
+
 fn scene() -> Scene {
     Scene::new(|clock| Box::new(Model::new(clock)))
 }
@@ -137,7 +162,11 @@ fn advance_ms(scene: &Scene, ms: u64) {
 
 #[test]
 fn cache_18_an_item_is_fresh_then_stale_then_missing() {
-    let (scene, caller) = (scene(), who(1));
+    an_item_is_fresh_then_stale_then_missing(&scene());
+}
+
+fn an_item_is_fresh_then_stale_then_missing(scene: &Scene) {
+    let caller = who(1);
     let at = scene.key("k");
     scene.cache.set(&at, &with_spans(b"v", 50, 0)).expect("it can be written");
     let ages = || {
@@ -150,20 +179,24 @@ fn cache_18_an_item_is_fresh_then_stale_then_missing() {
     };
     assert_eq!(ages(), Some((Age::Fresh, Lifetime::Ms(100), Lifetime::Ms(150))));
     assert_eq!(fetch(&scene.cache, &at, &caller).expect("a hit"), given(b"v", None));
-    advance_ms(&scene, 100);
+    advance_ms(scene, 100);
     assert_eq!(ages(), Some((Age::Stale, Lifetime::Ms(0), Lifetime::Ms(50))));
     assert!(scene.cache.exists(&at).expect("it is asked"), "stale is there");
-    advance_ms(&scene, 50);
+    advance_ms(scene, 50);
     assert_eq!(ages(), None);
     lease_of(&scene.cache, &at, &caller);
 }
 
 #[test]
 fn cache_19_the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_item_at_once() {
-    let (scene, first, second) = (scene(), who(1), who(2));
+    the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_item_at_once(&scene());
+}
+
+fn the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_item_at_once(scene: &Scene) {
+    let (first, second) = (who(1), who(2));
     let at = scene.key("k");
     scene.cache.set(&at, &with_spans(b"old", 60_000, 0)).expect("it can be written");
-    advance_ms(&scene, 100);
+    advance_ms(scene, 100);
     let ask = Fetch { lease_ms: 500, ..Fetch::default() };
     let (fetched, lent) = fetch_so(&scene.cache, &at, &first, ask).expect("it is stale");
     let Fetched::Given { lease: Some(lease) } = fetched else { panic!("{fetched:?}") };
@@ -172,7 +205,7 @@ fn cache_19_the_first_reader_of_a_stale_item_gets_a_lease_and_the_others_the_ite
         assert_eq!(fetch(&scene.cache, &at, reader).expect("it is stale"), given(b"old", None));
     }
     // Its deadline passes: readers notice nothing, but the next one gets a lease.
-    advance_ms(&scene, 500);
+    advance_ms(scene, 500);
     let (fetched, _) = fetch(&scene.cache, &at, &second).expect("it is stale");
     let Fetched::Given { lease: Some(next) } = fetched else { panic!("{fetched:?}") };
     let late = scene.cache.set(&at, &under(lease, b"late")).expect_err("it has lapsed");
@@ -253,7 +286,11 @@ fn cache_20_a_write_under_a_lease_is_refused_if_its_key_or_a_tag_was_invalidated
 
 #[test]
 fn cache_20_what_does_not_hit_the_key_leaves_the_lease() {
-    let (scene, caller) = (scene(), who(1));
+    what_does_not_hit_the_key_leaves_the_lease(&scene());
+}
+
+fn what_does_not_hit_the_key_leaves_the_lease(scene: &Scene) {
+    let caller = who(1);
     let (at, other) = (scene.key("k"), scene.key("other"));
     let acme = scene.tenants.named("acme");
     let elsewhere = scene.at(0, &acme, "ns", "k");
@@ -276,26 +313,34 @@ fn cache_20_what_does_not_hit_the_key_leaves_the_lease() {
 
 #[test]
 fn cache_21_an_item_past_its_lifetime_is_given_to_those_who_could_not_load_it_for_a_span_of_its_own() {
-    let (scene, caller) = (scene(), who(1));
+    an_item_past_its_lifetime_is_given_to_those_who_could_not_load_it_for_a_span_of_its_own(&scene());
+}
+
+fn an_item_past_its_lifetime_is_given_to_those_who_could_not_load_it_for_a_span_of_its_own(scene: &Scene) {
+    let caller = who(1);
     let at = scene.key("k");
     scene.cache.set(&at, &with_spans(b"old", 0, 1_000)).expect("it can be written");
-    advance_ms(&scene, 100);
+    advance_ms(scene, 100);
     assert!(!scene.cache.exists(&at).expect("it is asked"), "it is absent for all others");
     let lease = lease_of(&scene.cache, &at, &caller);
-    assert_eq!(fail(&scene, &at, lease).expect("it is the holder"), Some(bytes(b"old")));
-    let again = fail(&scene, &at, lease).expect_err("it is over");
+    assert_eq!(fail(scene, &at, lease).expect("it is the holder"), Some(bytes(b"old")));
+    let again = fail(scene, &at, lease).expect_err("it is over");
     assert_eq!(again.kind(), ErrorKind::StaleHandle);
     assert_eq!(again.to_string(), "the lease is over: it was given back by `fail`");
     assert_eq!(kind(scene.cache.set(&at, &under(lease, b"late"))), ErrorKind::Conflict);
-    advance_ms(&scene, 1_000);
+    advance_ms(scene, 1_000);
     let lease = lease_of(&scene.cache, &at, &caller);
-    assert_eq!(fail(&scene, &at, lease).expect("it is the holder"), None);
+    assert_eq!(fail(scene, &at, lease).expect("it is the holder"), None);
     assert!(scene.cache.leases.is_empty());
 }
 
 #[test]
 fn cache_22_what_is_known_to_be_absent_is_told_at_once_for_a_short_while() {
-    let (scene, caller) = (scene(), who(1));
+    what_is_known_to_be_absent_is_told_at_once_for_a_short_while(&scene());
+}
+
+fn what_is_known_to_be_absent_is_told_at_once_for_a_short_while(scene: &Scene) {
+    let caller = who(1);
     let at = scene.key("k");
     let lease = lease_of(&scene.cache, &at, &caller);
     let note = Write { value: Value::Absent, ttl_ms: None, ..under(lease, b"") };
@@ -303,16 +348,20 @@ fn cache_22_what_is_known_to_be_absent_is_told_at_once_for_a_short_while() {
     let known = fetch(&scene.cache, &at, &who(2)).expect("it is known");
     assert_eq!(known, (Fetched::KnownAbsent, Some(Owned::Absent)));
     assert!(!scene.cache.exists(&at).expect("it is asked"));
-    advance_ms(&scene, 10_000);
+    advance_ms(scene, 10_000);
     lease_of(&scene.cache, &at, &caller);
 }
 
 #[test]
 fn cache_23_of_a_hundred_callers_who_miss_one_loads_and_all_get_what_it_wrote() {
-    let (scene, loads) = (scene(), AtomicUsize::new(0));
+    of_a_hundred_callers_who_miss_one_loads_and_all_get_what_it_wrote(&scene());
+}
+
+fn of_a_hundred_callers_who_miss_one_loads_and_all_get_what_it_wrote(scene: &Scene) {
+    let loads = AtomicUsize::new(0);
     thread::scope(|threads| {
         for context in 1..=100 {
-            let (scene, loads) = (&scene, &loads);
+            let (scene, loads) = (scene, &loads);
             threads.spawn(move || {
                 let (at, caller) = (scene.key("k"), who(context));
                 match fetch(&scene.cache, &at, &caller).expect("it is fetched") {
