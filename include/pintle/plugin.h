@@ -408,7 +408,8 @@ typedef struct pintle_cache_info {
   /* How long the item is still fresh, in milliseconds, at least 1; 0 if it is stale; `PINTLE_FOREVER` if it does
    * not expire. */
   int64_t ttl_ms;
-  /* How long it is still there, fresh or stale, in milliseconds, at least 1; `PINTLE_FOREVER` if it does not expire. */
+  /* How long it is still there, fresh or stale, in milliseconds, at least 1; 0 if it is past that and `fail` gives it;
+   * `PINTLE_FOREVER` if it does not expire. */
   int64_t left_ms;
   /* Another one with each write of this key, never 0 and never one that this key has had before. 0 with
    * `PINTLE_CACHE_ABSENT`. */
