@@ -30,7 +30,7 @@ use std::{
 
 use body::Body;
 use foldhash::{SharedSeed, quality::FoldHasher};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use pool::Pool;
 use shard::{Draft, Hash, NewExtras, Reach, Rule, Shard, Short};
 use shares::Shares;
@@ -79,6 +79,8 @@ const SURELY_ENOUGH: usize = 64 << 10;
 /// Items in memory. Made with its capacity and the clock that lifetimes go by.
 pub(crate) struct MemoryCache {
     shards: Box<[Padded]>,
+    /// What each of them has for its own.
+    share: usize,
     pool: Pool,
     shares: Shares,
     /// Held by whoever takes from other shards: one at a time, so that no two wait for what the other one has in hand.
@@ -91,9 +93,9 @@ pub(crate) struct MemoryCache {
     capacity: usize,
 }
 
-/// A shard. Their locks do not share cache lines.
-#[repr(align(128))]
-struct Padded(Mutex<Shard>);
+/// A shard, if it was ever needed. Their locks do not share cache lines.
+#[repr(align(64))]
+struct Padded(Mutex<Option<Box<Shard>>>);
 
 /// A copy of an item that lies elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +124,8 @@ impl MemoryCache {
         let share = capacity / shards;
         let random = RandomState::new();
         Self {
-            shards: (0..shards).map(|_| Padded(Mutex::new(Shard::new(share)))).collect(),
+            shards: (0..shards).map(|_| Padded(Mutex::new(None))).collect(),
+            share,
             pool: Pool::new(capacity),
             shares: Shares::new(capacity),
             balance: Mutex::new(()),
@@ -179,8 +182,11 @@ impl MemoryCache {
     }
 
     #[inline]
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        self.shards[shard].0.lock()
+    fn lock(&self, shard: usize) -> MappedMutexGuard<'_, Shard> {
+        let share = self.share;
+        MutexGuard::map(self.shards[shard].0.lock(), |shard| {
+            &mut **shard.get_or_insert_with(|| Box::new(Shard::new(share)))
+        })
     }
 
     /// Does `work` in a shard, and tells everybody what has changed there.
@@ -551,7 +557,10 @@ impl CacheBackend for MemoryCache {
 
     fn close(&self) {
         for Padded(shard) in &self.shards {
-            shard.lock().close(&self.shares);
+            // A host is never freed, so what it leaves behind is little.
+            if let Some(mut shard) = shard.lock().take() {
+                shard.close(&self.shares);
+            }
         }
     }
 }

@@ -639,7 +639,6 @@ impl Shard {
             owner.count = Default::default();
             owner.tell(shares);
         }
-        *self = Self::new(0);
     }
 
     /// The rooms of the plugin with this id.
