@@ -6,8 +6,21 @@
 use std::{env, fs, path::Path};
 
 /// In the order in which a reader should meet them.
-const CONTRACT: [&str; 11] =
-    ["lib", "status", "value", "log", "config", "cache", "storage", "events", "scheduler", "unbuilt", "host"];
+const CONTRACT: [&str; 13] = [
+    "lib",
+    "status",
+    "value",
+    "log",
+    "config",
+    "cache",
+    "events",
+    "scheduler",
+    "storage",
+    "database",
+    "idempotency",
+    "files",
+    "host",
+];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=PINTLE_UPDATE_HEADERS");

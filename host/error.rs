@@ -116,6 +116,8 @@ pub struct Error {
     plugin: Option<Arc<str>>,
     what: What,
     mend: Option<Cow<'static, str>>,
+    /// Which byte of a text of SQL it is about.
+    offset: Option<u32>,
 }
 
 #[derive(Clone)]
@@ -130,12 +132,12 @@ enum What {
 impl Error {
     /// A failure of `kind`; `what` says what happened, to what, without a full stop.
     pub fn new(kind: ErrorKind, what: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, plugin: None, what: What::Text(what.into()), mend: None }
+        Self { kind, plugin: None, what: What::Text(what.into()), mend: None, offset: None }
     }
 
     /// A failure whose text is put together only when somebody reads it.
     pub fn lazy(kind: ErrorKind, what: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { kind, plugin: None, what: What::Lazy(Arc::new(what)), mend: None }
+        Self { kind, plugin: None, what: What::Lazy(Arc::new(what)), mend: None, offset: None }
     }
 
     /// INVALID_ARGUMENT: `problem` says what is wrong with the argument called `name`.
@@ -145,6 +147,7 @@ impl Error {
             plugin: None,
             what: What::Argument(name, problem.into()),
             mend: None,
+            offset: None,
         }
     }
 
@@ -169,6 +172,13 @@ impl Error {
         self
     }
 
+    /// Says which byte of a text of SQL it is about.
+    #[must_use]
+    pub(crate) fn at_offset(mut self, offset: usize) -> Self {
+        self.offset = u32::try_from(offset).ok();
+        self
+    }
+
     /// What kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -179,6 +189,12 @@ impl Error {
     #[must_use]
     pub fn plugin(&self) -> Option<&str> {
         self.plugin.as_deref()
+    }
+
+    /// Which byte of a text of SQL it is about, if the database said.
+    #[must_use]
+    pub fn sql_offset(&self) -> Option<usize> {
+        self.offset.map(|offset| offset as usize)
     }
 }
 

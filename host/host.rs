@@ -3,7 +3,12 @@
 
 mod builder;
 pub(crate) mod cache;
+pub(crate) mod database;
+pub(crate) mod files;
+pub(crate) mod idempotency;
+pub(crate) mod sql;
 mod stop;
+pub(crate) mod storage;
 
 use std::{
     collections::BTreeMap,
@@ -85,6 +90,16 @@ pub struct Started {
     pub skipped: Vec<(PathBuf, Error)>,
     /// What the operator should know.
     pub warnings: Vec<Error>,
+}
+
+/// What a plugin has left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// In the storage.
+    pub(crate) items: u64,
+    pub(crate) bytes: u64,
+    /// Of its SQL databases.
+    pub(crate) database_bytes: u64,
 }
 
 impl Host {
@@ -287,11 +302,18 @@ impl Host {
         self.inner.plugins.infos()
     }
 
-    /// What plugins have in the storage now, for all tenants, by id: items and bytes; those too that are not loaded.
-    pub(crate) fn stored(&self) -> BTreeMap<String, (u64, u64)> {
+    /// What plugins have kept, for all tenants, by id; those too that are not loaded.
+    pub(crate) fn stored(&self) -> BTreeMap<String, Kept> {
         // A disk that fails is told to those who use it; here the numbers are missing.
-        let stored = self.inner.core.storage.usage().unwrap_or_default().into_iter();
-        stored.map(|used| (used.plugin.to_string(), (used.items, used.bytes))).collect()
+        let mut stored = BTreeMap::<String, Kept>::new();
+        for used in self.inner.core.storage.usage().unwrap_or_default() {
+            let Kept { items, bytes, .. } = stored.entry(used.plugin.to_string()).or_default();
+            (*items, *bytes) = (*items + used.items, *bytes + used.bytes);
+        }
+        for held in self.inner.core.database.databases().unwrap_or_default() {
+            stored.entry(held.plugin).or_default().database_bytes += held.bytes;
+        }
+        stored
     }
 
     /// All subscriptions, of plugins and of the application, with their counts.

@@ -64,6 +64,36 @@ pub mod cache {
     pub use crate::host::cache::{CacheItem, CacheKeys, CacheValue, PluginCache};
 }
 
+/// Operations that must happen once, as an application sees them.
+pub mod idempotency {
+    pub use crate::host::idempotency::{IdempotencyRecord, IdempotencyState, PluginIdempotency};
+}
+
+/// SQL databases, as an application sees them.
+pub mod database {
+    pub use crate::host::{
+        database::{
+            BackupOptions, BackupReport, DatabaseInfo, DatabaseList, DatabaseSize, PluginDatabase, SqlDone,
+        },
+        sql::{FromSql, SqlColumn, SqlRow, SqlValue},
+    };
+}
+
+/// Files, as an application sees them.
+pub mod files {
+    pub use crate::host::files::{FileInfo, FilePaths, PluginFiles};
+}
+
+/// The storage, as an application sees it.
+pub mod storage {
+    pub use crate::{
+        host::storage::{
+            ExportOptions, ImportOptions, PluginStorage, SetOptions, StorageItem, StorageKeys, StorageScope,
+        },
+        services::storage::{ExportReport, ImportMode, ImportReport, StorageCheck},
+    };
+}
+
 /// Jobs, as an application sees them.
 pub mod scheduler {
     pub use crate::services::scheduler::JobInfo;
@@ -87,26 +117,17 @@ pub mod log {
 /// Parts that the benches measure on their own. No promise is made about them.
 #[doc(hidden)]
 pub mod bench_parts {
-    use std::{path::Path, sync::Arc};
+    use std::path::Path;
 
+    use crate::inspect::Candidate;
     pub use crate::services::log;
-    use crate::{
-        identity::{DataScope, Tenant, Tenants},
-        inspect::Candidate,
-        services::{
-            clock::SystemClock,
-            keys::Key,
-            ledger::{self, LedgerOptions},
-            storage::{self, LedgerStorage, Storage},
-        },
-    };
 
     /// The cache without host and boundary.
     pub mod cache {
         use std::{path::Path, sync::Arc};
 
         use crate::{
-            boundary::Moment,
+            boundary::{Moment, Pages},
             identity::{DataScope, Tenant, Tenants},
             services::{
                 cache::{
@@ -145,7 +166,7 @@ pub mod bench_parts {
         impl Engine {
             /// That in memory, with so many bytes.
             pub fn memory(capacity: usize) -> Self {
-                Self::of(Box::new(MemoryCache::new(capacity, clock())))
+                Self::of(Box::new(MemoryCache::new(capacity, clock(), Arc::<Pages>::default())))
             }
 
             /// Memory over a file, as a host has them.
@@ -157,7 +178,11 @@ pub mod bench_parts {
                 };
                 let far = Box::new(SqliteCache::open(path, options)?);
                 let options = TieredOptions { max_age: None, clock: clock(), report: Box::new(|_| ()) };
-                Ok(Self::of(Box::new(Tiered::new(MemoryCache::new(capacity, clock()), far, options))))
+                Ok(Self::of(Box::new(Tiered::new(
+                    MemoryCache::new(capacity, clock(), Arc::<Pages>::default()),
+                    far,
+                    options,
+                ))))
             }
 
             fn of(engine: Box<dyn CacheBackend>) -> Self {
@@ -207,42 +232,6 @@ pub mod bench_parts {
         }
     }
 
-    /// A ledger with the storage on it, as one plugin uses it in the system scope.
-    pub struct Ledger {
-        ledger: Arc<ledger::Ledger>,
-        storage: Storage,
-        tenants: Tenants,
-        plugin: Arc<str>,
-    }
-
-    impl Ledger {
-        /// Opens it as a host does.
-        pub fn open(path: &Path) -> crate::Result<Self> {
-            let options = LedgerOptions {
-                durability: ledger::Durability::Full,
-                clock: Arc::new(SystemClock::new()),
-                schemas: vec![storage::SCHEMA],
-                report: Box::new(|error| eprintln!("{error}")),
-            };
-            let ledger = Arc::new(ledger::Ledger::open(path, options)?);
-            let storage = Storage::new(Box::new(LedgerStorage::new(Arc::clone(&ledger))), 1 << 20);
-            Ok(Self { ledger, storage, tenants: Tenants::new(), plugin: "bench".into() })
-        }
-
-        /// Returns when the item is on disk.
-        pub fn set(&self, key: &str, value: &[u8]) -> crate::Result<()> {
-            let scope = DataScope::new(1, &self.plugin, Tenant::SYSTEM, &self.tenants);
-            let key = Key::parse("key", key.as_bytes())?;
-            self.storage.set(&scope, key, value, None).map(drop)
-        }
-
-        /// Writes, and the commits that they took.
-        pub fn counts(&self) -> (u64, u64) {
-            let counts = self.ledger.counts();
-            (counts.writes, counts.commits)
-        }
-    }
-
     /// Stages a copy of a plugin as loading it does. The copy is removed when the answer is dropped.
     pub fn stage(candidate: &Candidate, private: &Path, generation: u64) -> crate::Result<impl Sized> {
         let policy = crate::plugin::ownership::TrustPolicy::default();
@@ -257,6 +246,7 @@ pub mod fuzz_parts {
     use std::sync::Arc;
 
     use crate::{
+        boundary::Pages,
         identity::{DataScope, Tenant, Tenants},
         services::{
             cache::{self, Address, CacheBackend, Draft, Lifetime, MemoryCache, Value, naive_glob},
@@ -309,7 +299,7 @@ pub mod fuzz_parts {
         pub fn new(plugins: &[&str], tenants: &[&str]) -> Self {
             let registry = Tenants::new();
             Self {
-                engine: MemoryCache::new(16 << 20, Arc::new(SystemClock::new())),
+                engine: MemoryCache::new(16 << 20, Arc::new(SystemClock::new()), Arc::<Pages>::default()),
                 held: tenants.iter().map(|name| registry.named(name)).collect(),
                 tenants: registry,
                 plugins: plugins.iter().map(|id| Arc::from(*id)).collect(),

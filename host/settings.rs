@@ -42,6 +42,12 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// The storage.
     pub storage: StorageSettings,
+    /// The idempotency service.
+    pub idempotency: IdempotencySettings,
+    /// The files.
+    pub files: FileSettings,
+    /// The SQL databases of plugins.
+    pub database: DatabaseSettings,
     /// The control socket.
     pub control: ControlSettings,
     /// What is counted, and who may ask for it.
@@ -150,8 +156,49 @@ impl FromStr for CacheBackend {
 pub struct StorageSettings {
     /// The most bytes that a value may have.
     pub max_value: usize,
+    /// How many bytes of memory values may take that were read not long ago; 0: none are kept there.
+    pub read_cache: usize,
     /// What OK to a write is to survive.
     pub synchronous: Synchronous,
+}
+
+/// The idempotency service: `[idempotency]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdempotencySettings {
+    /// How long others keep off an operation that was begun, where its plugin does not say; at most a day.
+    pub lease: Duration,
+    /// How long a result is kept, where its plugin does not say; at most a year.
+    pub keep: Duration,
+    /// The most bytes that a result may have.
+    pub max_result: usize,
+}
+
+/// The files: `[files]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSettings {
+    /// The most bytes that a file may have.
+    pub max_size: usize,
+}
+
+/// The SQL databases of plugins: `[database]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseSettings {
+    /// How many connections may be open, to the databases of all plugins together.
+    pub connections: usize,
+    /// After how long one is closed that nobody has used.
+    pub idle: Duration,
+    /// The longest that a statement may take.
+    pub statement: Duration,
+    /// The longest that a transaction may be open.
+    pub transaction: Duration,
+    /// The most rows that a statement may give.
+    pub max_rows: u64,
+    /// The most bytes that a value, a row and a text of SQL may have.
+    pub max_value: usize,
+    /// The most bytes that the database of one plugin and one tenant may have, where the plugin's quota does not say.
+    pub max_bytes: u64,
+    /// The most bytes that one statement or transaction may write to temporary tables and files.
+    pub temporary_bytes: u64,
 }
 
 /// The control socket: `[control]`.
@@ -249,6 +296,24 @@ pub struct QuotaSettings {
     pub calls_per_second: Option<u32>,
     /// Calls to the host in a second for each tenant that it serves, the system scope being one.
     pub tenant_calls_per_second: Option<u32>,
+    /// Items in the storage, for all tenants together.
+    pub storage_items: Option<u64>,
+    /// The bytes of their keys and values.
+    pub storage_bytes: Option<u64>,
+    /// Items in the storage for each tenant, the system scope being one.
+    pub tenant_storage_items: Option<u64>,
+    /// The bytes of their keys and values.
+    pub tenant_storage_bytes: Option<u64>,
+    /// Bytes in files, for all tenants together.
+    pub files_bytes: Option<u64>,
+    /// Files, for all tenants together.
+    pub files_count: Option<u64>,
+    /// Bytes in files for each tenant that it serves, the system scope being one.
+    pub tenant_files_bytes: Option<u64>,
+    /// Files for each tenant that it serves, the system scope being one.
+    pub tenant_files_count: Option<u64>,
+    /// Bytes of its SQL database for each tenant that it serves, the system scope being one.
+    pub database_bytes: Option<u64>,
 }
 
 /// What of a manifest's wishes is granted: `[plugin.<id>.grants]`. Each list narrows, none widens; None narrows
@@ -341,7 +406,34 @@ impl Default for CacheSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { max_value: 4 << 20, synchronous: Synchronous::default() }
+        Self { max_value: 4 << 20, read_cache: 32 << 20, synchronous: Synchronous::default() }
+    }
+}
+
+impl Default for IdempotencySettings {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(60), keep: Duration::from_secs(86_400), max_result: 1 << 20 }
+    }
+}
+
+impl Default for FileSettings {
+    fn default() -> Self {
+        Self { max_size: 64 << 20 }
+    }
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            idle: Duration::from_secs(60),
+            statement: Duration::from_secs(5),
+            transaction: Duration::from_secs(30),
+            max_rows: 1_000_000,
+            max_value: 1 << 20,
+            max_bytes: 256 << 20,
+            temporary_bytes: 64 << 20,
+        }
     }
 }
 
@@ -460,7 +552,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 51] = [
+pub const KEYS: [Key; 73] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -488,7 +580,20 @@ pub const KEYS: [Key; 51] = [
         takes: "a number of milliseconds from 0 to 31622400000, 0 for no bound",
     },
     Key { name: "storage.max_value", takes: "a number of bytes from 1024 to 67108864" },
+    Key { name: "storage.read_cache", takes: "a number of bytes from 0 to 17179869184" },
     Key { name: "storage.synchronous", takes: r#""full" or "normal""# },
+    Key { name: "idempotency.lease_ms", takes: MILLISECONDS },
+    Key { name: "idempotency.keep_ms", takes: "a number of milliseconds from 1 to 31536000000" },
+    Key { name: "idempotency.max_result", takes: "a number of bytes from 1024 to 67108864" },
+    Key { name: "files.max_size", takes: "a number of bytes from 1024 to 1073741824" },
+    Key { name: "database.connections", takes: "a number from 4 to 4096" },
+    Key { name: "database.idle_ms", takes: MILLISECONDS },
+    Key { name: "database.statement_ms", takes: MILLISECONDS },
+    Key { name: "database.transaction_ms", takes: MILLISECONDS },
+    Key { name: "database.max_rows", takes: "a number from 1 to 1000000000000" },
+    Key { name: "database.max_value", takes: "a number of bytes from 65536 to 67108864" },
+    Key { name: "database.max_bytes", takes: "a number of bytes from 1048576 to 1125899906842624" },
+    Key { name: "database.temporary_bytes", takes: "a number of bytes from 1048576 to 1125899906842624" },
     Key { name: "control.enabled", takes: "true or false" },
     Key { name: "metrics.listen", takes: r#"a loopback address with a port, as in "127.0.0.1:9464""# },
     Key { name: "metrics.tenants", takes: "a number from 0 to 1000" },
@@ -511,6 +616,18 @@ pub const KEYS: [Key; 51] = [
     Key { name: "plugin.<id>.grants.namespaces", takes: "a list of namespaces" },
     Key { name: "plugin.<id>.quota.calls_per_second", takes: CALLS },
     Key { name: "plugin.<id>.quota.tenant_calls_per_second", takes: CALLS },
+    Key { name: "plugin.<id>.quota.storage_items", takes: ITEMS },
+    Key { name: "plugin.<id>.quota.storage_bytes", takes: BYTES },
+    Key { name: "plugin.<id>.quota.tenant_storage_items", takes: ITEMS },
+    Key { name: "plugin.<id>.quota.tenant_storage_bytes", takes: BYTES },
+    Key { name: "plugin.<id>.quota.files_bytes", takes: BYTES },
+    Key { name: "plugin.<id>.quota.files_count", takes: ITEMS },
+    Key { name: "plugin.<id>.quota.tenant_files_bytes", takes: BYTES },
+    Key { name: "plugin.<id>.quota.tenant_files_count", takes: ITEMS },
+    Key {
+        name: "plugin.<id>.quota.database_bytes",
+        takes: "a number of bytes from 1048576 to 1125899906842624",
+    },
     Key { name: "plugin.<id>.budgets.window_ms", takes: WINDOW },
     Key { name: "plugin.<id>.budgets.slow_ms", takes: SLOW },
     Key { name: "plugin.<id>.budgets.slow", takes: TOLERATED },
@@ -527,6 +644,8 @@ const TOLERATED: &str = "a number from 0 to 1000000, or false for no limit";
 const PERCENT: &str = "a number from 0 to 99, or false for no limit";
 const COOLDOWN: &str = "a number of milliseconds from 0 to 86400000, 0 for release by hand alone";
 const CALLS: &str = "a number from 1 to 1000000000";
+const ITEMS: &str = "a number of items from 1 to 1000000000000";
+const BYTES: &str = "a number of bytes from 1 to 1125899906842624";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 86400000";
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ pub struct Stats {
     pub events: EventStats,
     /// The log.
     pub log: LogStats,
-    /// The ledger, which storage is kept in.
+    /// The ledger, which storage and the names of files are kept in.
     pub ledger: LedgerStats,
     /// The cache, which all plugins share.
     pub cache: CacheStats,
-    /// Plugins by id: those that were loaded, or that were to be, and those that have something in cache or storage.
+    /// Plugins by id: those that were loaded, or that were to be, and those that have something in cache, storage, files or databases.
     pub plugins: Vec<PluginStats>,
 }
 
@@ -189,9 +189,10 @@ pub struct PluginStats {
     pub generation: Option<u64>,
     /// How many were loaded in this host.
     pub generations: u64,
-    /// What it has registered now: subscriptions, jobs, held contexts, loggers.
+    /// What it has registered now: subscriptions, jobs, watches, held contexts, loggers.
     pub registrations: u64,
-    /// Its calls to the host, by service: `host`, `call`, `log`, `config`, `cache`, `storage`, `events`, `scheduler`.
+    /// Its calls to the host, by service: `host`, `call`, `log`, `config`, `cache`, `storage`, `events`, `scheduler`,
+    /// `idempotency`, `files`, `database`.
     /// Those that it has not called are not there.
     pub calls: BTreeMap<&'static str, CallStats>,
     /// Calls of the host to it, by kind: `event`, `job`, `call`.
@@ -204,6 +205,11 @@ pub struct PluginStats {
     pub cache: PluginCacheStats,
     /// What it has in the storage now, for all tenants; none if the storage cannot tell.
     pub storage: Option<UsageStats>,
+    /// What it has in files now, for all tenants, each an item; none if the index of the files cannot be read.
+    pub files: Option<UsageStats>,
+    /// Its SQL databases now, for all tenants, each an item, and their bytes, their logs included; none if their folder cannot be
+    /// read.
+    pub database: Option<UsageStats>,
     /// Its calls and handlers by tenant.
     pub tenants: Vec<TenantStats>,
 }

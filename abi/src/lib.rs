@@ -9,8 +9,11 @@
 
 mod cache;
 mod config;
+mod database;
 mod events;
+mod files;
 mod host;
+mod idempotency;
 #[cfg(feature = "layout-check")]
 pub mod layout;
 mod log;
@@ -18,19 +21,20 @@ mod plugin;
 mod scheduler;
 mod status;
 mod storage;
-mod unbuilt;
 mod value;
 
 pub use cache::*;
 pub use config::*;
+pub use database::*;
 pub use events::*;
+pub use files::*;
 pub use host::*;
+pub use idempotency::*;
 pub use log::*;
 pub use plugin::*;
 pub use scheduler::*;
 pub use status::*;
 pub use storage::*;
-pub use unbuilt::*;
 pub use value::*;
 
 /// The major version of this contract. It is in the name of the entry function, so it never differs at run time.

@@ -1,13 +1,12 @@
 //! `pintle cache`: what plugins have in the cache, in a running host or, where `cache.db` keeps it, in its data folder.
 
-use std::io::{self, Write};
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
     exit::{Exit, Failure},
     folder::Place,
+    keys,
     link::Link,
     print::{self, Style, clock, count, duration, json_line, printable, size, table, text},
     screen::Look,
@@ -30,9 +29,6 @@ Examples:
   pintle cache get --plugin prices --tenant acme quotes EUR/USD
   pintle cache invalidate --plugin prices quotes 'EUR/**'
   pintle cache invalidate --plugin prices --tag feed-7";
-
-/// How many keys are asked for at once.
-const PAGE: u64 = 1_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -133,7 +129,8 @@ pub(crate) fn cache(options: &Options) -> Result<Exit, Failure> {
         Some(Action::Stats { plugin }) => stats(&mut link, plugin.as_deref(), options.json),
         Some(Action::List { of, ns, prefix, limit, all }) => {
             let limit = if *all { u64::MAX } else { *limit };
-            list(&mut link, &of.params(json!({ "ns": ns, "prefix": prefix })), limit, options.json)
+            let of = of.params(json!({ "ns": ns, "prefix": prefix }));
+            keys::list(&mut link, "cache.list", &of, limit, options.json)
         }
         Some(Action::Get { of, ns, key, raw }) => {
             let params = of.params(json!({ "ns": ns, "key": key }));
@@ -258,49 +255,6 @@ fn report(stats: &Value, style: Style) -> String {
 fn share(hits: u64, misses: u64) -> String {
     let reads = hits + misses;
     if reads == 0 { String::new() } else { format!("{:.1} %", hits as f64 * 100.0 / reads as f64) }
-}
-
-fn list(link: &mut Link, of: &Value, limit: u64, json: bool) -> Result<Exit, Failure> {
-    let (mut left, mut cursor, mut failed) = (limit, Value::Null, None);
-    let exit = print::answer(|out| {
-        loop {
-            let mut params = of.clone();
-            (params["limit"], params["cursor"]) = (left.min(PAGE).into(), cursor.take());
-            let page = match link.ask("cache.list", params) {
-                Ok(page) => page,
-                Err(failure) => {
-                    failed = Some(failure);
-                    break;
-                }
-            };
-            let keys = page["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            for key in keys {
-                left = left.saturating_sub(1);
-                write_key(out, key, json)?;
-            }
-            // Each page when it is there: who has seen enough ends it.
-            out.flush()?;
-            cursor = page["next"].clone();
-            if left == 0 || cursor.is_null() {
-                break;
-            }
-        }
-        Ok(Exit::Fine)
-    })?;
-    if let Some(failure) = failed {
-        return Err(failure);
-    }
-    if !cursor.is_null() {
-        Voice::plain().say(&format!("there are more than {limit}: --all lists all of them"));
-    }
-    Ok(exit)
-}
-
-fn write_key(out: &mut dyn Write, key: &str, json: bool) -> io::Result<()> {
-    match json {
-        true => out.write_all(json_line(&json!({ "key": key }))?.as_bytes()),
-        false => writeln!(out, "{}", printable(key)),
-    }
 }
 
 fn show(of: &Value, item: &Value, raw: bool, json: bool) -> Result<Exit, Failure> {

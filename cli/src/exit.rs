@@ -12,7 +12,8 @@ Exit status:
   3  no plugin: run could start none, a file for inspect is none, a folder for list cannot be read,
      the host has none of this id
   4  not whole: a plugin did not start, a line was no event, events were dropped, or a handler
-     failed that was waited for; for inspect: a plugin is one that this host cannot load
+     failed that was waited for; for inspect: a plugin is one that this host cannot load; for
+     storage check: what is kept is damaged; for sql: what was listed is no database
   5  no host runs on the data folder, or none that can be asked
   130, 143  ended at once by the second SIGINT or SIGTERM";
 

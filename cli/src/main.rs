@@ -12,6 +12,7 @@ mod event;
 mod exit;
 mod folder;
 mod inspect;
+mod keys;
 mod lines;
 mod link;
 mod list;
@@ -23,7 +24,9 @@ mod print;
 mod run;
 mod screen;
 mod signals;
+mod sql;
 mod stats;
+mod storage;
 mod tail;
 mod voice;
 
@@ -73,6 +76,12 @@ enum Command {
     /// Shows what plugins have in the cache, and takes it away
     #[command(long_about = cache::ABOUT, after_help = exit::HELP)]
     Cache(cache::Options),
+    /// Shows what plugins have in the storage, changes it, and exports and imports it
+    #[command(long_about = storage::ABOUT, after_help = exit::HELP)]
+    Storage(storage::Options),
+    /// Asks the SQL databases of plugins, and copies them
+    #[command(long_about = sql::ABOUT, after_help = exit::HELP)]
+    Sql(sql::Options),
     /// Writes completions of the command line for a shell to stdout
     #[command(long_about = completions::ABOUT, after_help = exit::HELP)]
     Completions(completions::Options),
@@ -93,6 +102,8 @@ fn main() -> ExitCode {
         Command::Tail(options) => tail::tail(&options),
         Command::Config(options) => config::config(&options),
         Command::Cache(options) => cache::cache(&options),
+        Command::Storage(options) => storage::storage(&options),
+        Command::Sql(options) => sql::sql(&options),
         Command::Completions(options) => completions::completions(&options),
         Command::Man(options) => man::man(&options),
     };

@@ -4,6 +4,7 @@
 use std::{
     fmt::Write as _,
     io::{self, BufWriter, Write},
+    path::Path,
 };
 
 use serde::Serialize;
@@ -135,6 +136,18 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>], style: Style) -> Strin
         out.push('\n');
     }
     out
+}
+
+/// The path for the host, whose working folder is its own.
+pub(crate) fn absolute(file: &Path) -> Result<String, Failure> {
+    let path = std::path::absolute(file)
+        .map_err(|error| Failure::failed(format!("{} is no path: {error}", file.display())))?;
+    path.into_os_string().into_string().map_err(|path| {
+        Failure::failed(format!(
+            "{} is not UTF-8, which a host is told paths in: name another file",
+            path.display()
+        ))
+    })
 }
 
 /// A member that counts something; 0 if it is not there.

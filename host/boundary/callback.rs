@@ -1,4 +1,4 @@
-//! What subscriptions and jobs have in common: whose handler it is, under which scope it runs, and when `user` is
+//! What subscriptions, jobs and watches have in common: whose handler it is, under which scope it runs, and when `user` is
 //! given back to the plugin.
 
 use std::{ffi::c_void, sync::Arc};
@@ -32,7 +32,7 @@ pub(crate) struct Occasion<'a> {
     /// Until when somebody waits for it, in milliseconds of the host's clock; `i64::MAX`: nobody does.
     pub(crate) deadline: i64,
     pub(crate) kind: HandlerKind,
-    /// The event's id, the job's name.
+    /// The event's id, the job's name, the item's key.
     pub(crate) name: Arc<str>,
 }
 

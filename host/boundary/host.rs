@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use pintle_abi::*;
 
 use super::{
-    Call, Message, cache, config, enter, enter_from_anywhere, events, input, log, scheduler,
+    Call, Message, cache, config, database, enter, enter_from_anywhere, events, files, idempotency, input,
+    log, scheduler,
     sink::{LARGEST_REPLY, Sink},
     stale, status_of, storage, thread,
 };
@@ -35,11 +36,11 @@ pub(crate) static TABLE: PintleHost = PintleHost {
     config: &config::TABLE,
     cache: &cache::TABLE,
     storage: &storage::TABLE,
-    database: &PintleDatabase { size: 4 },
+    database: &database::TABLE,
     events: &events::TABLE,
     scheduler: &scheduler::TABLE,
-    idempotency: &PintleIdempotency { size: 4 },
-    files: &PintleFiles { size: 4 },
+    idempotency: &idempotency::TABLE,
+    files: &files::TABLE,
 };
 
 unsafe extern "C" fn last_error(ctx: PintleCtx, out: PintleSink) -> PintleStatus {
@@ -117,7 +118,10 @@ unsafe extern "C" fn release(held: PintleCtx) -> PintleStatus {
     enter(held, Method::Release, move |call| {
         let register = call.register()?;
         match register.end::<Held>(held) {
-            Some(_) => Ok(()),
+            Some(_) => {
+                database::end_of(&register, held);
+                Ok(())
+            }
             None => Err(Error::argument(
                 "held",
                 "this context was given to a function, not held: it ends by itself",

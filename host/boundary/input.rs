@@ -7,14 +7,19 @@ use std::slice;
 
 use pintle_abi::{
     PINTLE_CACHE_IF_ABSENT, PINTLE_CACHE_IF_VERSION, PINTLE_CACHE_KEEP_TTL, PINTLE_CACHE_NO_WAIT,
-    PINTLE_CACHE_TTL, PINTLE_STORAGE_IF_VERSION, PintleBytes, PintleCacheEntry, PintleCacheFetch,
-    PintleCacheInfo, PintleCacheOptions, PintleCacheStats, PintleEmitOptions, PintleField, PintleJobOptions,
-    PintleScopeInfo, PintleStorageInfo, PintleStorageOptions, PintleStr, PintleSubscribeOptions,
+    PINTLE_CACHE_TTL, PINTLE_FILE_IF_VERSION, PINTLE_MIGRATE_DRY_RUN, PINTLE_STORAGE_IF_VERSION,
+    PINTLE_STORAGE_JSON, PINTLE_STORAGE_KEEP_TTL, PINTLE_STORAGE_TTL, PINTLE_TRANSACTION_READ_ONLY,
+    PINTLE_WATCH_AFTER, PintleBytes, PintleCacheEntry, PintleCacheFetch, PintleCacheInfo, PintleCacheOptions,
+    PintleCacheStats, PintleDatabaseStats, PintleEmitOptions, PintleField, PintleFileInfo, PintleFileOptions,
+    PintleIdempotencyInfo, PintleIdempotencyOptions, PintleJobOptions, PintleMigrateInfo,
+    PintleMigrateOptions, PintleMigration, PintleScopeInfo, PintleSqlColumn, PintleSqlInfo, PintleSqlOptions,
+    PintleStorageInfo, PintleStorageJob, PintleStorageOptions, PintleStorageStats, PintleStorageStep,
+    PintleStr, PintleSubscribeOptions, PintleTransactionOptions, PintleWatchOptions,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    services::keys::is_plain,
+    services::keys::{Key, LONGEST_KEY, is_plain},
 };
 
 const LONGEST_TIMEOUT_MS: i64 = 3_600_000;
@@ -62,6 +67,26 @@ fn check(name: &'static str, ptr: *const u8, len: usize) -> Result<()> {
 pub(crate) fn plain(bytes: &[u8]) -> Option<&str> {
     // SAFETY: what is ASCII is UTF-8.
     is_plain(bytes).then(|| unsafe { str::from_utf8_unchecked(bytes) })
+}
+
+/// The bytes, if they are not so many that they need no look.
+#[inline]
+pub(crate) fn short(bytes: &[u8], longest: usize) -> Option<&[u8]> {
+    (bytes.len() <= longest).then_some(bytes)
+}
+
+/// A borrowed key.
+///
+/// # Safety
+/// As `raw`.
+#[inline(always)]
+pub(crate) unsafe fn key<'a>(name: &'static str, key: PintleStr) -> Result<Key<'a>> {
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { raw(name, key.ptr.cast(), key.len) }?;
+    match short(bytes, LONGEST_KEY).and_then(plain).and_then(Key::plain) {
+        Some(key) => Ok(key),
+        None => Key::parse(name, bytes),
+    }
 }
 
 /// Borrowed bytes, at most `limit` of them (else TOO_LARGE).
@@ -204,6 +229,15 @@ impl Buffer {
     }
 }
 
+/// Why a value was not written to a buffer.
+#[cold]
+#[inline(never)]
+pub(crate) fn too_small(cap: usize, needed: usize) -> Error {
+    Error::lazy(ErrorKind::BufferTooSmall, move || {
+        format!("the value has {needed} bytes, the buffer has room for {cap}: pass one of that size")
+    })
+}
+
 /// A struct of the caller that the host fills in as far as the caller's `size` says; null if it is not wanted.
 ///
 /// # Safety
@@ -260,6 +294,30 @@ unsafe impl Filled for PintleCacheStats {
 unsafe impl Filled for PintleStorageInfo {
     const NAME: &'static str = "pintle_storage_info";
 }
+// SAFETY: as above.
+unsafe impl Filled for PintleStorageStats {
+    const NAME: &'static str = "pintle_storage_stats";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleIdempotencyInfo {
+    const NAME: &'static str = "pintle_idempotency_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleFileInfo {
+    const NAME: &'static str = "pintle_file_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleSqlInfo {
+    const NAME: &'static str = "pintle_sql_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleMigrateInfo {
+    const NAME: &'static str = "pintle_migrate_info";
+}
+// SAFETY: as above.
+unsafe impl Filled for PintleDatabaseStats {
+    const NAME: &'static str = "pintle_database_stats";
+}
 
 /// A caller's checked place for a struct.
 pub(crate) struct Info<T> {
@@ -268,6 +326,11 @@ pub(crate) struct Info<T> {
 }
 
 impl<T: Filled> Info<T> {
+    /// Whether the first `bytes` of it are wanted.
+    pub(crate) fn reaches(&self, bytes: usize) -> bool {
+        self.size as usize >= bytes
+    }
+
     /// Writes as much of it as the caller knows, and leaves the caller's `size` as it is.
     ///
     /// # Safety
@@ -349,7 +412,58 @@ unsafe impl Sized32 for PintleCacheFetch {
 // SAFETY: as above.
 unsafe impl Sized32 for PintleStorageOptions {
     const NAME: &'static str = "options";
-    const FLAGS: Option<u32> = Some(PINTLE_STORAGE_IF_VERSION);
+    const FLAGS: Option<u32> =
+        Some(PINTLE_STORAGE_IF_VERSION | PINTLE_STORAGE_TTL | PINTLE_STORAGE_KEEP_TTL | PINTLE_STORAGE_JSON);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleStorageStep {
+    const NAME: &'static str = "steps";
+    const FLAGS: Option<u32> = None;
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleStorageJob {
+    const NAME: &'static str = "job";
+    const FLAGS: Option<u32> = None;
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleWatchOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_WATCH_AFTER);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleSqlOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleTransactionOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_TRANSACTION_READ_ONLY);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleMigration {
+    const NAME: &'static str = "migrations";
+    const FLAGS: Option<u32> = None;
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleMigrateOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_MIGRATE_DRY_RUN);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleSqlColumn {
+    const NAME: &'static str = "columns";
+    const FLAGS: Option<u32> = None;
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleIdempotencyOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(0);
+}
+// SAFETY: as above.
+unsafe impl Sized32 for PintleFileOptions {
+    const NAME: &'static str = "options";
+    const FLAGS: Option<u32> = Some(PINTLE_FILE_IF_VERSION);
 }
 // SAFETY: as above.
 unsafe impl Sized32 for PintleField {

@@ -110,16 +110,18 @@ impl SubAssign<&Tally> for Tally {
 pub(crate) enum HandlerKind {
     Event,
     Job,
+    Watch,
     Call,
 }
 
 impl HandlerKind {
-    const ALL: [Self; 3] = [Self::Event, Self::Job, Self::Call];
+    const ALL: [Self; 4] = [Self::Event, Self::Job, Self::Watch, Self::Call];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Event => "event",
             Self::Job => "job",
+            Self::Watch => "watch",
             Self::Call => "call",
         }
     }
@@ -128,7 +130,7 @@ impl HandlerKind {
     /// is to get another one suspended.
     fn is_at_fault(self, failure: ErrorKind) -> bool {
         match self {
-            Self::Event | Self::Job => true,
+            Self::Event | Self::Job | Self::Watch => true,
             Self::Call => matches!(failure, ErrorKind::Internal | ErrorKind::Panic),
         }
     }

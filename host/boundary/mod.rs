@@ -13,14 +13,19 @@ mod cache;
 mod callback;
 mod coarse;
 mod config;
+mod database;
 mod events;
+mod files;
 mod host;
+mod idempotency;
 mod input;
 mod log;
 mod meter;
 mod metrics;
+mod pages;
 mod scheduler;
 mod sink;
+mod sqlite;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -48,7 +53,9 @@ pub(crate) use host::TABLE;
 pub(crate) use input::text;
 pub(crate) use meter::Meter;
 pub(crate) use metrics::{HandlerKind, Handling, PluginMetrics};
+pub(crate) use pages::Pages;
 pub(crate) use sink::reply_sink;
+pub(crate) use sqlite::Borrowing;
 use thread::Counts;
 pub(crate) use thread::forget;
 
@@ -59,10 +66,13 @@ use crate::{
     services::{
         cache::Cache,
         config::PluginConfig,
+        database::Database,
         events::Events,
+        files::{Files, Resources},
+        idempotency::Idempotency,
         log::{Field, Gate, Level, Log},
         scheduler::Scheduler,
-        storage::Storage,
+        storage::{Quotas, Storage},
     },
 };
 
@@ -75,6 +85,9 @@ pub(crate) struct Core {
     pub(crate) events: Arc<Events>,
     pub(crate) cache: Cache,
     pub(crate) storage: Storage,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) files: Files,
+    pub(crate) database: Database,
     pub(crate) scheduler: Arc<Scheduler>,
     /// Calls between plugins; set once by `host.rs`.
     pub(crate) router: OnceLock<Arc<dyn Router>>,
@@ -145,6 +158,10 @@ pub(crate) struct PluginRecord {
     /// None unless the operator has set a quota of calls.
     meter: Option<Meter>,
     lane: RwLock<Arc<Lane>>,
+    /// How much it may keep in the storage.
+    quotas: RwLock<Quotas>,
+    /// The most bytes that its database may have for each tenant; 0: what the settings say for all.
+    database_bytes: AtomicU64,
     /// One, or two during a reload.
     live: RwLock<Vec<LiveGeneration>>,
     /// What is counted of the plugin; all of its versions have the same.
@@ -155,6 +172,14 @@ pub(crate) struct PluginRecord {
 struct LiveGeneration {
     register: Arc<Register>,
     config: Arc<PluginConfig>,
+    files: Arc<OwnFiles>,
+}
+
+/// What a generation may keep in files, and what it brings along as such.
+#[derive(Debug)]
+pub(crate) struct OwnFiles {
+    pub(crate) quotas: Quotas,
+    pub(crate) resources: Resources,
 }
 
 impl PluginRecord {
@@ -178,6 +203,8 @@ impl PluginRecord {
             gate: core.log.gate(id, version),
             meter,
             lane: RwLock::new(lane),
+            quotas: RwLock::default(),
+            database_bytes: AtomicU64::new(0),
             live: RwLock::default(),
             metrics,
         }));
@@ -198,9 +225,24 @@ impl PluginRecord {
         *self.lane.write() = lane;
     }
 
+    pub(crate) fn quotas(&self) -> Quotas {
+        *self.quotas.read()
+    }
+
+    /// The same version may come again with another manifest.
+    pub(crate) fn set_quotas(&self, quotas: Quotas, database_bytes: Option<u64>) {
+        *self.quotas.write() = quotas;
+        self.database_bytes.store(database_bytes.unwrap_or(0), Relaxed);
+    }
+
+    /// The most bytes that its database may have for each tenant; none: what the settings say for all.
+    pub(crate) fn database_bytes(&self) -> Option<u64> {
+        Some(self.database_bytes.load(Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
     /// A generation begins: its calls find what they need.
-    pub(crate) fn begin(&self, register: Arc<Register>, config: Arc<PluginConfig>) {
-        self.live.write().push(LiveGeneration { register, config });
+    pub(crate) fn begin(&self, register: Arc<Register>, config: Arc<PluginConfig>, files: Arc<OwnFiles>) {
+        self.live.write().push(LiveGeneration { register, config, files });
     }
 
     /// A generation is over.
@@ -216,6 +258,11 @@ impl PluginRecord {
     pub(crate) fn config(&self, generation: u64) -> Option<Arc<PluginConfig>> {
         let live = self.live.read();
         live.iter().find(|live| live.register.generation() == generation).map(|live| live.config.clone())
+    }
+
+    pub(crate) fn files(&self, generation: u64) -> Option<Arc<OwnFiles>> {
+        let live = self.live.read();
+        live.iter().find(|live| live.register.generation() == generation).map(|live| live.files.clone())
     }
 
     /// A handler is about to run on behalf of `tenant`.
@@ -289,6 +336,11 @@ impl Call {
     /// The register of the calling generation.
     pub(crate) fn register(&self) -> Result<Arc<Register>> {
         self.record.register(self.scope.generation).ok_or_else(stale)
+    }
+
+    /// The resources of the calling generation, and how much it may keep in files.
+    pub(crate) fn own_files(&self) -> Result<Arc<OwnFiles>> {
+        self.record.files(self.scope.generation).ok_or_else(stale)
     }
 
     /// UNAVAILABLE in `load` and `restore`, where a plugin prepares but does not act.

@@ -7,9 +7,11 @@ use crate::{
     services::{
         cache::{CacheBackend, Lifetime, Lifetimes, MemoryCache},
         clock::{Clock, SystemClock},
+        files::{self, DiskFiles, DiskOptions},
+        idempotency::{self, LedgerIdempotency},
         ledger::{Durability, Ledger, LedgerOptions},
         log::Options,
-        storage::{self, LedgerStorage},
+        storage::{self, LedgerStorage, StorageOptions},
     },
 };
 
@@ -23,7 +25,7 @@ impl Report for Nobody {
 
 fn record() -> &'static PluginRecord {
     let clock = Arc::new(SystemClock::new());
-    record_with(Box::new(MemoryCache::new(1 << 20, clock.clone())), clock)
+    record_with(Box::new(MemoryCache::new(1 << 20, clock.clone(), Arc::<Pages>::default())), clock)
 }
 
 /// A record whose host keeps its cache there.
@@ -32,10 +34,18 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
     let options = LedgerOptions {
         durability: Durability::Off,
         clock: clock.clone(),
-        schemas: vec![storage::SCHEMA],
+        schemas: vec![storage::SCHEMA, storage::OUTBOX, idempotency::SCHEMA, files::SCHEMA],
         report: Box::new(|_| ()),
     };
     let ledger = Ledger::open(folder.path().join("ledger.db"), options).expect("the folder can be written");
+    let ledger = Arc::new(ledger);
+    let stored = LedgerStorage::open(Arc::clone(&ledger), StorageOptions::new(clock.clone(), |_| ()));
+    let stored = stored.expect("the ledger can be read");
+    let operations = LedgerIdempotency::new(Arc::clone(&ledger), Arc::clone(&clock), |_| ());
+    let options =
+        DiskOptions { data: folder.path().to_owned(), durability: Durability::Off, report: Box::new(|_| ()) };
+    let files = DiskFiles::open(ledger, options).expect("the folder can be read");
+    let database = super::database::tests::databases_in(folder.path(), Arc::clone(&clock));
     let core = Core {
         pool: Pool::new(PoolOptions::default(), Arc::new(Nobody)),
         tenants: Tenants::new(),
@@ -43,7 +53,17 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         events: Arc::new(Events::new(|| 0)),
         scheduler: Arc::new(Scheduler::new(clock.clone())),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
-        storage: Storage::new(Box::new(LedgerStorage::new(Arc::new(ledger))), 1 << 20),
+        storage: Storage::new(
+            Box::new(stored),
+            1 << 20,
+            Arc::new(crate::services::clock::SystemClock::new()),
+        ),
+        idempotency: Idempotency::new(
+            Box::new(operations.expect("the system has a thread")),
+            idempotency::Limits { lease_ms: 60_000, keep_ms: 86_400_000, largest_result: 1 << 20 },
+        ),
+        files: Files::new(Box::new(files), 1 << 20),
+        database,
         router: OnceLock::new(),
         kept: AtomicU64::new(0),
         epoch: Instant::now(),

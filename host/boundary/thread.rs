@@ -1,5 +1,5 @@
-//! What the boundary keeps for each thread: whether it is inside a sink, its last failures, and its share of the
-//! counts. Together with the table of contexts this is all of the process-wide state.
+//! What the boundary keeps for each thread: whether it is inside a sink, its last failures, its share of the
+//! counts, and a buffer. Together with the table of contexts this is all of the process-wide state.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,11 +21,16 @@ use crate::{
 /// How many contexts' last failures a thread remembers.
 const REMEMBERED: usize = 16;
 
+/// What a thread keeps of its copy buffer between two calls.
+const KEPT: usize = 64 << 10;
+
 thread_local! {
     /// No destructor, so that the access costs no more than the address.
     static FAST: Fast =
         const { Fast { counts: Cell::new(None), page: Cell::new(None), in_sink: Cell::new(false) } };
     static FAILURES: RefCell<VecDeque<(u64, Error)>> = const { RefCell::new(VecDeque::new()) };
+    /// Where a value waits between an engine, whose locks must not be held while a plugin's sink runs, and that sink.
+    static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Gives the thread's counts back at its end.
     static COUNTS: RefCell<Option<Lease>> = const { RefCell::new(None) };
 }
@@ -127,6 +132,17 @@ pub(crate) fn inside_sink<R>(write: impl FnOnce() -> R) -> R {
             fast.counts.set(fast.page.get());
         }
     });
+    result
+}
+
+/// Lends this thread's copy buffer.
+pub(crate) fn with_copy<R>(run: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
+    let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
+    let result = run(&mut copy);
+    if copy.capacity() <= KEPT {
+        let _ = COPY.try_with(|kept| kept.replace(copy));
+    }
     result
 }
 

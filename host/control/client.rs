@@ -407,7 +407,10 @@ impl Failure {
             // A kind that later hosts may have.
             _ => ErrorKind::Internal,
         });
-        let error = Error::new(kind, message);
+        let mut error = Error::new(kind, message);
+        if let Some(offset) = data["offset"].as_u64() {
+            error = error.at_offset(usize::try_from(offset).unwrap_or(usize::MAX));
+        }
         match data["plugin"].as_str() {
             Some(plugin) => error.of(plugin),
             None => error,

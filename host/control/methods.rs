@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,11 +11,12 @@ use std::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Params, Refusal, Session, cache, config};
+use super::{Methods, Params, Refusal, Session, cache, config, sql, storage};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
     events::{self, Draft, Emitted, Event, HandlerResult, Outcome, Pattern, Policy, SubscribeOptions},
+    host::Kept,
     inspect::Candidate,
     log::Level,
 };
@@ -33,7 +35,7 @@ pub(super) type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 24] = [
+const METHODS: [(&str, Method); 38] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
@@ -58,6 +60,20 @@ const METHODS: [(&str, Method); 24] = [
     ("cache.list", |host, params, _| cache::list(host, params.read()?)),
     ("cache.get", |host, params, _| cache::get(host, params.read()?)),
     ("cache.invalidate", |host, params, _| cache::invalidate(host, params.read()?)),
+    ("storage.stats", |host, params, _| storage::stats(host, params.read()?)),
+    ("storage.list", |host, params, _| storage::list(host, params.read()?)),
+    ("storage.get", |host, params, _| storage::get(host, params.read()?)),
+    ("storage.set", |host, params, _| storage::set(host, params.read()?)),
+    ("storage.remove", |host, params, _| storage::remove(host, params.read()?)),
+    ("storage.export", |host, params, _| storage::export(host, params.read()?)),
+    ("storage.import", |host, params, _| storage::import(host, params.read()?)),
+    ("storage.check", |host, params, _| storage::check(host, params.read()?)),
+    ("sql.list", |host, params, _| sql::list(host, params.read()?)),
+    ("sql.query", |host, params, session| sql::query(host, params.read()?, session)),
+    ("sql.next", |_, params, session| sql::next(params.read()?, session)),
+    ("sql.execute", |host, params, _| sql::execute(host, params.read()?)),
+    ("sql.script", |host, params, _| sql::script(host, params.read()?)),
+    ("sql.backup", |host, params, session| sql::backup(host, params.read()?, session)),
 ];
 
 const NAMES: [&str; METHODS.len()] = {
@@ -169,6 +185,7 @@ struct Shown<'a> {
     cache_misses: u64,
     storage_items: u64,
     storage_bytes: u64,
+    database_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -200,7 +217,7 @@ fn plugins(host: &Host, listing: Listing) -> Answer {
             let kept = stored.remove(&manifest.id).unwrap_or_default();
             shown.push(given(&Shown::idle(&manifest.id, &version, "available", path, kept))?);
         }
-        for (id, kept) in stored.iter().filter(|(_, (items, _))| *items > 0) {
+        for (id, kept) in stored.iter().filter(|(_, kept)| **kept != Kept::default()) {
             shown.push(given(&Shown::idle(id, "", "absent", String::new(), *kept))?);
         }
     }
@@ -242,17 +259,12 @@ impl<'a> Shown<'a> {
             cache_misses: counters.cache_misses,
             storage_items: counters.storage_items,
             storage_bytes: counters.storage_bytes,
+            database_bytes: counters.database_bytes,
         }
     }
 
     /// One that this host has never loaded.
-    fn idle(
-        id: &'a str,
-        version: &'a str,
-        state: &'static str,
-        path: String,
-        (items, bytes): (u64, u64),
-    ) -> Self {
+    fn idle(id: &'a str, version: &'a str, state: &'static str, path: String, kept: Kept) -> Self {
         Self {
             id,
             version,
@@ -276,8 +288,9 @@ impl<'a> Shown<'a> {
             cache_bytes: 0,
             cache_hits: 0,
             cache_misses: 0,
-            storage_items: items,
-            storage_bytes: bytes,
+            storage_items: kept.items,
+            storage_bytes: kept.bytes,
+            database_bytes: kept.database_bytes,
         }
     }
 }
@@ -452,6 +465,17 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
         session.keep(Box::new(tap));
     }
     Ok(json!({ "patterns": patterns }))
+}
+
+/// A path that means the same to both sides: they may be in different folders.
+pub(super) fn absolute(name: &str, path: &Path) -> Result<(), Refusal> {
+    match path.is_absolute() {
+        true => Ok(()),
+        false => {
+            let problem = format!("`{name}`: {:?} is no absolute path on the host's machine", path.display());
+            Err(Refusal::Params(problem))
+        }
+    }
 }
 
 fn draft(event: &RawValue) -> Result<Draft, Refusal> {

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod lines;
 mod methods;
+mod query;
 #[cfg(unix)]
 mod server;
 mod session;
@@ -18,6 +19,8 @@ mod socket;
 #[cfg(not(unix))]
 #[path = "nowhere.rs"]
 mod socket;
+mod sql;
+mod storage;
 mod wire;
 
 #[cfg(all(test, unix))]

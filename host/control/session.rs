@@ -54,6 +54,8 @@ struct State {
     /// Notifications that were lost before they came here: the count stands before the next one that is taken.
     missed: u64,
     kept: Vec<Box<dyn Any + Send>>,
+    /// What the next request may go on with.
+    laid: Option<Box<dyn Any + Send>>,
     request: Option<(String, Instant)>,
     /// When the client last sent something.
     heard: Instant,
@@ -89,6 +91,7 @@ impl Session {
             dropped: 0,
             missed: 0,
             kept: Vec::new(),
+            laid: None,
             request: None,
             heard: Instant::now(),
             stage: Stage::Open,
@@ -138,6 +141,25 @@ impl Session {
         }
         drop(state);
         drop(what);
+    }
+
+    /// Lays something ready for the next request, in place of what lay there. It goes when the connection ends.
+    pub(crate) fn lay(&self, what: Box<dyn Any + Send>) {
+        let mut state = self.state.lock();
+        let before = if state.stage < Stage::Over { state.laid.replace(what) } else { Some(what) };
+        drop(state);
+        drop(before);
+    }
+
+    /// Takes what was laid ready, if it is one.
+    pub(crate) fn take<T: Any + Send>(&self) -> Option<Box<T>> {
+        let laid = self.state.lock().laid.take()?;
+        laid.downcast().ok()
+    }
+
+    /// Whether the other side has gone, or is not to be told anything any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().stage >= Stage::Over
     }
 
     /// How many things it keeps.
@@ -243,7 +265,7 @@ impl Session {
             let mut state = self.state.lock();
             state.stage = state.stage.max_of(Stage::Over);
             self.changed.notify_all();
-            mem::take(&mut state.kept)
+            (mem::take(&mut state.kept), state.laid.take())
         };
         // Whatever it does when it is dropped, it does without our lock.
         drop(kept);

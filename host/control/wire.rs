@@ -177,6 +177,9 @@ impl Failure {
         if let Some(plugin) = error.plugin() {
             data["plugin"] = plugin.into();
         }
+        if let Some(offset) = error.sql_offset() {
+            data["offset"] = offset.into();
+        }
         Self { code: status_of(error.kind()).into(), message: error.to_string(), data: Some(data) }
     }
 

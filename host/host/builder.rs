@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{A_YEAR, Host, Inner, cache::CacheWatch};
 use crate::{
     application::Application,
-    boundary::{Core, Moment},
+    boundary::{Borrowing, Core, Moment, Pages},
     error::{Error, Result},
     folder::DataFolder,
     identity::Tenants,
@@ -27,13 +27,19 @@ use crate::{
             TieredOptions,
         },
         clock::{Clock, SystemClock},
+        database::{self, Database, SqlLimits, SqliteDatabases},
         events::Events,
+        files::{self, DiskFiles, DiskOptions, Files},
+        idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
         scheduler::Scheduler,
-        storage::{self, LedgerStorage, Storage},
+        storage::{self, LedgerStorage, Storage, StorageOptions},
     },
-    settings::{CacheBackend, CacheSettings, Deadlines, LogSettings, Settings, Synchronous},
+    settings::{
+        CacheBackend, CacheSettings, DatabaseSettings, Deadlines, IdempotencySettings, LogSettings, Settings,
+        Synchronous,
+    },
 };
 
 /// The name of the ledger in the data folder.
@@ -110,7 +116,18 @@ impl HostBuilder {
         let wall = clock.clone();
         let started_ms = clock.now_ms();
         let ledger = Arc::new(open_ledger(&folder, &settings, &clock, &log)?);
-        let storage = LedgerStorage::new(ledger.clone());
+        let storage = {
+            let log = log.clone();
+            let report = move |error: &Error| {
+                log.host(Level::Error, &error.to_string(), [Field::text("about", "storage")])
+            };
+            let mut options = StorageOptions::new(clock.clone(), report);
+            options.read_cache = settings.storage.read_cache;
+            LedgerStorage::open(ledger.clone(), options)?
+        };
+        let idempotency = make_idempotency(&settings.idempotency, &ledger, &clock, &log)?;
+        let files = open_files(&folder, &settings, &ledger, &log)?;
+        let database = make_database(&folder, &settings, &clock);
         let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
         let watch = Arc::new(CacheWatch::new(settings.cache.backend.name(), clock.clone()));
         let cache = open_cache(&folder, &settings.cache, &clock, &log, &watch)?;
@@ -120,7 +137,10 @@ impl HostBuilder {
             events: Arc::new(Events::new(move || wall.now_ms())),
             scheduler: Arc::new(Scheduler::new(clock.clone())),
             cache,
-            storage: Storage::new(Box::new(storage), settings.storage.max_value),
+            storage: Storage::new(Box::new(storage), settings.storage.max_value, clock.clone()),
+            idempotency,
+            files,
+            database,
             log,
             router: OnceLock::new(),
             kept: AtomicU64::new(0),
@@ -183,7 +203,7 @@ fn open_cache(
     log: &Arc<Log>,
     watch: &Arc<CacheWatch>,
 ) -> Result<Cache> {
-    let memory = MemoryCache::new(settings.capacity, clock.clone());
+    let memory = MemoryCache::new(settings.capacity, clock.clone(), Arc::<Pages>::default());
     let backend: Box<dyn cache::CacheBackend> = match settings.backend {
         CacheBackend::Memory => Box::new(memory),
         CacheBackend::Sqlite => {
@@ -250,21 +270,89 @@ fn open_ledger(
     clock: &Arc<SystemClock>,
     log: &Arc<Log>,
 ) -> Result<Ledger> {
-    let durability = match (&settings.data, settings.storage.synchronous) {
-        (None, _) => Durability::Off,
-        (Some(_), Synchronous::Full) => Durability::Full,
-        (Some(_), Synchronous::Normal) => Durability::Normal,
-    };
     let log = log.clone();
     let report =
         move |error: &Error| log.host(Level::Error, &error.to_string(), [Field::text("about", "ledger")]);
     let options = LedgerOptions {
-        durability,
+        durability: durability(settings),
         clock: clock.clone(),
-        schemas: vec![storage::SCHEMA],
+        schemas: vec![storage::SCHEMA, storage::OUTBOX, idempotency::SCHEMA, files::SCHEMA],
         report: Box::new(report),
     };
     Ledger::open(folder.private_file(LEDGER_FILE)?, options)
+}
+
+/// The idempotency service on the ledger.
+fn make_idempotency(
+    settings: &IdempotencySettings,
+    ledger: &Arc<Ledger>,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+) -> Result<Idempotency> {
+    let log = log.clone();
+    let report =
+        move |error: &Error| log.host(Level::Warn, &error.to_string(), [Field::text("about", "idempotency")]);
+    let store = LedgerIdempotency::new(ledger.clone(), clock.clone(), report)?;
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let limits = Limits {
+        lease_ms: ms(settings.lease).clamp(1, idempotency::LONGEST_LEASE_MS),
+        keep_ms: ms(settings.keep).clamp(1, idempotency::LONGEST_KEEP_MS),
+        largest_result: settings.max_result,
+    };
+    Ok(Idempotency::new(Box::new(store), limits))
+}
+
+/// The files in the data folder, beside the ledger that knows them.
+fn open_files(
+    folder: &DataFolder,
+    settings: &Settings,
+    ledger: &Arc<Ledger>,
+    log: &Arc<Log>,
+) -> Result<Files> {
+    let log = log.clone();
+    let report =
+        move |error: &Error| log.host(Level::Warn, &error.to_string(), [Field::text("about", "files")]);
+    let options = DiskOptions {
+        data: folder.path().to_owned(),
+        durability: durability(settings),
+        report: Box::new(report),
+    };
+    Ok(Files::new(Box::new(DiskFiles::open(ledger.clone(), options)?), settings.files.max_size))
+}
+
+/// The SQL databases of plugins, in files in the data folder.
+fn make_database(folder: &DataFolder, settings: &Settings, clock: &Arc<SystemClock>) -> Database {
+    let DatabaseSettings {
+        connections,
+        idle,
+        statement,
+        transaction,
+        max_rows,
+        max_value,
+        max_bytes,
+        temporary_bytes,
+    } = settings.database;
+    let databases = SqliteDatabases::new(database::SqliteOptions {
+        data: folder.path().to_owned(),
+        durability: durability(settings),
+        clock: clock.clone(),
+        statements: Borrowing::open,
+        connections,
+        idle,
+        largest: max_value,
+        temporary_bytes,
+    });
+    let limits = SqlLimits { statement, transaction, rows: max_rows, bytes: max_bytes };
+    Database::new(Box::new(databases), limits, clock.clone())
+}
+
+/// What is written to the data folder is to survive. Without one it is gone with the host anyway.
+fn durability(settings: &Settings) -> Durability {
+    match (&settings.data, settings.storage.synchronous) {
+        (None, _) => Durability::Off,
+        (Some(_), Synchronous::Full) => Durability::Full,
+        (Some(_), Synchronous::Normal) => Durability::Normal,
+    }
 }
 
 fn log_options(settings: &LogSettings) -> LogOptions {

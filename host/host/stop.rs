@@ -54,6 +54,7 @@ impl Host {
         let still_served = self.inner.metrics.get().is_some_and(|listener| !listener.stop(until(5)));
         let supervised = self.inner.plugins.close(until(10));
         let control = self.inner.control.lock().take();
+        self.inner.core.database.stop_own();
         // Who is in the middle of a request may still come to its end, with the plugin that it is about.
         if let Some(control) = &control {
             control.shut(until(12));
@@ -84,10 +85,20 @@ impl Host {
         self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
         let core = self.inner.core;
+        // What its thread is in the middle of is a write of the ledger, which is waited for there.
+        drop(close_within(until(94), "pintle-storage", || core.storage.close()));
         let uncached = close_within(until(95), "pintle-cache", || core.cache.close()).err();
+        let unfiled = close_within(until(96), "pintle-files", move || core.files.close()).err();
+        let undone = close_within(until(97), "pintle-sql", move || core.database.close()).err();
         let unclosed = self.inner.ledger.close_by(until(98)).err();
+        // Its thread writes to the ledger: where that hangs it does too, and ends when that does.
+        if unclosed.is_none() {
+            core.idempotency.close();
+        }
         for (unclosed, what, lies) in [
             (&uncached, "the cache", "the last items of the cache may be lost"),
+            (&unfiled, "the store of files", "what no file has any more is removed at the next start"),
+            (&undone, "the databases of plugins", "what was committed is in their logs, beside their files"),
             (&unclosed, "the ledger", "what was stored is in its log, beside its file"),
         ] {
             if unclosed.is_some() {
@@ -105,7 +116,7 @@ impl Host {
         self.inner.plugins.close_metrics();
         let folder = self.inner.folder.lock().take().map(Arc::new);
         // No other host may have it before all files are closed.
-        for unclosed in [uncached, unclosed].into_iter().flatten() {
+        for unclosed in [uncached, unfiled, undone, unclosed].into_iter().flatten() {
             unclosed.keep(folder.clone());
         }
         Stopped { left, failed }

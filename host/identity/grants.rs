@@ -58,6 +58,35 @@ pub(crate) enum Method {
     StorageExists,
     StorageKeys,
     StorageClear,
+    StorageGetInto,
+    StorageIncr,
+    StorageExpire,
+    StorageBatch,
+    StorageWatch,
+    StorageUnwatch,
+    StorageStats,
+    IdempotencyBegin,
+    IdempotencyComplete,
+    IdempotencyFail,
+    IdempotencyRenew,
+    IdempotencyGet,
+    FilesPut,
+    FilesGet,
+    FilesRead,
+    FilesStat,
+    FilesList,
+    FilesRemove,
+    FilesResource,
+    DatabaseExecute,
+    DatabaseQuery,
+    DatabaseQueryOne,
+    DatabaseScript,
+    DatabaseBegin,
+    DatabaseCommit,
+    DatabaseRollback,
+    DatabaseMigrate,
+    DatabaseCreateTable,
+    DatabaseStats,
     Reply,
 }
 
@@ -75,11 +104,14 @@ pub(crate) enum Service {
     Storage,
     Events,
     Scheduler,
+    Idempotency,
+    Files,
+    Database,
 }
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Host,
         Self::Call,
         Self::Log,
@@ -88,6 +120,9 @@ impl Service {
         Self::Storage,
         Self::Events,
         Self::Scheduler,
+        Self::Idempotency,
+        Self::Files,
+        Self::Database,
     ];
     /// Room for those to come.
     pub(crate) const ROOM: usize = 16;
@@ -102,6 +137,9 @@ impl Service {
             Self::Storage => "storage",
             Self::Events => "events",
             Self::Scheduler => "scheduler",
+            Self::Idempotency => "idempotency",
+            Self::Files => "files",
+            Self::Database => "database",
         }
     }
 }
@@ -130,11 +168,22 @@ impl Method {
             Self::CacheKeys | Self::CacheStats => Service::Cache,
             Self::StorageGet | Self::StorageSet | Self::StorageRemove => Service::Storage,
             Self::StorageExists | Self::StorageKeys | Self::StorageClear => Service::Storage,
+            Self::StorageGetInto | Self::StorageIncr | Self::StorageExpire => Service::Storage,
+            Self::StorageBatch | Self::StorageWatch | Self::StorageUnwatch => Service::Storage,
+            Self::StorageStats => Service::Storage,
+            Self::IdempotencyBegin | Self::IdempotencyComplete => Service::Idempotency,
+            Self::IdempotencyFail | Self::IdempotencyRenew | Self::IdempotencyGet => Service::Idempotency,
+            Self::FilesPut | Self::FilesGet | Self::FilesRead | Self::FilesStat => Service::Files,
+            Self::FilesList | Self::FilesRemove | Self::FilesResource => Service::Files,
+            Self::DatabaseExecute | Self::DatabaseQuery | Self::DatabaseQueryOne => Service::Database,
+            Self::DatabaseScript | Self::DatabaseBegin | Self::DatabaseCommit => Service::Database,
+            Self::DatabaseRollback | Self::DatabaseMigrate => Service::Database,
+            Self::DatabaseCreateTable | Self::DatabaseStats => Service::Database,
         }
     }
 
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 32] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 61] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
@@ -167,11 +216,40 @@ impl Method {
         (Self::StorageExists, "storage", "exists"),
         (Self::StorageKeys, "storage", "keys"),
         (Self::StorageClear, "storage", "clear"),
+        (Self::StorageGetInto, "storage", "get"),
+        (Self::StorageIncr, "storage", "incr"),
+        (Self::StorageExpire, "storage", "expire"),
+        (Self::StorageBatch, "storage", "batch"),
+        (Self::StorageWatch, "storage", "watch"),
+        (Self::StorageUnwatch, "storage", "watch"),
+        (Self::StorageStats, "storage", "stats"),
+        (Self::IdempotencyBegin, "idempotency", "begin"),
+        (Self::IdempotencyComplete, "idempotency", "complete"),
+        (Self::IdempotencyFail, "idempotency", "fail"),
+        (Self::IdempotencyRenew, "idempotency", "renew"),
+        (Self::IdempotencyGet, "idempotency", "get"),
+        (Self::FilesPut, "files", "put"),
+        (Self::FilesGet, "files", "get"),
+        (Self::FilesRead, "files", "read"),
+        (Self::FilesStat, "files", "stat"),
+        (Self::FilesList, "files", "list"),
+        (Self::FilesRemove, "files", "remove"),
+        (Self::FilesResource, "files", "resource"),
+        (Self::DatabaseExecute, "database", "execute"),
+        (Self::DatabaseQuery, "database", "query"),
+        (Self::DatabaseQueryOne, "database", "query"),
+        (Self::DatabaseScript, "database", "execute"),
+        (Self::DatabaseBegin, "database", "begin"),
+        (Self::DatabaseCommit, "database", "begin"),
+        (Self::DatabaseRollback, "database", "begin"),
+        (Self::DatabaseMigrate, "database", "migrate"),
+        (Self::DatabaseCreateTable, "database", "create_table"),
+        (Self::DatabaseStats, "database", "stats"),
     ];
 
     /// What only gives something back, or tells of the running call: a plugin above its quota must be able to do
     /// that.
-    const UNMETERED: [Self; 10] = [
+    const UNMETERED: [Self; 15] = [
         Self::SetError,
         Self::Release,
         Self::Scope,
@@ -181,6 +259,11 @@ impl Method {
         Self::EventsUnsubscribe,
         Self::SchedulerRemove,
         Self::CacheFail,
+        Self::StorageUnwatch,
+        Self::IdempotencyComplete,
+        Self::IdempotencyFail,
+        Self::DatabaseCommit,
+        Self::DatabaseRollback,
         Self::Reply,
     ];
 
@@ -223,9 +306,9 @@ pub(crate) struct Permits {
 pub(crate) struct Grants {
     plugin: String,
     version: String,
-    allowed: u64,
+    allowed: u128,
     /// What needs no closer look.
-    at_once: u64,
+    at_once: u128,
     permits: Permits,
 }
 
@@ -234,7 +317,7 @@ static KNOWN: LazyLock<Mutex<HashSet<&'static Grants>>> = LazyLock::new(Mutex::d
 impl Grants {
     /// The one `Grants` of this content.
     pub(crate) fn intern(plugin: &str, version: &str, permits: Permits) -> &'static Self {
-        let must_ask = Method::ASKED_FOR.iter().fold(0, |bits, (method, ..)| bits | 1 << *method as u8);
+        let must_ask = Method::ASKED_FOR.iter().fold(0_u128, |bits, (method, ..)| bits | 1 << *method as u8);
         let allowed = permits.methods.iter().fold(!must_ask, |bits, method| bits | 1 << *method as u8);
         let unmetered = Method::UNMETERED.iter().fold(0, |bits, method| bits | 1 << *method as u8);
         let at_once = if permits.metered { allowed & unmetered } else { allowed };

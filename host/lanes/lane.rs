@@ -171,8 +171,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Queues a task whatever waits already: for the host's own work, such as releasing a registration. Does
-    /// nothing after `close`.
+    /// Queues a task whatever waits already: for the host's own work, such as releasing a registration, and for a watch,
+    /// which stands in it once. Does nothing after `close`.
     pub(crate) fn push_always(self: &Arc<Self>, task: Arc<dyn Task>) {
         let mut state = self.state.lock();
         if !state.closed {

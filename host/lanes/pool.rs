@@ -230,6 +230,11 @@ impl Pool {
         self.records.read().get(&number).cloned()
     }
 
+    /// The worker that this thread is, if it is one of this pool in a call.
+    pub(crate) fn running_worker(&self) -> Option<Arc<Worker>> {
+        self.worker(current_worker(self.id)?)
+    }
+
     /// Ends the workers that have run a generation (fresh ones take their place on demand) and then closes its
     /// library. Returns at once. The generation has ended: nobody begins to run it any more.
     pub(crate) fn retire(self: &Arc<Self>, retired: Retired) {

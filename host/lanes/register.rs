@@ -1,4 +1,4 @@
-//! What a generation has registered: subscriptions, jobs, held contexts, loggers. One register for each
+//! What a generation has registered: subscriptions, jobs, watches, held contexts, loggers. One register for each
 //! generation, drained in one place; there is no other way to register.
 
 use std::{any::Any, collections::HashMap, sync::Arc};
@@ -15,7 +15,7 @@ const MOST: usize = 1024;
 /// One registration. None of its functions runs code of a plugin, but `release`. Those that are called with the register
 /// locked may take the locks of engines, which never call into a register with a lock of theirs held.
 pub(crate) trait Entry: Any + Send + Sync {
-    /// What it is: `subscription`, `job`, `held context`, `logger`.
+    /// What it is: `subscription`, `job`, `watch`, `held context`, `logger`.
     fn kind(&self) -> &'static str;
 
     /// Whether its handler may be called. Called with the register locked.
@@ -61,11 +61,21 @@ struct State {
     stopping: bool,
     /// Whether what is added now is dropped by `disable`.
     enabling: bool,
+    /// The generation is over.
+    drained: bool,
 }
 
 struct Held {
     entry: Arc<dyn Entry>,
     since_enable: bool,
+}
+
+fn too_many(kind: &'static str) -> Error {
+    Error::lazy(ErrorKind::Quota, move || {
+        format!(
+            "the plugin has {MOST} registrations of the kind \"{kind}\" already: end those that are not needed"
+        )
+    })
 }
 
 impl Register {
@@ -89,6 +99,23 @@ impl Register {
         self.add_as(handle, entry).map(|()| handle)
     }
 
+    /// Adds a registration that a plugin may still make while it is disabled, to bring to an end what it has begun.
+    /// STALE_HANDLE when the generation is over; QUOTA at 1,024 of a kind.
+    pub(crate) fn add_while_stopping(&self, entry: Arc<dyn Entry>) -> Result<u64> {
+        let mut state = self.state.lock();
+        if state.drained {
+            return Err(Error::new(ErrorKind::StaleHandle, "the plugin's generation is over"));
+        }
+        let kind = entry.kind();
+        if state.entries.values().filter(|held| held.entry.kind() == kind).count() >= MOST {
+            return Err(too_many(kind));
+        }
+        let handle = next_handle();
+        let since_enable = state.enabling;
+        state.entries.insert(handle, Held { entry, since_enable });
+        Ok(handle)
+    }
+
     /// Adds a registration that already has a number of its own: a held context.
     pub(crate) fn add_as(&self, handle: u64, entry: Arc<dyn Entry>) -> Result<()> {
         let mut state = self.state.lock();
@@ -103,11 +130,7 @@ impl Register {
             && state.entries.values().filter(|held| held.entry.kind() == kind).count() >= MOST
             && !state.entries.values().any(|held| entry.replaces(&*held.entry))
         {
-            return Err(Error::lazy(ErrorKind::Quota, move || {
-                format!(
-                    "the plugin has {MOST} registrations of the kind \"{kind}\" already: end those that are not needed"
-                )
-            }));
+            return Err(too_many(kind));
         }
         if state.live {
             entry.set_live(true);
@@ -152,6 +175,44 @@ impl Register {
         drop(state);
         found.end();
         Some(found)
+    }
+
+    /// Ends those of `T` that `which` says, none of which has a handler.
+    pub(crate) fn end_where<T: Entry>(&self, which: impl Fn(&T) -> bool) {
+        let wanted = |held: &Held| {
+            let entry: &dyn Any = &*held.entry;
+            entry.downcast_ref::<T>().is_some_and(&which)
+        };
+        let ended: Vec<_> = {
+            let mut state = self.state.lock();
+            let ended = state.entries.extract_if(|_, held| wanted(held)).map(|(_, held)| held.entry);
+            ended.inspect(|entry| entry.shut()).collect()
+        };
+        for entry in ended {
+            entry.end();
+        }
+    }
+
+    /// How many of `T` there are that `which` says.
+    pub(crate) fn count<T: Entry>(&self, which: impl Fn(&T) -> bool) -> usize {
+        let state = self.state.lock();
+        let entries = state.entries.values().filter_map(|held| {
+            let entry: &dyn Any = &*held.entry;
+            entry.downcast_ref::<T>()
+        });
+        entries.filter(|entry| which(entry)).count()
+    }
+
+    /// Ends the registration of this handle, if it is still there, which has no handler.
+    pub(crate) fn drop_entry(&self, handle: u64) {
+        let Some(held) = self.state.lock().entries.remove(&handle) else { return };
+        held.entry.shut();
+        held.entry.end();
+    }
+
+    /// Whether the registration of this handle is there.
+    pub(crate) fn contains(&self, handle: u64) -> bool {
+        self.state.lock().entries.contains_key(&handle)
     }
 
     /// Ends a registration that is over by itself: a job that was replaced or has run its once.
@@ -216,6 +277,7 @@ impl Register {
 
     /// Ends and releases everything. Called on the lane, when nothing else of it runs.
     pub(crate) fn drain(&self) {
+        self.state.lock().drained = true;
         self.drain_where(|_| true);
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     lane::{Lane, Task},
+    register::Register,
     sync::{AtomicBool, AtomicU64, Condvar, Mutex, thread_local},
 };
 use crate::identity::{Scope, Seat, Slot};
@@ -66,14 +67,19 @@ struct Call {
     reply: Vec<u8>,
     overflowed: bool,
     error: Option<String>,
+    /// What ends with it: registrations, by their handles.
+    ends: Vec<(Arc<Register>, u64)>,
 }
+
+/// So many registrations that end with a call are noted before those are forgotten that have ended.
+const MANY_ENDS: usize = 32;
 
 /// What a handler is called for: goes into the log records that it writes.
 #[derive(Clone, Debug)]
 pub(crate) struct About {
-    /// `event`, `job` or `call`.
+    /// `event`, `job`, `watch` or `call`.
     pub(crate) kind: &'static str,
-    /// The event's id, the job's name, the service and method.
+    /// The event's id, the job's name, the item's key, the service and method.
     pub(crate) name: Arc<str>,
 }
 
@@ -132,6 +138,19 @@ impl Worker {
         let running = call.ctx == ctx;
         if running {
             call.error = Some(text);
+        }
+        running
+    }
+
+    /// Ends a registration when the function ends that runs under `ctx`; false if none does.
+    pub(crate) fn end_with(&self, ctx: u64, register: &Arc<Register>, handle: u64) -> bool {
+        let mut call = self.call.lock();
+        let running = call.ctx == ctx;
+        if running {
+            if call.ends.len() >= MANY_ENDS {
+                call.ends.retain(|(register, handle)| register.contains(*handle));
+            }
+            call.ends.push((Arc::clone(register), handle));
         }
         running
     }
@@ -225,8 +244,23 @@ impl<'w> Run<'w> {
     pub(crate) fn leave(&mut self) -> Outcome {
         self.slot.close();
         let mut call = self.worker.call.lock();
-        let Call { reply, overflowed, error, .. } = std::mem::take(&mut *call);
+        let Call { reply, overflowed, error, ends, .. } = std::mem::take(&mut *call);
+        drop(call);
+        for (register, handle) in ends {
+            register.drop_entry(handle);
+        }
         Outcome { reply, overflowed, error }
+    }
+
+    /// Another handler of the same task is about to begin: it has a deadline of its own. False if the one before went past
+    /// its deadline: then the task is to end, so that the lane is free again.
+    pub(crate) fn begin_another(&mut self) -> bool {
+        // With the task locked, so that nobody takes the new handler for the one before that has run for too long.
+        let task = self.worker.task.lock();
+        if !task.overdue {
+            self.worker.steps.fetch_add(2, Release);
+        }
+        !task.overdue
     }
 
     /// Notes that this thread runs code of a generation.

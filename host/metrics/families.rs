@@ -17,7 +17,6 @@ use prometheus_client::{
 use super::page::{Is, Labels, Page};
 use crate::stats::{
     CallStats, DropStats, EventStats, HandlerStats, PluginStats, Stats, TenantCallStats, TenantStats,
-    UsageStats,
 };
 
 /// All families, with the numbers of one moment.
@@ -235,7 +234,7 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
         Gauge,
         "pintle_plugin_registrations",
         None,
-        "What the plugin has registered now: subscriptions, jobs, held contexts, loggers.",
+        "What the plugin has registered now: subscriptions, jobs, watches, held contexts, loggers.",
         plugins,
         |plugin| plugin.registrations,
     )?;
@@ -255,24 +254,38 @@ fn of_plugins(page: &mut Page<'_>, plugins: &[PluginStats]) -> fmt::Result {
         plugins,
         |plugin| plugin.suspensions,
     )?;
-    type Stored = fn(&UsageStats) -> u64;
-    let stored: [(_, _, _, Stored); 2] = [
-        ("pintle_plugin_storage_items", None, "Items in the storage now, for all tenants.", |used| {
-            used.items
+    type Stored = fn(&PluginStats) -> Option<u64>;
+    let stored: [(_, _, _, Stored); 6] = [
+        ("pintle_plugin_storage_items", None, "Items in the storage now, for all tenants.", |plugin| {
+            plugin.storage.map(|used| used.items)
         }),
         (
             "pintle_plugin_storage",
             Some(Unit::Bytes),
             "Bytes of keys and values in the storage now, for all tenants.",
-            |used| used.bytes,
+            |plugin| plugin.storage.map(|used| used.bytes),
+        ),
+        ("pintle_plugin_files_items", None, "Files now, for all tenants.", |plugin| {
+            plugin.files.map(|used| used.items)
+        }),
+        ("pintle_plugin_files", Some(Unit::Bytes), "Bytes in files now, for all tenants.", |plugin| {
+            plugin.files.map(|used| used.bytes)
+        }),
+        ("pintle_plugin_databases", None, "SQL databases now, one for each tenant.", |plugin| {
+            plugin.database.map(|used| used.items)
+        }),
+        (
+            "pintle_plugin_database",
+            Some(Unit::Bytes),
+            "Bytes of SQL databases now, for all tenants, their logs included.",
+            |plugin| plugin.database.map(|used| used.bytes),
         ),
     ];
     for (name, unit, help, value) in stored {
         page.family(Gauge, name, unit, help, |to| {
             // Where the disk fails that would tell it, there is nothing to tell.
-            for (plugin, used) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.storage.as_ref()?)))
-            {
-                to.put(of(plugin), Is::Count(value(used)))?;
+            for (plugin, count) in plugins.iter().filter_map(|plugin| Some((plugin, value(plugin)?))) {
+                to.put(of(plugin), Is::Count(count))?;
             }
             Ok(())
         })?;

@@ -94,7 +94,7 @@ pub struct PluginCounters {
     pub waiting: u64,
     /// What runs in its lane now.
     pub running: u64,
-    /// What it has registered now: subscriptions, jobs, held contexts, loggers.
+    /// What it has registered now: subscriptions, jobs, watches, held contexts, loggers.
     pub registrations: u64,
     /// Events that it published.
     pub emitted: u64,
@@ -110,6 +110,8 @@ pub struct PluginCounters {
     pub storage_items: u64,
     /// The bytes of their keys and values.
     pub storage_bytes: u64,
+    /// The bytes of its SQL databases now, for all tenants, their logs included.
+    pub database_bytes: u64,
 }
 
 /// A plugin, over all of its generations.

@@ -16,11 +16,11 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    boundary::{HandlerKind, PluginRecord, answered, forget},
+    boundary::{HandlerKind, OwnFiles, PluginRecord, answered, forget},
     error::{Error, ErrorKind, Result},
     identity::{Grants, Scope, Slot, Tenant},
     lanes::{About, Pending, Register, Retired, Run, Task, Turn},
-    services::config::PluginConfig,
+    services::{config::PluginConfig, storage::Quotas},
 };
 
 /// A generation whose `load` returned OK.
@@ -65,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) grants: &'static Grants,
     pub(crate) config: Arc<PluginConfig>,
+    /// How much it may keep in files.
+    pub(crate) files: Quotas,
     pub(crate) staged: Staged,
 }
 
@@ -133,7 +135,7 @@ impl Generation {
     }
 
     fn load_here(parts: Parts, run: &mut Run<'_>) -> Result<Arc<Self>> {
-        let Parts { number, record, manifest, grants, config, staged } = parts;
+        let Parts { number, record, manifest, grants, config, files, staged } = parts;
         let full = |what| {
             Error::new(ErrorKind::Quota, format!("the process has no room for another {what}"))
                 .of(record.id.clone())
@@ -150,6 +152,7 @@ impl Generation {
                 Refused { error, library: None } => return Err(error),
             },
         };
+        let files = Arc::new(OwnFiles { quotas: files, resources: staged.resources() });
         let (join, keep) = (staged.inspection.thread_exit, manifest.keep_mapped);
         let (staged, retired) = (Mutex::new(Some(staged)), AtomicBool::new(false));
         let mapped = Arc::new(Mapped { number, record, library, staged, join, keep, retired });
@@ -161,7 +164,7 @@ impl Generation {
             record.core.report_failure(warning, "load");
         }
         let ctx = slot.open(&Scope::own(record.key(), grants, number, seat, record.metrics.account()));
-        record.begin(register.clone(), config);
+        record.begin(register.clone(), config, files);
         slot.set_worker(Some(run.worker()));
         run.enter_own(ctx, number, seat);
         let (status, state) = mapped.library.load(ctx);

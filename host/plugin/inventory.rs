@@ -1,4 +1,4 @@
-//! What plugins have in cache and storage: now, or, when those are closed, at the end.
+//! What plugins have in cache, storage, files and databases: now, or, when those are closed, at the end.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -26,6 +26,10 @@ pub(super) struct Uses {
     pub(super) by_id: HashMap<String, InUse>,
     /// The storage could be asked.
     pub(super) storage_known: bool,
+    /// The index of the files could be asked.
+    pub(super) files_known: bool,
+    /// The folder of the databases could be read.
+    pub(super) databases_known: bool,
 }
 
 /// What a plugin has.
@@ -34,6 +38,9 @@ pub(super) struct InUse {
     /// Without hits and misses, which are counted elsewhere.
     pub(super) cache: PluginCacheStats,
     pub(super) storage: UsageStats,
+    pub(super) files: UsageStats,
+    /// Each an item.
+    pub(super) database: UsageStats,
 }
 
 impl Inventory {
@@ -75,9 +82,21 @@ impl Inventory {
         let stored = self.core.storage.usage();
         let storage_known = stored.is_ok();
         for used in stored.unwrap_or_default() {
-            by_id.entry(used.plugin.to_string()).or_default().storage =
-                UsageStats { items: used.items, bytes: used.bytes };
+            let UsageStats { items, bytes } = &mut by_id.entry(used.plugin.to_string()).or_default().storage;
+            (*items, *bytes) = (*items + used.items, *bytes + used.bytes);
         }
-        Uses { by_id, storage_known }
+        let filed = self.core.files.usage();
+        let files_known = filed.is_ok();
+        for used in filed.unwrap_or_default() {
+            let UsageStats { items, bytes } = &mut by_id.entry(used.plugin.to_string()).or_default().files;
+            (*items, *bytes) = (*items + used.files, *bytes + used.bytes);
+        }
+        let held = self.core.database.databases();
+        let databases_known = held.is_ok();
+        for held in held.unwrap_or_default() {
+            let UsageStats { items, bytes } = &mut by_id.entry(held.plugin).or_default().database;
+            (*items, *bytes) = (*items + 1, *bytes + held.bytes);
+        }
+        Uses { by_id, storage_known, files_known, databases_known }
     }
 }

@@ -3,8 +3,11 @@
 use super::manifest::Manifest;
 use crate::{
     identity::{Method, Permits},
-    services::events::Pattern,
-    settings::PluginSettings,
+    services::{
+        events::Pattern,
+        storage::{Quota, Quotas},
+    },
+    settings::{PluginSettings, QuotaSettings},
 };
 
 /// What the manifest asks for, narrowed by the settings.
@@ -32,7 +35,10 @@ pub(super) fn permits(manifest: &Manifest, settings: &PluginSettings) -> Permits
     grant("events", services.events.as_ref().map(|asked| &asked.methods));
     grant("cache", services.cache.as_ref().map(|asked| &asked.methods));
     grant("storage", services.storage.as_ref().map(|asked| &asked.methods));
+    grant("database", services.database.as_ref().map(|asked| &asked.methods));
+    grant("files", services.files.as_ref().map(|asked| &asked.methods));
     grant("scheduler", services.scheduler.as_ref().map(|asked| &asked.methods));
+    grant("idempotency", services.idempotency.as_ref().map(|asked| &asked.methods));
     let events = services.events.as_ref();
     Permits {
         methods,
@@ -51,6 +57,26 @@ pub(super) fn permits(manifest: &Manifest, settings: &PluginSettings) -> Permits
         ),
         metered,
     }
+}
+
+/// How much it may keep in the storage: what the settings allow, and no more than the manifest expects.
+pub(super) fn quotas(manifest: &Manifest, settings: &PluginSettings) -> Quotas {
+    let QuotaSettings { storage_items, storage_bytes, tenant_storage_items, tenant_storage_bytes, .. } =
+        settings.quota;
+    let narrowed =
+        |allowed: Option<u64>, limit| allowed.into_iter().chain(manifest.limits.get(limit).copied()).min();
+    Quotas {
+        plugin: Quota {
+            items: narrowed(storage_items, "storage_items"),
+            bytes: narrowed(storage_bytes, "storage_bytes"),
+        },
+        tenant: Quota { items: tenant_storage_items, bytes: tenant_storage_bytes },
+    }
+}
+
+/// How many bytes its database may have for each tenant: what the settings allow, and no more than the manifest expects.
+pub(super) fn database_bytes(manifest: &Manifest, settings: &PluginSettings) -> Option<u64> {
+    settings.quota.database_bytes.into_iter().chain(manifest.limits.get("database_bytes").copied()).min()
 }
 
 /// What is in both lists; a list that is not there is one of everything.

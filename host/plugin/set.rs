@@ -23,7 +23,7 @@ use super::{
     inventory::{InUse, Inventory},
     manifest::Manifest,
     ownership::TrustPolicy,
-    permits::permits,
+    permits::{database_bytes, permits, quotas},
     stage::{Staged, stage},
     suspend::{Budgets, By},
     thread_keys,
@@ -38,8 +38,9 @@ use crate::{
         config::{Configs, PluginConfig, Problem, Schema},
         events::{Draft, Topic},
         log::{Field, Level},
+        storage::{Quota, Quotas},
     },
-    settings::{BudgetSettings, PluginSettings},
+    settings::{BudgetSettings, PluginSettings, QuotaSettings},
     stats::{EventStats, PluginCacheStats, PluginStats},
 };
 
@@ -283,7 +284,12 @@ impl Plugins {
         let settings = self.options.plugins.get(&*entry.id).cloned().unwrap_or_default();
         let config = self.config_of(number, &manifest, &settings)?;
         let grants = Grants::intern(&entry.id, &manifest.version.to_string(), permits(&manifest, &settings));
-        if manifest.services.storage.is_some() && !self.options.lasting {
+        let asked = &manifest.services;
+        let keeps = asked.storage.is_some()
+            || asked.idempotency.is_some()
+            || asked.files.is_some()
+            || asked.database.is_some();
+        if keeps && !self.options.lasting {
             self.core.log.host(
                 Level::Warn,
                 "this host has no data folder: what the plugin stores is gone when the host stops: set `data` in the settings",
@@ -291,7 +297,8 @@ impl Plugins {
             );
         }
         let record = self.record(entry, &manifest, &settings);
-        Ok(Parts { number, record, manifest, grants, config, staged })
+        let files = file_quotas(&settings.quota);
+        Ok(Parts { number, record, manifest, grants, config, files, staged })
     }
 
     /// Calls `enable` of a loaded plugin; loads it first if it is not.
@@ -515,16 +522,18 @@ impl Plugins {
         let mut infos: Vec<_> = self.entries.read().values().map(|entry| entry.info()).collect();
         self.inventory.show(|uses| {
             for info in &mut infos {
-                let InUse { cache, storage } = uses.by_id.get(&info.id).copied().unwrap_or_default();
+                let InUse { cache, storage, database, .. } =
+                    uses.by_id.get(&info.id).copied().unwrap_or_default();
                 (info.counters.cache_items, info.counters.cache_bytes) = (cache.items, cache.bytes);
                 (info.counters.storage_items, info.counters.storage_bytes) = (storage.items, storage.bytes);
+                info.counters.database_bytes = database.bytes;
             }
         });
         infos
     }
 
     /// What is counted of each plugin, and of those that were never loaded here and have something in
-    /// cache or storage.
+    /// cache, storage, databases or files.
     pub(crate) fn stats(&self) -> Vec<PluginStats> {
         let events = self.core.events.by_owner();
         let mut stats: BTreeMap<String, PluginStats> = BTreeMap::new();
@@ -550,9 +559,17 @@ impl Plugins {
                 let PluginCacheStats { hits, misses, .. } = stats.cache;
                 stats.cache = PluginCacheStats { hits, misses, ..used.cache };
                 stats.storage = Some(used.storage);
+                stats.files = uses.files_known.then_some(used.files);
+                stats.database = uses.databases_known.then_some(used.database);
             }
             for stats in stats.values_mut().filter(|_| uses.storage_known) {
                 stats.storage.get_or_insert_default();
+            }
+            for stats in stats.values_mut().filter(|_| uses.files_known) {
+                stats.files.get_or_insert_default();
+            }
+            for stats in stats.values_mut().filter(|_| uses.databases_known) {
+                stats.database.get_or_insert_default();
             }
         });
         stats.into_values().collect()
@@ -679,6 +696,61 @@ impl Plugins {
         Err(Error::new(ErrorKind::NotFound, text).of(id))
     }
 
+    /// Number and id of a plugin that was loaded in this host, or of whose operations something is known.
+    ///
+    /// NOT_FOUND: neither. UNAVAILABLE: the ledger cannot tell.
+    pub(crate) fn with_operations(&self, id: &str) -> Result<(u64, Arc<str>)> {
+        if self.entry_of(id).is_some() || self.core.idempotency.knows(id)? {
+            return Ok(self.number(id));
+        }
+        let text = "it was not loaded here, and no operation of it is known";
+        Err(Error::new(ErrorKind::NotFound, text).of(id))
+    }
+
+    /// The number and the id of a plugin whose files somebody asks for: one that was loaded or was to be, or one that has
+    /// any.
+    ///
+    /// NOT_FOUND: neither. UNAVAILABLE: the index of the files cannot be read.
+    pub(crate) fn with_files(&self, id: &str) -> Result<(u64, Arc<str>)> {
+        if self.entry_of(id).is_some() || self.core.files.usage()?.iter().any(|used| *used.plugin == *id) {
+            return Ok(self.number(id));
+        }
+        Err(Error::new(ErrorKind::NotFound, "it was not loaded here, and has no files").of(id))
+    }
+
+    /// The number and the id of a plugin whose database somebody asks for, and how many bytes it may have, if that is said for it:
+    /// one that was loaded or was to be, or one that has a database.
+    ///
+    /// NOT_FOUND: neither. UNAVAILABLE: the folder of the databases cannot be read.
+    pub(crate) fn with_database(&self, id: &str) -> Result<(u64, Arc<str>, Option<u64>)> {
+        let entry = self.entry_of(id);
+        if entry.is_none() && !self.core.database.holds(id)? {
+            return Err(Error::new(ErrorKind::NotFound, "it was not loaded here, and has no database").of(id));
+        }
+        let settings = self.options.plugins.get(id).cloned().unwrap_or_default();
+        let manifest = entry.and_then(|entry| entry.state.lock().manifest.clone());
+        let limit = match manifest {
+            Some(manifest) => database_bytes(&manifest, &settings),
+            None => settings.quota.database_bytes,
+        };
+        let (number, id) = self.number(id);
+        Ok((number, id, limit))
+    }
+
+    /// The number and the id of a plugin whose storage somebody asks for: one that was loaded or was to be, or one that has
+    /// something there.
+    ///
+    /// NOT_FOUND: neither. UNAVAILABLE: the storage cannot tell.
+    pub(crate) fn with_storage(&self, id: &str) -> Result<(u64, Arc<str>)> {
+        // Who has a number was asked for before, and there may be very many tenants to look through.
+        let known = self.entry_of(id).is_some() || self.numbers.lock().contains_key(id);
+        if known || self.core.storage.usage()?.iter().any(|used| *used.plugin == *id) {
+            return Ok(self.number(id));
+        }
+        let text = "it was not loaded here, and has nothing in the storage";
+        Err(Error::new(ErrorKind::NotFound, text).of(id))
+    }
+
     /// The cache is shared by those that are loaded.
     fn share_cache(&self) {
         // One at a time, so that whoever tells last has counted last.
@@ -739,6 +811,7 @@ impl Plugins {
             )
         });
         record.set_lane(lane);
+        record.set_quotas(quotas(manifest, settings), database_bytes(manifest, settings));
         record
     }
 }
@@ -776,4 +849,12 @@ fn not_found(id: &str, found: &Discovery, folders: &[PathBuf]) -> Error {
         (None, None) => "it was not found in the plugin folders".to_owned(),
     };
     Error::new(ErrorKind::NotFound, text).of(id)
+}
+
+/// How much a plugin may keep in files.
+fn file_quotas(settings: &QuotaSettings) -> Quotas {
+    Quotas {
+        plugin: Quota { items: settings.files_count, bytes: settings.files_bytes },
+        tenant: Quota { items: settings.tenant_files_count, bytes: settings.tenant_files_bytes },
+    }
 }

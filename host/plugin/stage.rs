@@ -25,7 +25,10 @@ use super::{
     manifest::{MAX_TEXT, Manifest},
     ownership::TrustPolicy,
 };
-use crate::error::{Error, ErrorKind, Result, mend_of};
+use crate::{
+    error::{Error, ErrorKind, Result, mend_of},
+    services::files::Resources,
+};
 
 /// The most bytes that all the resources of one plugin may have together.
 pub(crate) const MAX_RESOURCES: u64 = 256 << 20;
@@ -58,6 +61,12 @@ impl Staged {
     #[cfg(test)]
     pub(crate) fn resource(&self, name: &str) -> Option<PathBuf> {
         self.manifest.files.iter().any(|file| file == name).then(|| self.copies.resources().join(name))
+    }
+
+    /// The resources, for whoever reads them for the plugin.
+    #[must_use]
+    pub(crate) fn resources(&self) -> Resources {
+        Resources::new(self.copies.resources(), self.manifest.files.clone())
     }
 
     /// Removes what was staged, and tells if that failed.

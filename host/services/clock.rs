@@ -219,6 +219,25 @@ impl ManualClock {
         }
     }
 
+    /// Waits until so many threads sleep by this clock.
+    ///
+    /// # Panics
+    ///
+    /// After 20 s of real time: there are not so many.
+    pub(crate) fn until_asleep(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let alarms: Vec<_> = self.alarms.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
+            let sleeps = |alarm: &&Arc<Alarm>| matches!(alarm.state.lock().sleeper, Sleeper::Asleep { .. });
+            let asleep = alarms.iter().filter(sleeps).count();
+            if asleep >= count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{asleep} threads sleep by this clock, not {count}");
+            std::thread::yield_now();
+        }
+    }
+
     fn is_settled(&self, state: &AlarmState) -> bool {
         let idle = match state.sleeper {
             Sleeper::None => true,

@@ -5,9 +5,18 @@
 pub(crate) mod cache;
 pub(crate) mod clock;
 pub(crate) mod config;
+mod cursor;
+pub(crate) mod database;
 pub(crate) mod events;
+pub(crate) mod files;
+pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub mod log;
+mod part;
 pub(crate) mod scheduler;
+#[cfg(test)]
+mod scopes;
+#[cfg(test)]
+pub(crate) mod small_disk;
 pub(crate) mod storage;

@@ -12,8 +12,9 @@ use toml::{
 };
 
 use super::{
-    BudgetSettings, CacheSettings, ControlSettings, Deadlines, GrantSettings, KEYS, LogSettings,
-    MetricsSettings, PluginSettings, Problem, Queues, QuotaSettings, Settings, StorageSettings, Trust,
+    BudgetSettings, CacheSettings, ControlSettings, DatabaseSettings, Deadlines, FileSettings, GrantSettings,
+    IdempotencySettings, KEYS, LogSettings, MetricsSettings, PluginSettings, Problem, Queues, QuotaSettings,
+    Settings, StorageSettings, Trust,
 };
 use crate::services::config::nearest;
 
@@ -96,7 +97,50 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
             let defaults = StorageSettings::default();
             StorageSettings {
                 max_value: storage.number("max_value", 1 << 10, 64 << 20).unwrap_or(defaults.max_value),
+                read_cache: storage.number("read_cache", 0, 16 << 30).unwrap_or(defaults.read_cache),
                 synchronous: storage.parsed("synchronous").unwrap_or(defaults.synchronous),
+            }
+        }),
+        idempotency: top.section("idempotency", |idempotency| {
+            let defaults = IdempotencySettings::default();
+            let mut milliseconds = |name, most| {
+                let ms = idempotency.number(name, 1, most);
+                ms.map(|ms| Duration::from_millis(ms as u64))
+            };
+            IdempotencySettings {
+                lease: milliseconds("lease_ms", DAY_MS).unwrap_or(defaults.lease),
+                keep: milliseconds("keep_ms", 365 * DAY_MS).unwrap_or(defaults.keep),
+                max_result: idempotency
+                    .number("max_result", 1 << 10, 64 << 20)
+                    .unwrap_or(defaults.max_result),
+            }
+        }),
+        files: top.section("files", |files| FileSettings {
+            max_size: files.number("max_size", 1 << 10, 1 << 30).unwrap_or(FileSettings::default().max_size),
+        }),
+        database: top.section("database", |database| {
+            let defaults = DatabaseSettings::default();
+            let mut milliseconds = |name, default| {
+                database.number(name, 1, DAY_MS).map_or(default, |ms| Duration::from_millis(ms as u64))
+            };
+            let idle = milliseconds("idle_ms", defaults.idle);
+            let statement = milliseconds("statement_ms", defaults.statement);
+            let transaction = milliseconds("transaction_ms", defaults.transaction);
+            let mut number = |name, least, most, default| {
+                database.number(name, least, most).map_or(default, |number| number as u64)
+            };
+            let max_rows = number("max_rows", 1, 1_000_000_000_000, defaults.max_rows);
+            let max_bytes = number("max_bytes", 1 << 20, 1 << 50, defaults.max_bytes);
+            let temporary_bytes = number("temporary_bytes", 1 << 20, 1 << 50, defaults.temporary_bytes);
+            DatabaseSettings {
+                connections: database.number("connections", 4, 4_096).unwrap_or(defaults.connections),
+                idle,
+                statement,
+                transaction,
+                max_rows,
+                max_value: database.number("max_value", 64 << 10, 64 << 20).unwrap_or(defaults.max_value),
+                max_bytes,
+                temporary_bytes,
             }
         }),
         control: top.section("control", |control| ControlSettings {
@@ -212,10 +256,33 @@ fn plugin(section: &mut Section<'_, '_>, of_all: &BudgetSettings) -> PluginSetti
             namespaces: grants.names("namespaces", |_| true),
         }),
         quota: section.section("quota", |quota| {
-            let mut calls = |key| quota.number(key, 1, 1_000_000_000).map(|calls| calls as u32);
+            const MOST_CALLS: usize = 1_000_000_000;
+            const MOST_ITEMS: usize = 1_000_000_000_000;
+            const MOST_BYTES: usize = 1 << 50;
+            let mut calls = |key| quota.number(key, 1, MOST_CALLS).map(|calls| calls as u32);
+            let (calls_per_second, tenant_calls_per_second) =
+                (calls("calls_per_second"), calls("tenant_calls_per_second"));
+            let mut kept = |key, most| quota.number(key, 1, most).map(|most| most as u64);
+            let (files_bytes, files_count) =
+                (kept("files_bytes", MOST_BYTES), kept("files_count", MOST_ITEMS));
+            let tenant_files_bytes = kept("tenant_files_bytes", MOST_BYTES);
+            let tenant_files_count = kept("tenant_files_count", MOST_ITEMS);
+            let storage_items = kept("storage_items", MOST_ITEMS);
+            let storage_bytes = kept("storage_bytes", MOST_BYTES);
+            let tenant_storage_items = kept("tenant_storage_items", MOST_ITEMS);
+            let tenant_storage_bytes = kept("tenant_storage_bytes", MOST_BYTES);
             QuotaSettings {
-                calls_per_second: calls("calls_per_second"),
-                tenant_calls_per_second: calls("tenant_calls_per_second"),
+                calls_per_second,
+                tenant_calls_per_second,
+                storage_items,
+                storage_bytes,
+                tenant_storage_items,
+                tenant_storage_bytes,
+                files_bytes,
+                files_count,
+                tenant_files_bytes,
+                tenant_files_count,
+                database_bytes: quota.number("database_bytes", 1 << 20, MOST_BYTES).map(|most| most as u64),
             }
         }),
         budgets: section

@@ -54,7 +54,23 @@ fn everything_that_can_be_set_arrives() {
         cooldown_ms = 0
         [storage]
         max_value = 65536
+        read_cache = 0
         synchronous = "normal"
+        [idempotency]
+        lease_ms = 5
+        keep_ms = 6
+        max_result = 2048
+        [files]
+        max_size = 2048
+        [database]
+        connections = 8
+        idle_ms = 5
+        statement_ms = 6
+        transaction_ms = 7
+        max_rows = 9
+        max_value = 65536
+        max_bytes = 1048576
+        temporary_bytes = 2097152
         [plugin.threshold]
         enabled = false
         log = "trace"
@@ -70,6 +86,15 @@ fn everything_that_can_be_set_arrives() {
         [plugin.threshold.quota]
         calls_per_second = 7
         tenant_calls_per_second = 3
+        storage_items = 100
+        storage_bytes = 1099511627776
+        tenant_storage_items = 10
+        tenant_storage_bytes = 4096
+        files_bytes = 1
+        files_count = 10
+        tenant_files_bytes = 5_000_000_000
+        tenant_files_count = 2
+        database_bytes = 5_000_000_000
         [plugin.threshold.budgets]
         stuck = false
         slow = 0
@@ -116,7 +141,23 @@ fn everything_that_can_be_set_arrives() {
             absent_ttl: Duration::from_millis(500),
             l1_max_age: Some(Duration::from_secs(60)),
         },
-        storage: StorageSettings { max_value: 65_536, synchronous: Synchronous::Normal },
+        storage: StorageSettings { max_value: 65_536, read_cache: 0, synchronous: Synchronous::Normal },
+        idempotency: IdempotencySettings {
+            lease: Duration::from_millis(5),
+            keep: Duration::from_millis(6),
+            max_result: 2_048,
+        },
+        files: FileSettings { max_size: 2_048 },
+        database: DatabaseSettings {
+            connections: 8,
+            idle: Duration::from_millis(5),
+            statement: Duration::from_millis(6),
+            transaction: Duration::from_millis(7),
+            max_rows: 9,
+            max_value: 65_536,
+            max_bytes: 1 << 20,
+            temporary_bytes: 2 << 20,
+        },
         control: ControlSettings { enabled: false },
         metrics: MetricsSettings { listen: "[::1]:9464".parse().ok(), tenants: 7 },
         budgets,
@@ -136,7 +177,19 @@ fn everything_that_can_be_set_arrives() {
                         call: list(&["geo.lookup"]),
                         namespaces: list(&["hits"]),
                     },
-                    quota: QuotaSettings { calls_per_second: Some(7), tenant_calls_per_second: Some(3) },
+                    quota: QuotaSettings {
+                        calls_per_second: Some(7),
+                        tenant_calls_per_second: Some(3),
+                        storage_items: Some(100),
+                        storage_bytes: Some(1 << 40),
+                        tenant_storage_items: Some(10),
+                        tenant_storage_bytes: Some(4_096),
+                        files_bytes: Some(1),
+                        files_count: Some(10),
+                        tenant_files_bytes: Some(5_000_000_000),
+                        tenant_files_count: Some(2),
+                        database_bytes: Some(5_000_000_000),
+                    },
                     budgets: Some(BudgetSettings {
                         stuck: None,
                         slow: Some(0),
@@ -205,7 +258,7 @@ number = inf
     assert_eq!(
         told(text),
         [
-            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `control`, `metrics`, `budgets`, `plugin`",
+            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `idempotency`, `files`, `database`, `control`, `metrics`, `budgets`, `plugin`",
             "2:1: plugns: there is no such key: did you mean `plugins`",
             "3:11: workers: must be a number from 1 to 1024",
             "4:1: level: there is no such key here: did you mean `log.level`",
@@ -390,7 +443,20 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("cache.absent_ttl_ms", "1"),
     ("cache.l1_max_age_ms", "1"),
     ("storage.max_value", "1024"),
+    ("storage.read_cache", "0"),
     ("storage.synchronous", r#""normal""#),
+    ("idempotency.lease_ms", "1"),
+    ("idempotency.keep_ms", "31536000000"),
+    ("idempotency.max_result", "1024"),
+    ("files.max_size", "1024"),
+    ("database.connections", "4"),
+    ("database.idle_ms", "1"),
+    ("database.statement_ms", "1"),
+    ("database.transaction_ms", "1"),
+    ("database.max_rows", "1"),
+    ("database.max_value", "65536"),
+    ("database.max_bytes", "1048576"),
+    ("database.temporary_bytes", "1048576"),
     ("control.enabled", "false"),
     ("metrics.listen", r#""[::1]:9464""#),
     ("metrics.tenants", "0"),
@@ -413,6 +479,15 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("plugin.<id>.grants.namespaces", r#"["hits"]"#),
     ("plugin.<id>.quota.calls_per_second", "1"),
     ("plugin.<id>.quota.tenant_calls_per_second", "1000000000"),
+    ("plugin.<id>.quota.storage_items", "1000000000000"),
+    ("plugin.<id>.quota.storage_bytes", "1"),
+    ("plugin.<id>.quota.tenant_storage_items", "1"),
+    ("plugin.<id>.quota.tenant_storage_bytes", "1125899906842624"),
+    ("plugin.<id>.quota.files_bytes", "1"),
+    ("plugin.<id>.quota.files_count", "1"),
+    ("plugin.<id>.quota.tenant_files_bytes", "1"),
+    ("plugin.<id>.quota.tenant_files_count", "1000000000000"),
+    ("plugin.<id>.quota.database_bytes", "1048576"),
     ("plugin.<id>.budgets.window_ms", "100"),
     ("plugin.<id>.budgets.slow_ms", "100"),
     ("plugin.<id>.budgets.slow", "0\nplugin.some-id.budgets.slow_ms = 100"),
@@ -449,6 +524,9 @@ fn the_example_in_the_docs_is_valid_and_its_defaults_are_the_defaults() {
     let settings = Settings::from_text(example, "").expect("valid");
     assert_eq!((settings.deadlines, settings.queues), (Deadlines::default(), Queues::default()));
     assert_eq!((settings.cache, settings.storage), (CacheSettings::default(), StorageSettings::default()));
+    assert_eq!(settings.idempotency, IdempotencySettings::default());
+    assert_eq!(settings.files, FileSettings::default());
+    assert_eq!(settings.database, DatabaseSettings::default());
     assert_eq!((settings.log.level, settings.log.buffer), (Level::Info, LogSettings::default().buffer));
     assert!(settings.plugin.contains_key("threshold"));
 }

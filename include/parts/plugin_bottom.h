@@ -221,4 +221,213 @@ static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, 
   return status;
 }
 
+/* SQL. Values to be bound to placeholders; text and blobs are borrowed. */
+static inline pintle_sql_value pintle_sql_null(void) {
+  pintle_sql_value value;
+  memset(&value, 0, sizeof value);
+  return value;
+}
+static inline pintle_sql_value pintle_sql_int(int64_t integer) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_INTEGER;
+  value.integer = integer;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_real(double real) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_REAL;
+  value.real = real;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_blob(pintle_bytes bytes) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_BLOB;
+  value.bytes = bytes;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_text(pintle_str text) {
+  pintle_sql_value value = pintle_sql_blob(pintle_bytesn(text.ptr, text.len));
+  value.kind = PINTLE_SQL_TEXT;
+  return value;
+}
+
+/* Values as the two arguments `values` and `count` of a call; without values pass NULL and 0.
+ *
+ *   db->execute(ctx, 0, PINTLE_STR("INSERT INTO seen VALUES (?1, ?2)"),
+ *               PINTLE_SQL(pintle_sql_text(name), pintle_sql_int(7)), NULL, NULL); */
+#ifdef __cplusplus
+template <size_t count>
+struct pintle_sql_array {
+  pintle_sql_value values[count];
+};
+template <class... Value>
+static inline pintle_sql_array<sizeof...(Value)> pintle_sql_array_of(const Value &...values) {
+  return {{values...}};
+}
+template <size_t count>
+static inline const pintle_sql_value *pintle_sql_first(const pintle_sql_array<count> &array) {
+  return array.values;
+}
+#define PINTLE_SQL(...)                                                                                       \
+  pintle_sql_first(pintle_sql_array_of(__VA_ARGS__)),                                                         \
+      sizeof(pintle_sql_array_of(__VA_ARGS__)) / sizeof(pintle_sql_value)
+#else
+#define PINTLE_SQL(...)                                                                                       \
+  (const pintle_sql_value[]){__VA_ARGS__}, sizeof((const pintle_sql_value[]){__VA_ARGS__}) / sizeof(pintle_sql_value)
+#endif
+
+/* The values of a row: what a column is, or `fallback` where it is NULL or of another kind. An INTEGER is taken for a REAL,
+ * and nothing else for anything else. Text and blobs are borrowed from the row. */
+static inline int pintle_sql_is_null(const pintle_sql_value *value) {
+  return value->kind == PINTLE_SQL_NULL;
+}
+static inline int64_t pintle_sql_as_int(const pintle_sql_value *value, int64_t fallback) {
+  return value->kind == PINTLE_SQL_INTEGER ? value->integer : fallback;
+}
+static inline double pintle_sql_as_real(const pintle_sql_value *value, double fallback) {
+  if (value->kind == PINTLE_SQL_INTEGER) return (double)value->integer;
+  return value->kind == PINTLE_SQL_REAL ? value->real : fallback;
+}
+static inline pintle_str pintle_sql_as_text(const pintle_sql_value *value, pintle_str fallback) {
+  return value->kind == PINTLE_SQL_TEXT ? pintle_strn((const char *)value->bytes.ptr, value->bytes.len) : fallback;
+}
+static inline pintle_bytes pintle_sql_as_blob(const pintle_sql_value *value, pintle_bytes fallback) {
+  return value->kind == PINTLE_SQL_BLOB ? value->bytes : fallback;
+}
+
+/* The same for those who must know: PINTLE_WRONG_TYPE where the column is NULL or of another kind, and nothing is written. */
+static inline pintle_status pintle_sql_get_int(const pintle_sql_value *value, int64_t *integer) {
+  if (value->kind != PINTLE_SQL_INTEGER) return PINTLE_WRONG_TYPE;
+  *integer = value->integer;
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_real(const pintle_sql_value *value, double *real) {
+  if (value->kind != PINTLE_SQL_INTEGER && value->kind != PINTLE_SQL_REAL) return PINTLE_WRONG_TYPE;
+  *real = pintle_sql_as_real(value, 0);
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_text(const pintle_sql_value *value, pintle_str *text) {
+  if (value->kind != PINTLE_SQL_TEXT) return PINTLE_WRONG_TYPE;
+  *text = pintle_strn((const char *)value->bytes.ptr, value->bytes.len);
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_blob(const pintle_sql_value *value, pintle_bytes *bytes) {
+  if (value->kind != PINTLE_SQL_BLOB) return PINTLE_WRONG_TYPE;
+  *bytes = value->bytes;
+  return PINTLE_OK;
+}
+
+/* Rows for `query`: each goes to `row`, with `data`. Set `columns` of what is returned to be told the names, too. */
+static inline pintle_sql_rows pintle_sql_each(pintle_status (*row)(void *data, const pintle_sql_value *values,
+                                                                   size_t count),
+                                              void *data) {
+  pintle_sql_rows rows;
+  rows.data = data;
+  rows.columns = NULL;
+  rows.row = row;
+  return rows;
+}
+
+/* A row that is copied, with its text and blobs. */
+typedef struct pintle_sql_copy {
+  pintle_sql_value *values;
+  size_t room;
+  pintle_buf *bytes;
+  pintle_status status;
+} pintle_sql_copy;
+
+/* The `row` of pintle_sql_one. */
+static inline pintle_status pintle_sql_copy_row(void *data, const pintle_sql_value *values, size_t count) {
+  pintle_sql_copy *copy = (pintle_sql_copy *)data;
+  size_t at, offset = copy->bytes == NULL ? 0 : copy->bytes->len;
+  if (count > copy->room) count = copy->room;
+  for (at = 0; at < count && copy->status == PINTLE_OK; at++) {
+    copy->values[at] = values[at];
+    if (values[at].kind != PINTLE_SQL_TEXT && values[at].kind != PINTLE_SQL_BLOB) continue;
+    if (copy->bytes == NULL)
+      copy->status = PINTLE_WRONG_TYPE;
+    else
+      copy->status = pintle_buf_write(copy->bytes, values[at].bytes.ptr, values[at].bytes.len);
+    if (copy->status == PINTLE_OK) copy->status = pintle_buf_write(copy->bytes, "", 1);
+  }
+  if (copy->status != PINTLE_OK) return copy->status;
+  /* The buffer moves no more. */
+  for (at = 0; at < count; at++) {
+    if (values[at].kind != PINTLE_SQL_TEXT && values[at].kind != PINTLE_SQL_BLOB) continue;
+    copy->values[at].bytes.ptr = copy->bytes->ptr + offset;
+    offset += values[at].bytes.len + 1;
+  }
+  return PINTLE_OK;
+}
+
+/* Runs a query that gives one row, and copies up to `room` of its columns to `row`; what it has less is NULL. Texts and
+ * blobs are appended to `bytes`, each with a NUL behind it that does not count, and stay until that is next written to.
+ * Answers what `query_one` does, and nothing is in `row` where that is not OK; PINTLE_TOO_LARGE also if there is no memory,
+ * PINTLE_WRONG_TYPE if `bytes` is null and there is something for it.
+ *
+ *   pintle_sql_value row[2];
+ *   pintle_buf bytes = {0};
+ *   status = pintle_sql_one(db, ctx, 0, PINTLE_STR("SELECT name, seen FROM people WHERE id = ?1"),
+ *                           PINTLE_SQL(pintle_sql_int(id)), row, 2, &bytes); */
+static inline pintle_status pintle_sql_one(const pintle_database *database, pintle_ctx ctx, pintle_transaction tx,
+                                           pintle_str sql, const pintle_sql_value *values, size_t count,
+                                           pintle_sql_value *row, size_t room, pintle_buf *bytes) {
+  pintle_sql_copy copy;
+  pintle_status status;
+  size_t at;
+  copy.values = row;
+  copy.room = room;
+  copy.bytes = bytes;
+  copy.status = PINTLE_OK;
+  for (at = 0; at < room; at++) row[at] = pintle_sql_null();
+  status = database->query_one(ctx, tx, sql, values, count, pintle_sql_each(pintle_sql_copy_row, &copy), NULL, NULL);
+  if (status == PINTLE_OK) return PINTLE_OK;
+  for (at = 0; at < room; at++) row[at] = pintle_sql_null();
+  return copy.status == PINTLE_OK ? status : copy.status;
+}
+
+/* Ends a transaction: commits it if all went well, and else rolls it back and gives that status on, with its text still in
+ * `last_error`.
+ *
+ *   pintle_transaction tx;
+ *   pintle_status status = db->begin(ctx, 0, NULL, &tx);
+ *   if (status != PINTLE_OK) return status;
+ *   status = db->execute(ctx, tx, PINTLE_STR("UPDATE stock SET left = left - 1 WHERE item = ?1"),
+ *                        PINTLE_SQL(pintle_sql_text(item)), NULL, NULL);
+ *   if (status == PINTLE_OK)
+ *     status = db->execute(ctx, tx, PINTLE_STR("INSERT INTO sold VALUES (?1)"),
+ *                          PINTLE_SQL(pintle_sql_text(item)), NULL, NULL);
+ *   return pintle_sql_end(db, ctx, tx, status);
+ *
+ * Every statement in between names `tx`: with 0 it would wait for the transaction that its own caller has open. */
+static inline pintle_status pintle_sql_end(const pintle_database *database, pintle_ctx ctx, pintle_transaction tx,
+                                           pintle_status status) {
+  if (status == PINTLE_OK) {
+    status = database->commit(ctx, tx);
+    if (status != PINTLE_BUSY) return status; /* then a nested one is open, and it goes on */
+  }
+  (void)database->rollback(ctx, tx);
+  return status;
+}
+
+/* A migration, in a static initialiser:
+ *
+ *   static const pintle_migration history[] = {
+ *     PINTLE_MIGRATION(1, "first", "CREATE TABLE seen (name TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT"),
+ *     PINTLE_MIGRATION(2, "when", "ALTER TABLE seen ADD COLUMN last INTEGER"),
+ *   }; */
+#define PINTLE_MIGRATION(number, name, sql)                                                                   \
+  {(uint32_t)sizeof(pintle_migration), number, PINTLE_STR_INIT(name), PINTLE_STR_INIT(sql)}
+
+/* A column for `create_table`; set `default_value` of what is returned where there is one. */
+static inline pintle_sql_column pintle_sql_column_of(pintle_str name, uint32_t kind, uint32_t flags) {
+  pintle_sql_column column;
+  memset(&column, 0, sizeof column);
+  column.size = (uint32_t)sizeof column;
+  column.flags = flags;
+  column.name = name;
+  column.kind = kind;
+  return column;
+}
+
 #endif /* PINTLE_PLUGIN_H */

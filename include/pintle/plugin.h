@@ -98,6 +98,41 @@
  * to be removed now is earlier than all. */
 #define PINTLE_EXPIRE_IF_EARLIER 4
 
+/* `pintle_sql_value.kind`: NULL. */
+#define PINTLE_SQL_NULL 0
+
+/* `pintle_sql_value.kind`: the value is `integer`. */
+#define PINTLE_SQL_INTEGER 1
+
+/* `pintle_sql_value.kind`: the value is `real`. NaN becomes NULL, as SQL has none. */
+#define PINTLE_SQL_REAL 2
+
+/* `pintle_sql_value.kind`: the value is `bytes`, UTF-8. */
+#define PINTLE_SQL_TEXT 3
+
+/* `pintle_sql_value.kind`: the value is `bytes`. */
+#define PINTLE_SQL_BLOB 4
+
+/* `pintle_transaction_options.flags`: it writes nothing, so that it waits for no writer and none waits for it; a statement in it
+ * that would write answers INVALID_ARGUMENT. */
+#define PINTLE_TRANSACTION_READ_ONLY 1
+
+/* `pintle_migrate_options.flags`: nothing is run: only told what would be, after the history was compared. */
+#define PINTLE_MIGRATE_DRY_RUN 1
+
+/* `pintle_sql_column.flags`: it is never NULL. */
+#define PINTLE_COLUMN_NOT_NULL 1
+
+/* `pintle_sql_column.flags`: no two rows have the same value. */
+#define PINTLE_COLUMN_UNIQUE 2
+
+/* `pintle_sql_column.flags`: it is the primary key, or a part of it; never NULL. */
+#define PINTLE_COLUMN_PRIMARY_KEY 4
+
+/* `pintle_sql_column.flags`: the database gives a number that grows, and was never used, to each row that names none. For an
+ * INTEGER that is the whole primary key. */
+#define PINTLE_COLUMN_AUTO_NUMBER 8
+
 /* A full queue loses its oldest event. The default. */
 #define PINTLE_QUEUE_DROP_OLDEST 0
 
@@ -123,11 +158,32 @@
  * much to do. */
 #define PINTLE_HANDLER_SKIPPED 4
 
+/* `pintle_file_options.flags`: `if_version` counts. */
+#define PINTLE_FILE_IF_VERSION 1
+
 /* `pintle_scope_info.flags`: the context is in the system scope; there is no tenant. */
 #define PINTLE_SCOPE_SYSTEM 1
 
 /* `pintle_scope_info.flags`: the context ends with the call that it was given to. */
 #define PINTLE_SCOPE_CALL 2
+
+/* `pintle_idempotency_info.state`: the caller has started it and is to complete it. */
+#define PINTLE_IDEMPOTENCY_STARTED 1
+
+/* `pintle_idempotency_info.state`: somebody else has started it and holds the lease. */
+#define PINTLE_IDEMPOTENCY_IN_PROGRESS 2
+
+/* `pintle_idempotency_info.state`: it is over; the result is told. */
+#define PINTLE_IDEMPOTENCY_DONE 3
+
+/* `pintle_idempotency_info.state`: it is over and has failed for good; what was passed to `fail` is told. */
+#define PINTLE_IDEMPOTENCY_FAILED 4
+
+/* `pintle_idempotency_info.state`: the key was begun with another fingerprint: it is another request under the same key. */
+#define PINTLE_IDEMPOTENCY_MISMATCH 5
+
+/* `pintle_idempotency_info.flags`: the lease of the one who had started it before has ended: he may have done a part. */
+#define PINTLE_IDEMPOTENCY_TAKEN_OVER 1
 
 /* Finest detail. */
 #define PINTLE_LOG_TRACE 0
@@ -170,6 +226,51 @@
 
 /* `pintle_storage_options.flags`: `if_version` counts. */
 #define PINTLE_STORAGE_IF_VERSION 1
+
+/* `pintle_storage_options.flags`: `ttl_ms` counts. Without it an item that is written does not expire. */
+#define PINTLE_STORAGE_TTL 2
+
+/* `pintle_storage_options.flags`: an item that is there keeps the lifetime that it has; not together with
+ * `PINTLE_STORAGE_TTL`. */
+#define PINTLE_STORAGE_KEEP_TTL 4
+
+/* `pintle_storage_options.flags`: the value must be one JSON text (RFC 8259), else INVALID_ARGUMENT with the place, and
+ * nothing is written. */
+#define PINTLE_STORAGE_JSON 8
+
+/* `pintle_storage_step.kind`: writes `value` under `key`. */
+#define PINTLE_STEP_SET 1
+
+/* `pintle_storage_step.kind`: removes the item; no failure if it is not there. */
+#define PINTLE_STEP_REMOVE 2
+
+/* `pintle_storage_step.kind`: adds `delta` to the number that the item is. */
+#define PINTLE_STEP_INCR 3
+
+/* `pintle_storage_step.kind`: writes nothing; the item must have the version that the options name. */
+#define PINTLE_STEP_CHECK 4
+
+/* `pintle_storage_step.kind`: publishes an event: `key` is the topic, `value` the payload of at most 1 MiB, `event` its
+ * options. */
+#define PINTLE_STEP_EMIT 5
+
+/* `pintle_storage_step.kind`: schedules a durable job: `key` is its name, `value` what its runs are given, `job` the rest. */
+#define PINTLE_STEP_SCHEDULE 6
+
+/* `pintle_storage_change.kind`: the item was written. */
+#define PINTLE_CHANGE_SET 1
+
+/* `pintle_storage_change.kind`: the item was removed. */
+#define PINTLE_CHANGE_REMOVED 2
+
+/* `pintle_storage_change.kind`: the item has expired. */
+#define PINTLE_CHANGE_EXPIRED 3
+
+/* `pintle_storage_change.kind`: every item that was there was removed, by `clear`; `key` is empty. */
+#define PINTLE_CHANGE_CLEARED 4
+
+/* `pintle_watch_options.flags`: `after` counts. Without it a watch begins with what changes from now on. */
+#define PINTLE_WATCH_AFTER 1
 
 /* The outcome of a call: 0 is OK, everything else a failure. A status other than OK means that nothing was
  * changed, unless the function's page says otherwise. */
@@ -873,23 +974,154 @@ typedef struct pintle_storage_info {
   int64_t created_ms;
   /* When it was last written, in milliseconds since 1970-01-01 UTC. */
   int64_t updated_ms;
+  /* How long it is still there, in milliseconds; `PINTLE_FOREVER`: it does not expire. */
+  int64_t ttl_ms;
 } pintle_storage_info;
 
-/* Under which condition an item is to be written. Zero means none. */
+/* Under which condition, and for how long, an item is to be written. Zero means none, and for ever. */
 typedef struct pintle_storage_options {
   /* `sizeof(pintle_storage_options)` of the plugin. */
   uint32_t size;
-  /* `PINTLE_STORAGE_IF_VERSION`, or 0. */
+  /* `PINTLE_STORAGE_…`, or 0. */
   uint32_t flags;
   /* With its flag: write only if the item has this version; 0: only if it is not there. */
   uint64_t if_version;
+  /* With its flag: how long the item lives, in milliseconds; 0: it does not expire; negative: OUT_OF_RANGE. */
+  int64_t ttl_ms;
 } pintle_storage_options;
+
+/* A job that a batch schedules. One of `rule` and `every_ms` says when it runs; without both it runs once. */
+typedef struct pintle_storage_job {
+  /* `sizeof(pintle_storage_job)` of the plugin. */
+  uint32_t size;
+  /* One of `PINTLE_OVERLAP_…`. */
+  uint32_t overlap;
+  /* A cron rule, as `pintle_scheduler.cron` takes it; empty: none. */
+  struct pintle_str rule;
+  /* Time zone of the rule by its IANA name; empty: UTC. */
+  struct pintle_str zone;
+  /* How often it runs, in milliseconds; 0: not by interval. */
+  int64_t every_ms;
+  /* For a job that runs once: how long from the commit on, in milliseconds, at least 0. */
+  int64_t delay_ms;
+} pintle_storage_job;
+
+/* The source of randomness and time is the host; what a publisher may say beside topic and data is here.
+ * Zero means default everywhere: `pintle_emit_options o = {0}; o.size = sizeof o;` changes nothing. */
+typedef struct pintle_emit_options {
+  /* `sizeof(pintle_emit_options)` of the plugin. */
+  uint32_t size;
+  /* Must be 0: no flag is known yet. */
+  uint32_t flags;
+  /* CloudEvents `id`, 1 to 256 bytes; empty: the host makes one. */
+  struct pintle_str id;
+  /* CloudEvents `subject`, at most 512 bytes; empty: none. */
+  struct pintle_str subject;
+  /* CloudEvents `datacontenttype`, at most 128 bytes; empty: `application/json`. */
+  struct pintle_str content_type;
+  /* The ordering key, at most 512 bytes; empty: none. */
+  struct pintle_str key;
+  /* How long to wait for room in the queues of subscriptions with `PINTLE_QUEUE_WAIT`, in milliseconds, at
+   * most 60,000; 0: not at all. Must be 0 in `emit_sync`, which has a deadline of its own. */
+  int64_t wait_ms;
+} pintle_emit_options;
+
+/* One step of a batch. What its kind does not use must be zero, else INVALID_ARGUMENT. */
+typedef struct pintle_storage_step {
+  /* `sizeof(pintle_storage_step)` of the plugin; the same in all steps of a batch. */
+  uint32_t size;
+  /* One of `PINTLE_STEP_…`. */
+  uint32_t kind;
+  /* The item's key, the event's topic or the job's name. */
+  struct pintle_str key;
+  /* The item's value, the event's payload or what the job's runs are given. */
+  struct pintle_bytes value;
+  /* `PINTLE_STEP_INCR`: what to add. */
+  int64_t delta;
+  /* Of the write: as in `set` and `incr`; may be null. `PINTLE_STEP_REMOVE` and `PINTLE_STEP_CHECK` take
+   * `PINTLE_STORAGE_IF_VERSION` alone, and a check must have it. */
+  const struct pintle_storage_options *options;
+  /* `PINTLE_STEP_EMIT`: as in `emit`; may be null. Its `wait_ms` must be 0. */
+  const struct pintle_emit_options *event;
+  /* `PINTLE_STEP_SCHEDULE`: when the job runs; not null. */
+  const struct pintle_storage_job *job;
+} pintle_storage_step;
+
+/* A change, as a watch sees it. Borrowed until the handler returns. */
+typedef struct pintle_storage_change {
+  /* `sizeof(pintle_storage_change)` of the host. */
+  uint32_t size;
+  /* One of `PINTLE_CHANGE_…`; handlers must skip what they do not know. */
+  uint32_t kind;
+  /* The item's key. Its value is not told: `get` reads the newest. */
+  struct pintle_str key;
+  /* The version of the change: what to resume after. */
+  uint64_t version;
+  /* When it happened, in milliseconds since 1970-01-01 UTC. */
+  int64_t at_ms;
+} pintle_storage_change;
+
+/* Called on the plugin's lane with each change that a watch is about, in the order of their versions.
+ *
+ * - user: as given to `watch`.
+ * - ctx: of the plugin, in the scope that watches; valid until the handler returns.
+ * - change: borrowed until the handler returns.
+ * - reply: nobody reads it.
+ *
+ * Returns: OK, or any other status: counted and logged as a failure; the watch goes on with the next change.
+ * Thread: the plugin's lane: [lane].
+ * Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
+ * Since: 1.0. */
+typedef pintle_status (*pintle_watch_handler)(void *user,
+                                              pintle_ctx ctx,
+                                              const struct pintle_storage_change *change,
+                                              struct pintle_sink reply);
+
+/* Where a watch begins. Zero means with what changes from now on. */
+typedef struct pintle_watch_options {
+  /* `sizeof(pintle_watch_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_WATCH_AFTER`, or 0. */
+  uint32_t flags;
+  /* With its flag: begin with what has changed after this version; 0: with every item that is there. */
+  uint64_t after;
+} pintle_watch_options;
+
+/* What a plugin has in the storage for one tenant. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_storage_stats {
+  /* `sizeof(pintle_storage_stats)` of the caller. */
+  uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* How many items there are for the tenant of the context. One that has expired may count for a moment. */
+  uint64_t items;
+  /* The bytes of their keys and values. */
+  uint64_t bytes;
+  /* How many items the tenant of the context may have; 0: no limit. */
+  uint64_t most_items;
+  /* How many bytes they may have; 0: no limit. */
+  uint64_t most_bytes;
+  /* The version that was given last, to an item of anybody. */
+  uint64_t version;
+} pintle_storage_stats;
+
+/* Called once on the plugin's lane after the last call of a registration, at the latest before `unload`: the
+ * place to free `user`.
+ *
+ * - user: as given when registering.
+ *
+ * Returns: nothing.
+ * Thread: the plugin's lane: [lane].
+ * Blocks: it should not.
+ * Since: 1.0. */
+typedef void (*pintle_release)(void *user);
 
 /* Durable key-value items: OK to a write means that it is on disk.
  *
  * Items belong to the plugin and the tenant of the context and lie under keys of 1 to 512 bytes, UTF-8 without
  * NUL. Values are bytes, at most 4 MiB by default; an empty value is a value. They outlive the host, reloads and
- * updates of the plugin. In `load` and `restore` every function that writes answers UNAVAILABLE. */
+ * updates of the plugin. An item that has expired is not there, for every function. In `load` and `restore` every function
+ * that writes answers UNAVAILABLE. */
 typedef struct pintle_storage {
   /* The size of the host's table. */
   uint32_t size;
@@ -920,7 +1152,8 @@ typedef struct pintle_storage {
    * - version: gets the item's new version, and on CONFLICT the one that it has (0: it is not there); may be
    *   null. Owned by the caller.
    *
-   * Returns: OK; CONFLICT (not the version asked for); TOO_LARGE; INVALID_ARGUMENT; DENIED; UNSUPPORTED (an
+   * Returns: OK; CONFLICT (not the version asked for); TOO_LARGE; INVALID_ARGUMENT (also what is to be JSON and is
+   * not); OUT_OF_RANGE (the lifetime); QUOTA (more items or bytes than the settings allow); DENIED; UNSUPPORTED (an
    * option this host does not know); UNAVAILABLE (in `load` and `restore`; the disk is full or fails, the text says
    * which; the host has stopped); STALE_HANDLE.
    * Thread: any.
@@ -985,6 +1218,137 @@ typedef struct pintle_storage {
    * Blocks: until the removal is on disk.
    * Since: 1.0. */
   pintle_status (*clear)(pintle_ctx ctx, uint64_t *removed);
+  /* Reads an item into a buffer of the caller's: `get` for hot paths.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - buf: gets the bytes; the caller's; may be null if `cap` is 0.
+   * - cap: how many bytes `buf` has.
+   * - len: gets how many bytes the value has, also on BUFFER_TOO_SMALL. Owned by the caller.
+   * - info: gets what is known of the item, also on BUFFER_TOO_SMALL; may be null. Owned by the caller.
+   *
+   * Returns: OK; BUFFER_TOO_SMALL (nothing is written to `buf`); NOT_FOUND; INVALID_ARGUMENT; DENIED; UNAVAILABLE (as
+   * `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*get_into)(pintle_ctx ctx,
+                            struct pintle_str key,
+                            uint8_t *buf,
+                            size_t cap,
+                            size_t *len,
+                            struct pintle_storage_info *info);
+  /* Adds to the number that an item is, and tells the sum. The item is the decimal text of a 64-bit integer, without
+   * leading zeros or a plus sign; one that is not there counts from 0.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - delta: what to add.
+   * - options: `if_version` as in `set`; the lifetime counts only where the item is created, and never slides; no other
+   *   flag is taken. May be null. Borrowed for the call.
+   * - value: gets the sum; may be null. Owned by the caller.
+   * - version: gets the item's new version, and on CONFLICT the one that it has; may be null. Owned by the caller.
+   *
+   * Returns: OK; WRONG_TYPE (the item is another text); OUT_OF_RANGE (the sum, or the lifetime); CONFLICT;
+   * INVALID_ARGUMENT; QUOTA; DENIED; UNSUPPORTED; UNAVAILABLE (as `set`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the write is on disk.
+   * Since: 1.0. */
+  pintle_status (*incr)(pintle_ctx ctx,
+                        struct pintle_str key,
+                        int64_t delta,
+                        const struct pintle_storage_options *options,
+                        int64_t *value,
+                        uint64_t *version);
+  /* Gives an item another lifetime, from now on. It is a write: the item gets another version.
+   *
+   * - ctx: on whose behalf.
+   * - key: borrowed for the call.
+   * - ttl_ms: in milliseconds; 0: it does not expire any more; negative: it is removed now.
+   * - existed: gets 1 if the item was there, else 0; may be null. Owned by the caller.
+   *
+   * Returns: OK; OUT_OF_RANGE (the end of the lifetime lies beyond all time); INVALID_ARGUMENT; DENIED; UNAVAILABLE (as
+   * `set`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the write is on disk.
+   * Since: 1.0. */
+  pintle_status (*expire)(pintle_ctx ctx, struct pintle_str key, int64_t ttl_ms, uint32_t *existed);
+  /* Does up to 128 steps in their order, all of them or none, in one commit. Later steps see what earlier ones wrote.
+   * Events and jobs are committed with the writes, and then published and scheduled at least once. Needs the grants
+   * that its steps would need one by one.
+   *
+   * - ctx: on whose behalf.
+   * - steps: what is to be done, and what they lead to; borrowed for the call. With 16 MiB together at most, by default.
+   * - count: how many there are, at least 1.
+   * - versions: as many as there are steps: each gets the new version of its item, 0 where nothing was written; on
+   *   CONFLICT the failed step's gets the version that its item has (0: it is not there). May be null. Owned by the
+   *   caller.
+   * - values: as many as there are steps: each gets the sum of its `PINTLE_STEP_INCR`, 1 for a `PINTLE_STEP_REMOVE`
+   *   whose item was there, else 0. May be null. Owned by the caller.
+   * - failed: gets which step failed, from 0 on, where one did; `count` where it was none of them. Written also where
+   *   this does not answer OK. May be null. Owned by the caller.
+   *
+   * Returns: OK; what the failed step would answer on its own: CONFLICT, WRONG_TYPE, OUT_OF_RANGE, TOO_LARGE,
+   * INVALID_ARGUMENT, QUOTA, DENIED, UNSUPPORTED; TOO_LARGE (too many steps, or too many bytes together);
+   * UNAVAILABLE (as `set`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the batch is on disk.
+   * Since: 1.0. */
+  pintle_status (*batch)(pintle_ctx ctx,
+                         const struct pintle_storage_step *steps,
+                         size_t count,
+                         uint64_t *versions,
+                         int64_t *values,
+                         size_t *failed);
+  /* Watches the items whose keys begin with a prefix. After any change of such an item the handler is told of its key,
+   * with the version of that change or of a later one: a key that changes while its last change still waits to be told
+   * may be told once. The same change may be told again after a resumption. Made in `load`, it is live from `enable` on.
+   *
+   * A handler that keeps the last version that it was told, and passes it as `after` the next time, misses nothing, also
+   * across restarts. Removals are remembered for 24 hours by default.
+   *
+   * - ctx: on whose behalf; the scope that is watched.
+   * - prefix: which keys: those that begin with these bytes; empty: all. At most 512 bytes. Borrowed for the call.
+   * - handler: called with each change; not null.
+   * - user: passed to `handler` and `release`; the plugin's.
+   * - release: called once when `user` is needed no more; may be null. Where this call fails it is not
+   *   called, and `user` stays with the caller.
+   * - options: where to begin; may be null; borrowed for the call.
+   * - watch: gets the handle; may be null. Owned by the caller.
+   *
+   * Returns: OK; OUT_OF_RANGE (removals after `after` are forgotten, or there was no such version: begin with 0);
+   * INVALID_ARGUMENT; QUOTA (1,024 registrations a plugin); DENIED; UNSUPPORTED; UNAVAILABLE (as `get`); STOPPING;
+   * STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*watch)(pintle_ctx ctx,
+                         struct pintle_str prefix,
+                         pintle_watch_handler handler,
+                         void *user,
+                         pintle_release release,
+                         const struct pintle_watch_options *options,
+                         pintle_registration *watch);
+  /* Ends a watch. A call under way is finished, then `release` is called.
+   *
+   * - ctx: any live context of the plugin.
+   * - watch: from `watch` of the same plugin.
+   *
+   * Returns: OK; STALE_HANDLE (also for a watch that is over, or another plugin's).
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*unwatch)(pintle_ctx ctx, pintle_registration watch);
+  /* Tells what the plugin has in the storage for the tenant of the context.
+   *
+   * - ctx: on whose behalf.
+   * - stats: `size` set by the caller; the rest is written by the host. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT (null `stats`, `size` under 8); DENIED; UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*stats)(pintle_ctx ctx, struct pintle_storage_stats *stats);
 } pintle_storage;
 
 /* An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
@@ -1013,26 +1377,6 @@ typedef struct pintle_event {
   /* CloudEvents `time`, in milliseconds since 1970-01-01 UTC. */
   int64_t time_ms;
 } pintle_event;
-
-/* The source of randomness and time is the host; what a publisher may say beside topic and data is here.
- * Zero means default everywhere: `pintle_emit_options o = {0}; o.size = sizeof o;` changes nothing. */
-typedef struct pintle_emit_options {
-  /* `sizeof(pintle_emit_options)` of the plugin. */
-  uint32_t size;
-  /* Must be 0: no flag is known yet. */
-  uint32_t flags;
-  /* CloudEvents `id`, 1 to 256 bytes; empty: the host makes one. */
-  struct pintle_str id;
-  /* CloudEvents `subject`, at most 512 bytes; empty: none. */
-  struct pintle_str subject;
-  /* CloudEvents `datacontenttype`, at most 128 bytes; empty: `application/json`. */
-  struct pintle_str content_type;
-  /* The ordering key, at most 512 bytes; empty: none. */
-  struct pintle_str key;
-  /* How long to wait for room in the queues of subscriptions with `PINTLE_QUEUE_WAIT`, in milliseconds, at
-   * most 60,000; 0: not at all. Must be 0 in `emit_sync`, which has a deadline of its own. */
-  int64_t wait_ms;
-} pintle_emit_options;
 
 /* How a subscription is to be kept. Zero means default everywhere. */
 typedef struct pintle_subscribe_options {
@@ -1064,17 +1408,6 @@ typedef pintle_status (*pintle_event_handler)(void *user,
                                               pintle_ctx ctx,
                                               const struct pintle_event *event,
                                               struct pintle_sink reply);
-
-/* Called once on the plugin's lane after the last call of a registration, at the latest before `unload`: the
- * place to free `user`.
- *
- * - user: as given when registering.
- *
- * Returns: nothing.
- * Thread: the plugin's lane: [lane].
- * Blocks: it should not.
- * Since: 1.0. */
-typedef void (*pintle_release)(void *user);
 
 /* What became of an event at one subscription. Everything is borrowed until the function that gets it returns. */
 typedef struct pintle_handler_result {
@@ -1334,22 +1667,679 @@ typedef struct pintle_scheduler {
   pintle_status (*remove)(pintle_ctx ctx, pintle_registration job);
 } pintle_scheduler;
 
-/* SQL databases. Not built yet. */
+/* Names a transaction, or one nested in it. Opaque 64 bits; 0 is never valid, and where a transaction may be named means "none:
+ * the statement commits by itself". Checked for its owner on every use. */
+typedef uint64_t pintle_transaction;
+
+/* A value of SQL: one that is bound to a placeholder, or one column of a row. Frozen, like `pintle_str`: it never grows and
+ * carries no size, so that a row is a plain array of them. */
+typedef struct pintle_sql_value {
+  /* One of `PINTLE_SQL_NULL` to `PINTLE_SQL_BLOB`: which of the members counts. */
+  uint32_t kind;
+  /* 0. */
+  uint32_t reserved;
+  /* The value, if `kind` is INTEGER. */
+  int64_t integer;
+  /* The value, if `kind` is REAL. */
+  double real;
+  /* The value, if `kind` is TEXT or BLOB. Borrowed for the call that it is passed to, and not copied on the way in; in a row,
+   * borrowed for that one call of `row`. */
+  struct pintle_bytes bytes;
+} pintle_sql_value;
+/* NULL. */
+#define pintle_sql_value_NULL (pintle_sql_value){ .kind = PINTLE_SQL_NULL, .reserved = 0, .integer = 0, .real = 0.0, .bytes = pintle_bytes_EMPTY }
+
+/* Where the rows of a query go. Frozen, like `pintle_sink`. A host call from inside its functions answers REENTRANT, except
+ * `last_error` and `set_error`. */
+typedef struct pintle_sql_rows {
+  /* Passed back to both functions, otherwise not looked at. */
+  void *data;
+  /* Is told the names of the columns, once, before the first row, also if there is none. May be null.
+   *
+   * - data: that of the struct.
+   * - names: `count` names as SQL gives them, borrowed for this one call; two may be the same.
+   * - count: as many as each row has values.
+   *
+   * Returns: OK to go on; anything else ends the query with CANCELLED and nothing changed.
+   * Thread: that of the call that the struct was passed to.
+   * Blocks: it should not: the deadline of the statement goes on.
+   * Since: 1.0. */
+  pintle_status (*columns)(void *data, const struct pintle_str *names, size_t count);
+  /* Is handed each row as it comes; rows are not collected before. Null: they are not wanted.
+   *
+   * - data: that of the struct.
+   * - values: `count` values, borrowed for this one call.
+   * - count: as many as the query has columns.
+   *
+   * Returns: OK to go on; anything else ends the query with CANCELLED and nothing changed.
+   * Thread: that of the call that the struct was passed to.
+   * Blocks: it should not: the deadline of the statement goes on.
+   * Since: 1.0. */
+  pintle_status (*row)(void *data, const struct pintle_sql_value *values, size_t count);
+} pintle_sql_rows;
+
+/* How a statement is to be run. Zero means default everywhere. */
+typedef struct pintle_sql_options {
+  /* `sizeof(pintle_sql_options)` of the plugin. */
+  uint32_t size;
+  /* Must be 0: no flag is known yet. */
+  uint32_t flags;
+  /* How long the statement may take, its waiting for others and the time in `row` included, in milliseconds; 0, and anything
+   * longer: what the host's settings say (5,000). */
+  int64_t timeout_ms;
+  /* How many rows it may give; 0, and anything more: what the host's settings say (1,000,000). One more ends it with
+   * TOO_LARGE, and nothing is changed. */
+  uint64_t max_rows;
+} pintle_sql_options;
+
+/* What a statement did. The caller sets `size`, and the host writes no further. It is also written where a statement fails in the
+ * database itself (see `error_code`). */
+typedef struct pintle_sql_info {
+  /* `sizeof(pintle_sql_info)` of the caller. */
+  uint32_t size;
+  /* 0; after a failure in the database the extended result code of SQLite (<https://sqlite.org/rescode.html>), such as 2067 for
+   * a UNIQUE constraint. */
+  uint32_t error_code;
+  /* How many rows an INSERT, UPDATE or DELETE changed, triggers and foreign-key actions not counted; else 0. */
+  uint64_t changed;
+  /* The rowid of the row that an INSERT made last; 0 if it made none. */
+  int64_t last_insert_id;
+  /* How many rows were given. */
+  uint64_t rows;
+  /* Which byte of the SQL a failure is about, from 0; -1: none in particular. */
+  int64_t error_offset;
+} pintle_sql_info;
+
+/* How a transaction is to be begun. Zero means default everywhere. */
+typedef struct pintle_transaction_options {
+  /* `sizeof(pintle_transaction_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_TRANSACTION_READ_ONLY`, or 0. A nested one is as the one around it. */
+  uint32_t flags;
+  /* How long to wait for others that write, in milliseconds; 0, and anything longer: what the host's settings say for a
+   * statement (5,000). */
+  int64_t wait_ms;
+  /* After how long it is rolled back if it has not ended, in milliseconds; 0, and anything longer: what the host's settings say
+   * (30,000). A nested one has the deadline of the one around it. */
+  int64_t timeout_ms;
+} pintle_transaction_options;
+
+/* One step of a database's history. */
+typedef struct pintle_migration {
+  /* `sizeof(pintle_migration)` of whoever filled it in. In an array every `size` is equal and is the stride. */
+  uint32_t size;
+  /* Its number, from 1. In the array numbers grow; gaps are allowed. */
+  uint32_t number;
+  /* What it is called, 1 to 128 bytes, without control characters. */
+  struct pintle_str name;
+  /* One or more statements, without placeholders. They run in one transaction. */
+  struct pintle_str sql;
+} pintle_migration;
+
+/* How migrations are to be run. Zero means default everywhere. */
+typedef struct pintle_migrate_options {
+  /* `sizeof(pintle_migrate_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_MIGRATE_DRY_RUN`, or 0. */
+  uint32_t flags;
+  /* How long each migration may take, waiting for others included, in milliseconds; 0: 60,000; at most 3,600,000. */
+  int64_t timeout_ms;
+} pintle_migrate_options;
+
+/* What `migrate` did. The caller sets `size`, and the host writes no further. Also written on a failure: then what was done before. */
+typedef struct pintle_migrate_info {
+  /* `sizeof(pintle_migrate_info)` of the caller. */
+  uint32_t size;
+  /* How many were run by this call. */
+  uint32_t applied;
+  /* How many are still to be run: after a dry run, or those from the one that failed on. */
+  uint32_t pending;
+  /* The number of the last one that has been run, by this call or before; 0: none. */
+  uint32_t current;
+} pintle_migrate_info;
+
+/* A column of a table to be created. */
+typedef struct pintle_sql_column {
+  /* `sizeof(pintle_sql_column)` of whoever filled it in. In an array every `size` is equal and is the stride. */
+  uint32_t size;
+  /* `PINTLE_COLUMN_…`, or 0. */
+  uint32_t flags;
+  /* Its name, 1 to 63 bytes: a letter or `_`, then letters, digits and `_`, all of ASCII. */
+  struct pintle_str name;
+  /* `PINTLE_SQL_INTEGER`, `PINTLE_SQL_REAL`, `PINTLE_SQL_TEXT` or `PINTLE_SQL_BLOB`. Nothing else can be stored in it. */
+  uint32_t kind;
+  /* Must be 0. */
+  uint32_t reserved;
+  /* What rows get that name no value; borrowed for the call; null: NULL. */
+  const struct pintle_sql_value *default_value;
+} pintle_sql_column;
+
+/* What a database has. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_database_stats {
+  /* `sizeof(pintle_database_stats)` of the caller. */
+  uint32_t size;
+  /* Transactions of this plugin and tenant that are open, nested ones not counted. */
+  uint32_t transactions;
+  /* Bytes of the pages that the database has, free ones included. */
+  uint64_t bytes;
+  /* Bytes of pages that are free for new rows. */
+  uint64_t free_bytes;
+  /* How many bytes it may have. */
+  uint64_t limit_bytes;
+} pintle_database_stats;
+
+/* SQL on a database of one's own.
+ *
+ * Each (plugin, tenant) has a database, made when it is first used, that no SQL leads out of. A statement that names no transaction
+ * is one of its own: when it returns OK all of it is on disk, and on any other status nothing of it. Statements that only read run
+ * beside one that writes and wait for none; those that write wait for each other, in order, up to their deadline (BUSY).
+ *
+ * SQL is that of SQLite (<https://sqlite.org/lang.html>) with what follows. Placeholders are `?1` or `$1`, numbered from 1 without
+ * gaps, or plain `?`; their values are bound and never become part of the text. A text is one statement; more answers
+ * INVALID_ARGUMENT. Transactions are begun by `begin`, not by SQL. Temporary tables live in a transaction and end with it. Foreign
+ * keys are enforced. Answered with DENIED: ATTACH, DETACH, VACUUM, PRAGMAs but for a list of harmless ones, `load_extension`, virtual
+ * tables other than fts5 and rtree, `dbstat` and its like, and the host's own tables, whose names begin with `pintle_`. A value has at
+ * most 1 MiB, a text of SQL too, and so has a row (settings); longer ones answer TOO_LARGE.
+ *
+ * `docs/database.md` has the whole list, and what of it other back ends do differently. */
 typedef struct pintle_database {
   /* The size of the host's table. */
   uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Runs a statement and drops the rows that it gives, if any.
+   *
+   * - ctx: on whose behalf.
+   * - tx: the transaction that it is part of; 0: it commits by itself.
+   * - sql: one statement; borrowed for the call. The host keeps it prepared: the same text again costs no parsing.
+   * - values: `count` values for its placeholders, as many as it has; borrowed for the call, and not copied. Null only if
+   *   `count` is 0.
+   * - count: how many.
+   * - options: may be null; borrowed for the call.
+   * - info: what it did; also written where the database refuses. May be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT (the SQL is wrong, with SQLite's text and where; the number of values; a write in a transaction
+   * that only reads); CONFLICT (a constraint: the text and `error_code` say which); WRONG_TYPE (a value of another kind than a
+   * STRICT column takes); OUT_OF_RANGE (an integer overflow); DENIED (what it does is not allowed, or the manifest does not ask for
+   * it); TOO_LARGE (a value, a row, the SQL, its complexity, the number of rows); QUOTA (the database, or its temporary files, may
+   * not become larger); BUSY (others write, until the deadline; more databases are in use than the settings allow); TIMEOUT (it
+   * took too long); CANCELLED (the caller of the running function has given up); UNAVAILABLE (a write in `load` and `restore`; the
+   * disk is full or fails, the text says which; the host has stopped); UNSUPPORTED (an option this host does not know);
+   * STALE_HANDLE (ctx, tx). With a `tx` that was rolled back for what went wrong before: that status again, with its text.
+   * Thread: any.
+   * Blocks: until it is done, at most until its deadline.
+   * Since: 1.0. */
+  pintle_status (*execute)(pintle_ctx ctx,
+                           pintle_transaction tx,
+                           struct pintle_str sql,
+                           const struct pintle_sql_value *values,
+                           size_t count,
+                           const struct pintle_sql_options *options,
+                           struct pintle_sql_info *info);
+  /* Runs a statement and hands over its rows one by one, as they come: memory does not grow with their number. They are of one
+   * state of the database, whoever writes meanwhile.
+   *
+   * - ctx: on whose behalf.
+   * - tx: as in `execute`.
+   * - sql: as in `execute`; may also be an INSERT, UPDATE or DELETE with RETURNING.
+   * - values: as in `execute`.
+   * - count: as in `execute`.
+   * - rows: gets the rows; used until the call returns.
+   * - options: may be null; borrowed for the call.
+   * - info: as in `execute`.
+   *
+   * Returns: OK, also if there was no row; CANCELLED also if `rows` refused; otherwise as `execute`. Rows may have been handed over
+   * before a failure.
+   * Thread: any.
+   * Blocks: until the last row is given, at most until its deadline.
+   * Since: 1.0. */
+  pintle_status (*query)(pintle_ctx ctx,
+                         pintle_transaction tx,
+                         struct pintle_str sql,
+                         const struct pintle_sql_value *values,
+                         size_t count,
+                         struct pintle_sql_rows rows,
+                         const struct pintle_sql_options *options,
+                         struct pintle_sql_info *info);
+  /* The same for a statement that gives one row.
+   *
+   * - ctx: on whose behalf.
+   * - tx: as in `execute`.
+   * - sql: as in `query`.
+   * - values: as in `execute`.
+   * - count: as in `execute`.
+   * - rows: gets the row; used until the call returns.
+   * - options: may be null; borrowed for the call. Its `max_rows` is not looked at.
+   * - info: as in `execute`.
+   *
+   * Returns: OK; NOT_FOUND (no row); TOO_LARGE (more than one: then nothing is changed, and the row that was handed over does not
+   * count); otherwise as `query`.
+   * Thread: any.
+   * Blocks: as `query`.
+   * Since: 1.0. */
+  pintle_status (*query_one)(pintle_ctx ctx,
+                             pintle_transaction tx,
+                             struct pintle_str sql,
+                             const struct pintle_sql_value *values,
+                             size_t count,
+                             struct pintle_sql_rows rows,
+                             const struct pintle_sql_options *options,
+                             struct pintle_sql_info *info);
+  /* Runs all statements of a text, one after the other, as a whole: if one fails none has happened.
+   *
+   * - ctx: on whose behalf.
+   * - tx: as in `execute`.
+   * - sql: any number of statements, separated by `;`, without placeholders; borrowed for the call.
+   * - options: may be null; borrowed for the call. The deadline is that of all of them; rows are dropped.
+   * - info: of the last statement, `changed` of all; where one fails `error_offset` counts from the beginning of the text. May be
+   *   null. Owned by the caller.
+   *
+   * Returns: as `execute`.
+   * Thread: any.
+   * Blocks: as `execute`.
+   * Since: 1.0. */
+  pintle_status (*script)(pintle_ctx ctx,
+                          pintle_transaction tx,
+                          struct pintle_str sql,
+                          const struct pintle_sql_options *options,
+                          struct pintle_sql_info *info);
+  /* Begins a transaction, or one nested in another.
+   *
+   * It belongs to the scope of `ctx` and ends at the latest with it: what is open when the function returns that was given `ctx`,
+   * when a held context is released, when its deadline has passed, or when the plugin is unloaded, is rolled back. Until then its
+   * statements see what it wrote and nobody else does. Others that write wait for its end, so keep it short. While a nested one is
+   * open, only the innermost may be used (BUSY), but each may be rolled back.
+   *
+   * - ctx: on whose behalf.
+   * - outer: the transaction around it; 0: none.
+   * - options: may be null; borrowed for the call.
+   * - tx: gets its handle. Owned by the caller.
+   *
+   * Returns: OK; BUSY (others write, until `wait_ms` is over; more databases are in use than the settings allow; `outer` has another
+   * nested one); QUOTA (32 are nested already); DENIED; CANCELLED (the caller of the running function has given up); UNSUPPORTED (an
+   * option this host does not know); OUT_OF_RANGE (a negative time); UNAVAILABLE (in `load` and `restore` unless it only reads; the
+   * disk fails; the host has stopped); STALE_HANDLE (ctx, outer). With an `outer` that was rolled back for what went wrong before:
+   * that status again, with its text.
+   * Thread: any.
+   * Blocks: until nobody else writes, at most `wait_ms`; never if it only reads.
+   * Since: 1.0. */
+  pintle_status (*begin)(pintle_ctx ctx,
+                         pintle_transaction outer,
+                         const struct pintle_transaction_options *options,
+                         pintle_transaction *tx);
+  /* Ends a transaction and keeps what it wrote: of an outermost one it is then on disk, of a nested one it is part of the one around
+   * it.
+   *
+   * - ctx: on whose behalf.
+   * - tx: the transaction. Whatever is answered, but for BUSY, the handle is over.
+   *
+   * Returns: OK; BUSY (a nested one is open: end that first); CONFLICT (a deferred foreign key is not there: it was rolled back);
+   * UNAVAILABLE (the disk is full or fails: it was rolled back); STALE_HANDLE. If it was rolled back for what went wrong before: that
+   * status again, with its text.
+   * Thread: any.
+   * Blocks: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*commit)(pintle_ctx ctx, pintle_transaction tx);
+  /* Ends a transaction and undoes what it wrote, those nested in it included.
+   *
+   * - ctx: on whose behalf.
+   * - tx: the transaction. Whatever is answered, the handle is over.
+   *
+   * Returns: OK, also if it was rolled back already for what went wrong; STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until a statement of it that runs has ended.
+   * Since: 1.0. */
+  pintle_status (*rollback)(pintle_ctx ctx, pintle_transaction tx);
+  /* Brings the database of `ctx` up to date: runs the migrations that it has not seen, in order, each in a transaction of its own,
+   * and notes them with a checksum of name and SQL. Nobody else migrates the same database meanwhile.
+   *
+   * - ctx: on whose behalf.
+   * - migrations: `count` of them, the whole history from the first on; borrowed for the call. Null only if `count` is 0.
+   * - count: at most 10,000.
+   * - options: may be null; borrowed for the call.
+   * - info: what was done; also written on a failure. May be null. Owned by the caller.
+   *
+   * Returns: OK; CONFLICT (one that was run has another name or other SQL now, or is missing, or a new one has a number below one that
+   * was run: the text names it; nothing was run); INVALID_ARGUMENT (numbers that do not grow, a name, SQL that is wrong, with its
+   * number and name); otherwise what `script` answers, with the number and name of the one that failed. Those before it stay.
+   * Thread: any.
+   * Blocks: until all are done, each at most until its deadline.
+   * Since: 1.0. */
+  pintle_status (*migrate)(pintle_ctx ctx,
+                           const struct pintle_migration *migrations,
+                           size_t count,
+                           const struct pintle_migrate_options *options,
+                           struct pintle_migrate_info *info);
+  /* Creates a table if there is none of that name, in the words of whatever database the operator has chosen.
+   *
+   * - ctx: on whose behalf.
+   * - tx: as in `execute`.
+   * - table: its name, under the rules of a column's; borrowed for the call.
+   * - columns: `count` columns; borrowed for the call.
+   * - count: 1 to 256.
+   * - created: gets 1 if it was created, 0 if there was one, whatever its columns. May be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT (a name, a kind, two columns of one name, AUTO_NUMBER where it cannot be); UNSUPPORTED (a flag this
+   * host does not know); otherwise as `execute`.
+   * Thread: any.
+   * Blocks: as `execute`.
+   * Since: 1.0. */
+  pintle_status (*create_table)(pintle_ctx ctx,
+                                pintle_transaction tx,
+                                struct pintle_str table,
+                                const struct pintle_sql_column *columns,
+                                size_t count,
+                                uint32_t *created);
+  /* Tells how large the database of `ctx` is and may be.
+   *
+   * - ctx: on whose behalf.
+   * - stats: gets it. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT (`stats` is null, its size); DENIED; BUSY; UNAVAILABLE; STALE_HANDLE.
+   * Thread: any.
+   * Blocks: on the disk.
+   * Since: 1.0. */
+  pintle_status (*stats)(pintle_ctx ctx, struct pintle_database_stats *stats);
 } pintle_database;
 
-/* Exactly-once starts. Not built yet. */
+/* Names one start of an operation: what may end it, until somebody else takes over or the record is gone. Opaque 64 bits;
+ * 0 is never valid. It outlives contexts, generations and the host. */
+typedef uint64_t pintle_idempotency_token;
+
+/* What is known of a key. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_idempotency_info {
+  /* `sizeof(pintle_idempotency_info)` of the caller. */
+  uint32_t size;
+  /* One of `PINTLE_IDEMPOTENCY_STARTED` to `PINTLE_IDEMPOTENCY_MISMATCH`. */
+  uint32_t state;
+  /* `PINTLE_IDEMPOTENCY_TAKEN_OVER`, or 0. */
+  uint32_t flags;
+  /* How often it was started, this time included, for as long as there is a record of it: it grows when somebody takes
+   * over, and is 1 again after a failure that was not kept, and after the record has expired or was forgotten. */
+  uint32_t attempt;
+  /* Started: what to pass to `complete`, `fail` and `renew`; else 0. */
+  pintle_idempotency_token token;
+  /* Started and in progress: how long the lease still lasts, in milliseconds, after which it is worth asking again. Else
+   * how long the record is still kept. */
+  int64_t left_ms;
+  /* When the key was begun first, for as long as there is a record of it, in milliseconds since 1970-01-01 UTC. */
+  int64_t begun_ms;
+} pintle_idempotency_info;
+
+/* How an operation is to be begun. Zero means default everywhere. */
+typedef struct pintle_idempotency_options {
+  /* `sizeof(pintle_idempotency_options)` of the plugin. */
+  uint32_t size;
+  /* Must be 0: no flag is known yet. */
+  uint32_t flags;
+  /* How long others keep off, in milliseconds, 1 to 86,400,000; 0: 60,000 by default. */
+  int64_t lease_ms;
+  /* How long the result is kept once it is there, in milliseconds, 1 to 31,536,000,000; 0: 24 hours by default. Of an
+   * operation that never ends it is known for so long after its lease that it was begun. */
+  int64_t keep_ms;
+} pintle_idempotency_options;
+
+/* Operations that must happen once however often they are asked for: of all who begin one under the same key exactly one
+ * starts, and the others get its result.
+ *
+ * Keys belong to the plugin and the tenant of the context, and lie under the name of an operation (1 to 128 bytes). They
+ * have 1 to 512 bytes, UTF-8 without NUL. Records are durable: they outlive the host. One that has expired is as if it
+ * never was. In `load` and `restore` every function but `get` answers UNAVAILABLE.
+ *
+ * A lease goes by the wall clock. That it has ended takes nothing from its holder as long as nobody else begins: he may
+ * still complete, fail and renew.
+ *
+ * Effects that lie outside of the host happen at least once: who takes over after a crash cannot know how far the one before
+ * came, and is told so (`PINTLE_IDEMPOTENCY_TAKEN_OVER`). */
 typedef struct pintle_idempotency {
   /* The size of the host's table. */
   uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Begins an operation, or tells what became of it. Another fingerprint is MISMATCH as long as there is a record, in
+   * progress or over.
+   *
+   * - ctx: on whose behalf.
+   * - operation: what is to be done: `charge`. Borrowed for the call.
+   * - key: which one: what its caller sends again when he tries again. Borrowed for the call.
+   * - fingerprint: what the request looked like, or a hash of it, at most 256 bytes: the same key with another one is
+   *   PINTLE_IDEMPOTENCY_MISMATCH. Borrowed for the call.
+   * - options: may be null; borrowed for the call.
+   * - info: `size` set by the caller, beyond `token`; gets the state, and the token if the caller is the one who starts.
+   *   Owned by the caller.
+   * - result: gets the result, or what it failed with, if the state is DONE or FAILED, else nothing; the caller's. Its
+   *   `write` may be null.
+   *
+   * Returns: OK, whatever the state; INVALID_ARGUMENT; TOO_LARGE (the fingerprint); OUT_OF_RANGE (the options); DENIED;
+   * QUOTA; UNSUPPORTED (an option this host does not know); CANCELLED (the sink refused); UNAVAILABLE (in `load` and
+   * `restore`; the disk is full or fails, the text says which; the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the start is on disk.
+   * Since: 1.0. */
+  pintle_status (*begin)(pintle_ctx ctx,
+                         struct pintle_str operation,
+                         struct pintle_str key,
+                         struct pintle_bytes fingerprint,
+                         const struct pintle_idempotency_options *options,
+                         struct pintle_idempotency_info *info,
+                         struct pintle_sink result);
+  /* Ends an operation with its result, which all later beginners get.
+   *
+   * - ctx: any live context of the plugin under the tenant that it was begun under.
+   * - token: from `begin`.
+   * - result: at most 1 MiB by default, copied; may be empty.
+   *
+   * Returns: OK, also where the same token has completed it with the same result before; CONFLICT (somebody else has
+   * taken over after the lease, it has ended otherwise, or the record is gone: the result was not kept); TOO_LARGE;
+   * INVALID_ARGUMENT; QUOTA; DENIED; UNAVAILABLE (as `begin`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*complete)(pintle_ctx ctx, pintle_idempotency_token token, struct pintle_bytes result);
+  /* Ends an operation that has failed.
+   *
+   * - ctx: as in `complete`.
+   * - token: from `begin`.
+   * - keep: 0: nothing is kept, and the key may start again at once, with any fingerprint; 1: the failure is for good, and
+   *   all later beginners get it. Others: UNSUPPORTED.
+   * - error: what it failed with, told to later beginners if it is kept, else dropped; at most 1 MiB by default, copied.
+   *
+   * Returns: OK, also where the same token has failed for good with the same error before; CONFLICT, TOO_LARGE,
+   * INVALID_ARGUMENT, UNSUPPORTED, QUOTA, DENIED, UNAVAILABLE and STALE_HANDLE as `complete`.
+   * Thread: any.
+   * Blocks: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*fail)(pintle_ctx ctx,
+                        pintle_idempotency_token token,
+                        uint32_t keep,
+                        struct pintle_bytes error);
+  /* Prolongs the lease: from now on others keep off for another while.
+   *
+   * - ctx: as in `complete`.
+   * - token: from `begin`.
+   * - lease_ms: in milliseconds, 1 to 86,400,000; 0: as long as it was begun for.
+   *
+   * Returns: OK; CONFLICT (somebody else has taken over, it is over, or the record is gone); INVALID_ARGUMENT;
+   * OUT_OF_RANGE; DENIED; QUOTA; UNAVAILABLE (as `begin`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*renew)(pintle_ctx ctx, pintle_idempotency_token token, int64_t lease_ms);
+  /* Tells what became of an operation, without starting it.
+   *
+   * - ctx: on whose behalf.
+   * - operation: borrowed for the call.
+   * - key: borrowed for the call.
+   * - info: `size` set by the caller; gets the state: IN_PROGRESS, DONE or FAILED. Owned by the caller.
+   * - result: as in `begin`.
+   *
+   * Returns: OK; NOT_FOUND (it was not begun, has failed without being kept, was abandoned, so that whoever begins it
+   * starts, or is forgotten); INVALID_ARGUMENT; CANCELLED; DENIED; QUOTA; UNAVAILABLE (the disk fails, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*get)(pintle_ctx ctx,
+                       struct pintle_str operation,
+                       struct pintle_str key,
+                       struct pintle_idempotency_info *info,
+                       struct pintle_sink result);
 } pintle_idempotency;
 
-/* Blobs by path, and the plugin's own resources. Not built yet. */
+/* What the host knows of a file. The caller sets `size`, and the host writes no further. */
+typedef struct pintle_file_info {
+  /* `sizeof(pintle_file_info)` of the caller. */
+  uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* How many bytes it has. */
+  uint64_t len;
+  /* Another one with each `put`; grows over all files, and is never used again; never 0. 0 for a resource. */
+  uint64_t version;
+  /* When it was first put, in milliseconds since 1970-01-01 UTC; 0 for a resource. */
+  int64_t created_ms;
+  /* When it was last put, in milliseconds since 1970-01-01 UTC; 0 for a resource. */
+  int64_t updated_ms;
+} pintle_file_info;
+
+/* Under which condition a file is to be written. Zero means none. */
+typedef struct pintle_file_options {
+  /* `sizeof(pintle_file_options)` of the plugin. */
+  uint32_t size;
+  /* `PINTLE_FILE_IF_VERSION`, or 0. */
+  uint32_t flags;
+  /* With its flag: write only if the file has this version; 0: only if there is none. */
+  uint64_t if_version;
+} pintle_file_options;
+
+/* Blobs by path, and the plugin's own resources.
+ *
+ * Files belong to the plugin and the tenant of the context and lie in a folder of their own, which no path leads out of. A
+ * path has 1 to 512 bytes, UTF-8 without NUL, and one or more segments separated by `/`. No segment is empty, `.` or `..`, so
+ * that none begins or ends with `/`; `\` and control characters are refused too. Paths differ if their bytes differ, whatever
+ * the disk thinks of case and of Unicode's forms; `a` and `a/b` can be there together. A write is atomic: whoever reads sees the
+ * old bytes or the new ones, whole, also after a crash, and OK means that they are on disk. In `load` and `restore` `put` and
+ * `remove` answer UNAVAILABLE. */
 typedef struct pintle_files {
   /* The size of the host's table. */
   uint32_t size;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* Writes a file, in place of the one that is there.
+   *
+   * - ctx: on whose behalf.
+   * - path: borrowed for the call.
+   * - bytes: at most 64 MiB by default; borrowed for the call.
+   * - options: may be null; borrowed for the call.
+   * - info: gets what is known of the file then; on CONFLICT its `version` is the one that the file has (0: there is none)
+   *   and the rest is 0. May be null. Owned by the caller.
+   *
+   * Returns: OK; CONFLICT (not the version asked for); TOO_LARGE; INVALID_ARGUMENT (the path, with what is wrong with
+   * it); QUOTA (more files or bytes than the settings allow); DENIED; UNSUPPORTED (an option this host does not know);
+   * UNAVAILABLE (in `load` and `restore`; the disk is full or fails, the text says which; the host has stopped);
+   * STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the file is on disk.
+   * Since: 1.0. */
+  pintle_status (*put)(pintle_ctx ctx,
+                       struct pintle_str path,
+                       struct pintle_bytes bytes,
+                       const struct pintle_file_options *options,
+                       struct pintle_file_info *info);
+  /* Reads a file, whole.
+   *
+   * - ctx: on whose behalf.
+   * - path: borrowed for the call.
+   * - out: gets the bytes, in pieces; the caller's.
+   * - info: gets what is known of the file; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; CANCELLED (the sink refused); UNAVAILABLE (the disk fails, the
+   * file is damaged, or the host has stopped); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*get)(pintle_ctx ctx,
+                       struct pintle_str path,
+                       struct pintle_sink out,
+                       struct pintle_file_info *info);
+  /* Reads a part of a file. What lies behind its end is left out: a part that begins there is empty.
+   *
+   * - ctx: on whose behalf.
+   * - path: borrowed for the call.
+   * - offset: the first byte, from 0 on.
+   * - len: how many bytes at most.
+   * - out: gets the bytes, in pieces; the caller's.
+   * - info: gets what is known of the whole file; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; CANCELLED; UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*read)(pintle_ctx ctx,
+                        struct pintle_str path,
+                        uint64_t offset,
+                        uint64_t len,
+                        struct pintle_sink out,
+                        struct pintle_file_info *info);
+  /* Tells what is known of a file.
+   *
+   * - ctx: on whose behalf.
+   * - path: borrowed for the call.
+   * - info: `size` set by the caller; the rest is written by the host. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND; INVALID_ARGUMENT; DENIED; UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*stat)(pintle_ctx ctx, struct pintle_str path, struct pintle_file_info *info);
+  /* Lists paths in byte order, in pages.
+   *
+   * - ctx: on whose behalf.
+   * - prefix: which paths: those that begin with these bytes; empty: all. At most 512 bytes; borrowed for the call.
+   * - cursor: empty for the first page, then what `next` got; borrowed for the call.
+   * - limit: how many paths at most, 1 to 1,000; 0: 100.
+   * - out: gets the paths, each followed by a NUL; the caller's.
+   * - next: gets the cursor of the next page, empty after the last; its `write` may be null. The caller's. Files that come
+   *   or go between two pages do not disturb it.
+   *
+   * Returns: OK; INVALID_ARGUMENT (also a cursor that `next` did not get); DENIED; CANCELLED (a sink refused);
+   * UNAVAILABLE (as `get`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*list)(pintle_ctx ctx,
+                        struct pintle_str prefix,
+                        struct pintle_str cursor,
+                        uint32_t limit,
+                        struct pintle_sink out,
+                        struct pintle_sink next);
+  /* Removes a file. No failure if there is none.
+   *
+   * - ctx: on whose behalf.
+   * - path: borrowed for the call.
+   * - existed: gets 1 if there was one, else 0; may be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT; DENIED; UNAVAILABLE (as `put`); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: until the removal is on disk.
+   * Since: 1.0. */
+  pintle_status (*remove)(pintle_ctx ctx, struct pintle_str path, uint32_t *existed);
+  /* Reads a resource: a file that the manifest names and that was copied along with the library, so that it is the one of
+   * this version. May be called in `load`.
+   *
+   * - ctx: any live context of the plugin.
+   * - name: as in the manifest's `files`; borrowed for the call.
+   * - out: gets the bytes, in pieces; the caller's.
+   * - info: gets how long it is; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND (the manifest does not name it); INVALID_ARGUMENT; DENIED; CANCELLED; UNAVAILABLE (the disk
+   * fails); STALE_HANDLE.
+   * Thread: any.
+   * Blocks: while the disk reads.
+   * Since: 1.0. */
+  pintle_status (*resource)(pintle_ctx ctx,
+                            struct pintle_str name,
+                            struct pintle_sink out,
+                            struct pintle_file_info *info);
 } pintle_files;
 
 /* A call by message from another plugin or from the application. Everything is borrowed until `call` returns. */
@@ -1933,6 +2923,215 @@ static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, 
     return written;
   }
   return status;
+}
+
+/* SQL. Values to be bound to placeholders; text and blobs are borrowed. */
+static inline pintle_sql_value pintle_sql_null(void) {
+  pintle_sql_value value;
+  memset(&value, 0, sizeof value);
+  return value;
+}
+static inline pintle_sql_value pintle_sql_int(int64_t integer) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_INTEGER;
+  value.integer = integer;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_real(double real) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_REAL;
+  value.real = real;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_blob(pintle_bytes bytes) {
+  pintle_sql_value value = pintle_sql_null();
+  value.kind = PINTLE_SQL_BLOB;
+  value.bytes = bytes;
+  return value;
+}
+static inline pintle_sql_value pintle_sql_text(pintle_str text) {
+  pintle_sql_value value = pintle_sql_blob(pintle_bytesn(text.ptr, text.len));
+  value.kind = PINTLE_SQL_TEXT;
+  return value;
+}
+
+/* Values as the two arguments `values` and `count` of a call; without values pass NULL and 0.
+ *
+ *   db->execute(ctx, 0, PINTLE_STR("INSERT INTO seen VALUES (?1, ?2)"),
+ *               PINTLE_SQL(pintle_sql_text(name), pintle_sql_int(7)), NULL, NULL); */
+#ifdef __cplusplus
+template <size_t count>
+struct pintle_sql_array {
+  pintle_sql_value values[count];
+};
+template <class... Value>
+static inline pintle_sql_array<sizeof...(Value)> pintle_sql_array_of(const Value &...values) {
+  return {{values...}};
+}
+template <size_t count>
+static inline const pintle_sql_value *pintle_sql_first(const pintle_sql_array<count> &array) {
+  return array.values;
+}
+#define PINTLE_SQL(...)                                                                                       \
+  pintle_sql_first(pintle_sql_array_of(__VA_ARGS__)),                                                         \
+      sizeof(pintle_sql_array_of(__VA_ARGS__)) / sizeof(pintle_sql_value)
+#else
+#define PINTLE_SQL(...)                                                                                       \
+  (const pintle_sql_value[]){__VA_ARGS__}, sizeof((const pintle_sql_value[]){__VA_ARGS__}) / sizeof(pintle_sql_value)
+#endif
+
+/* The values of a row: what a column is, or `fallback` where it is NULL or of another kind. An INTEGER is taken for a REAL,
+ * and nothing else for anything else. Text and blobs are borrowed from the row. */
+static inline int pintle_sql_is_null(const pintle_sql_value *value) {
+  return value->kind == PINTLE_SQL_NULL;
+}
+static inline int64_t pintle_sql_as_int(const pintle_sql_value *value, int64_t fallback) {
+  return value->kind == PINTLE_SQL_INTEGER ? value->integer : fallback;
+}
+static inline double pintle_sql_as_real(const pintle_sql_value *value, double fallback) {
+  if (value->kind == PINTLE_SQL_INTEGER) return (double)value->integer;
+  return value->kind == PINTLE_SQL_REAL ? value->real : fallback;
+}
+static inline pintle_str pintle_sql_as_text(const pintle_sql_value *value, pintle_str fallback) {
+  return value->kind == PINTLE_SQL_TEXT ? pintle_strn((const char *)value->bytes.ptr, value->bytes.len) : fallback;
+}
+static inline pintle_bytes pintle_sql_as_blob(const pintle_sql_value *value, pintle_bytes fallback) {
+  return value->kind == PINTLE_SQL_BLOB ? value->bytes : fallback;
+}
+
+/* The same for those who must know: PINTLE_WRONG_TYPE where the column is NULL or of another kind, and nothing is written. */
+static inline pintle_status pintle_sql_get_int(const pintle_sql_value *value, int64_t *integer) {
+  if (value->kind != PINTLE_SQL_INTEGER) return PINTLE_WRONG_TYPE;
+  *integer = value->integer;
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_real(const pintle_sql_value *value, double *real) {
+  if (value->kind != PINTLE_SQL_INTEGER && value->kind != PINTLE_SQL_REAL) return PINTLE_WRONG_TYPE;
+  *real = pintle_sql_as_real(value, 0);
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_text(const pintle_sql_value *value, pintle_str *text) {
+  if (value->kind != PINTLE_SQL_TEXT) return PINTLE_WRONG_TYPE;
+  *text = pintle_strn((const char *)value->bytes.ptr, value->bytes.len);
+  return PINTLE_OK;
+}
+static inline pintle_status pintle_sql_get_blob(const pintle_sql_value *value, pintle_bytes *bytes) {
+  if (value->kind != PINTLE_SQL_BLOB) return PINTLE_WRONG_TYPE;
+  *bytes = value->bytes;
+  return PINTLE_OK;
+}
+
+/* Rows for `query`: each goes to `row`, with `data`. Set `columns` of what is returned to be told the names, too. */
+static inline pintle_sql_rows pintle_sql_each(pintle_status (*row)(void *data, const pintle_sql_value *values,
+                                                                   size_t count),
+                                              void *data) {
+  pintle_sql_rows rows;
+  rows.data = data;
+  rows.columns = NULL;
+  rows.row = row;
+  return rows;
+}
+
+/* A row that is copied, with its text and blobs. */
+typedef struct pintle_sql_copy {
+  pintle_sql_value *values;
+  size_t room;
+  pintle_buf *bytes;
+  pintle_status status;
+} pintle_sql_copy;
+
+/* The `row` of pintle_sql_one. */
+static inline pintle_status pintle_sql_copy_row(void *data, const pintle_sql_value *values, size_t count) {
+  pintle_sql_copy *copy = (pintle_sql_copy *)data;
+  size_t at, offset = copy->bytes == NULL ? 0 : copy->bytes->len;
+  if (count > copy->room) count = copy->room;
+  for (at = 0; at < count && copy->status == PINTLE_OK; at++) {
+    copy->values[at] = values[at];
+    if (values[at].kind != PINTLE_SQL_TEXT && values[at].kind != PINTLE_SQL_BLOB) continue;
+    if (copy->bytes == NULL)
+      copy->status = PINTLE_WRONG_TYPE;
+    else
+      copy->status = pintle_buf_write(copy->bytes, values[at].bytes.ptr, values[at].bytes.len);
+    if (copy->status == PINTLE_OK) copy->status = pintle_buf_write(copy->bytes, "", 1);
+  }
+  if (copy->status != PINTLE_OK) return copy->status;
+  /* The buffer moves no more. */
+  for (at = 0; at < count; at++) {
+    if (values[at].kind != PINTLE_SQL_TEXT && values[at].kind != PINTLE_SQL_BLOB) continue;
+    copy->values[at].bytes.ptr = copy->bytes->ptr + offset;
+    offset += values[at].bytes.len + 1;
+  }
+  return PINTLE_OK;
+}
+
+/* Runs a query that gives one row, and copies up to `room` of its columns to `row`; what it has less is NULL. Texts and
+ * blobs are appended to `bytes`, each with a NUL behind it that does not count, and stay until that is next written to.
+ * Answers what `query_one` does, and nothing is in `row` where that is not OK; PINTLE_TOO_LARGE also if there is no memory,
+ * PINTLE_WRONG_TYPE if `bytes` is null and there is something for it.
+ *
+ *   pintle_sql_value row[2];
+ *   pintle_buf bytes = {0};
+ *   status = pintle_sql_one(db, ctx, 0, PINTLE_STR("SELECT name, seen FROM people WHERE id = ?1"),
+ *                           PINTLE_SQL(pintle_sql_int(id)), row, 2, &bytes); */
+static inline pintle_status pintle_sql_one(const pintle_database *database, pintle_ctx ctx, pintle_transaction tx,
+                                           pintle_str sql, const pintle_sql_value *values, size_t count,
+                                           pintle_sql_value *row, size_t room, pintle_buf *bytes) {
+  pintle_sql_copy copy;
+  pintle_status status;
+  size_t at;
+  copy.values = row;
+  copy.room = room;
+  copy.bytes = bytes;
+  copy.status = PINTLE_OK;
+  for (at = 0; at < room; at++) row[at] = pintle_sql_null();
+  status = database->query_one(ctx, tx, sql, values, count, pintle_sql_each(pintle_sql_copy_row, &copy), NULL, NULL);
+  if (status == PINTLE_OK) return PINTLE_OK;
+  for (at = 0; at < room; at++) row[at] = pintle_sql_null();
+  return copy.status == PINTLE_OK ? status : copy.status;
+}
+
+/* Ends a transaction: commits it if all went well, and else rolls it back and gives that status on, with its text still in
+ * `last_error`.
+ *
+ *   pintle_transaction tx;
+ *   pintle_status status = db->begin(ctx, 0, NULL, &tx);
+ *   if (status != PINTLE_OK) return status;
+ *   status = db->execute(ctx, tx, PINTLE_STR("UPDATE stock SET left = left - 1 WHERE item = ?1"),
+ *                        PINTLE_SQL(pintle_sql_text(item)), NULL, NULL);
+ *   if (status == PINTLE_OK)
+ *     status = db->execute(ctx, tx, PINTLE_STR("INSERT INTO sold VALUES (?1)"),
+ *                          PINTLE_SQL(pintle_sql_text(item)), NULL, NULL);
+ *   return pintle_sql_end(db, ctx, tx, status);
+ *
+ * Every statement in between names `tx`: with 0 it would wait for the transaction that its own caller has open. */
+static inline pintle_status pintle_sql_end(const pintle_database *database, pintle_ctx ctx, pintle_transaction tx,
+                                           pintle_status status) {
+  if (status == PINTLE_OK) {
+    status = database->commit(ctx, tx);
+    if (status != PINTLE_BUSY) return status; /* then a nested one is open, and it goes on */
+  }
+  (void)database->rollback(ctx, tx);
+  return status;
+}
+
+/* A migration, in a static initialiser:
+ *
+ *   static const pintle_migration history[] = {
+ *     PINTLE_MIGRATION(1, "first", "CREATE TABLE seen (name TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT"),
+ *     PINTLE_MIGRATION(2, "when", "ALTER TABLE seen ADD COLUMN last INTEGER"),
+ *   }; */
+#define PINTLE_MIGRATION(number, name, sql)                                                                   \
+  {(uint32_t)sizeof(pintle_migration), number, PINTLE_STR_INIT(name), PINTLE_STR_INIT(sql)}
+
+/* A column for `create_table`; set `default_value` of what is returned where there is one. */
+static inline pintle_sql_column pintle_sql_column_of(pintle_str name, uint32_t kind, uint32_t flags) {
+  pintle_sql_column column;
+  memset(&column, 0, sizeof column);
+  column.size = (uint32_t)sizeof column;
+  column.flags = flags;
+  column.name = name;
+  column.kind = kind;
+  return column;
 }
 
 #endif /* PINTLE_PLUGIN_H */

@@ -26,10 +26,11 @@
  * longjmp or pthread_exit out of a function; a thread that is cancelled inside of one. So: no assert, and PINTLE_CHECK
  * in destructors.
  *
- * Ownership. Text and bytes that are passed in are borrowed for the call. What an Event, Run, Request or HandlerResult
- * shows is borrowed from the host until the function that got it returns: copy what is to be kept. Subscription, Job,
- * Logger, HeldContext and Buffer own what they name, can be moved only, and end it in their destructor; `detach` leaves
- * it to the plugin's life. Handlers are moved into the host's keeping and destroyed on the lane after their last call.
+ * Ownership. Text and bytes that are passed in are borrowed for the call. What an Event, Run, Change, Request or
+ * HandlerResult or SqlRow shows is borrowed from the host until the function that got it returns: copy what is to be kept.
+ * Subscription, Job, Watch, Logger, Transaction, HeldContext and Buffer own what they name, can be moved only, and end it in their
+ * destructor; `detach` leaves it to the plugin's life. Handlers are moved into the host's keeping and destroyed on the
+ * lane after their last call.
  *
  * Threads. Every function may be called from any thread while its context lives, never with less than 256 KiB of stack;
  * the objects themselves have no locks. The plugin's functions and handlers run one at a time unless the manifest's
@@ -77,6 +78,7 @@
 namespace pintle {
 
 class Context;
+struct Page;
 
 /* The name of a status as plugin.h has it, without PINTLE_; "UNKNOWN" for what this header does not know. */
 inline const char *status_name(pintle_status status) noexcept {
@@ -491,6 +493,11 @@ class Part {
   /* What a call gives to a sink, as a string. False if the answer was NOT_FOUND. */
   template <class Call>
   bool collect(std::string &into, Call &&call) const;
+  /* A page of keys from what `ask` gives to two sinks; and all pages, from one for each cursor. */
+  template <class Ask>
+  Page read_page(Ask &&ask) const;
+  template <class Read>
+  static std::vector<std::string> all_pages(Read &&read);
 #endif
 
   const pintle_host *host_;
@@ -641,10 +648,61 @@ enum class Expire : std::uint32_t {
   if_earlier = PINTLE_EXPIRE_IF_EARLIER
 };
 
+/* One page of keys. `next` is empty after the last. */
+struct Page {
+  std::vector<std::string> keys;
+  std::string next;
+};
+
+/* How an item of the cache is to be kept; nothing said: as long as the host's settings say, and whatever is there. */
+struct CacheOptions {
+  /* How long it is fresh, above zero, or `forever`. */
+  std::optional<std::chrono::milliseconds> lifetime = {};
+  /* An item that is there keeps its lifetime and spans. */
+  bool keep_lifetime = false;
+  /* CONFLICT where the item is there. */
+  bool if_absent = false;
+  /* CONFLICT where the item has another version; 0: where it is there. */
+  std::optional<std::uint64_t> if_version = {};
+  /* How long after its lifetime it is still given while somebody loads it anew, and to whoever could not load it. */
+  std::chrono::milliseconds stale{0};
+  std::chrono::milliseconds errors{0};
+  /* At most 16, by which it can be invalidated; what they show must outlive the options. */
+  std::vector<std::string_view> tags = {};
+};
+
+namespace detail {
+
+/* CacheOptions as C has them, with room for as many tags as there may be, and one that is too many. */
+struct RawCacheOptions {
+  static constexpr std::size_t most = 17;
+  pintle_str tags[most];
+  pintle_cache_options raw = {};
+
+  explicit RawCacheOptions(const CacheOptions &options) noexcept {
+    raw.size = static_cast<std::uint32_t>(sizeof raw);
+    raw.flags = (options.lifetime ? PINTLE_CACHE_TTL : 0) | (options.keep_lifetime ? PINTLE_CACHE_KEEP_TTL : 0) |
+                (options.if_absent ? PINTLE_CACHE_IF_ABSENT : 0) | (options.if_version ? PINTLE_CACHE_IF_VERSION : 0);
+    raw.ttl_ms = options.lifetime ? detail::lifetime(*options.lifetime) : 0;
+    raw.stale_ms = count(options.stale);
+    raw.error_ms = count(options.errors);
+    raw.version = options.if_version.value_or(0);
+    for (const std::string_view tag : options.tags) {
+      if (raw.tag_count == most) break;
+      tags[raw.tag_count++] = str(tag);
+    }
+    raw.tags = raw.tag_count == 0 ? nullptr : tags;
+  }
+  RawCacheOptions(const RawCacheOptions &) = delete;
+  RawCacheOptions &operator=(const RawCacheOptions &) = delete;
+};
+
+}  // namespace detail
+
 /* One namespace of the volatile items of the plugin and the context's tenant; its name is borrowed. Nothing blocks where
  * the host's settings name no back end. Lifetimes are above zero, or `forever`; where none is given the host's settings
- * say, 1 hour by default. Batches, tags, patterns, lists of keys and loading once have no form of their own here: they
- * are those of plugin.h, as `cx.host()->cache` with `cx.raw()`. */
+ * say, 1 hour by default. Reading and writing many items in one call, and leases, have no form of their own here: they are
+ * those of plugin.h, as `cx.host()->cache` with `cx.raw()`. */
 class Cache : private detail::Part {
  public:
   using Lifetime = std::optional<std::chrono::milliseconds>;
@@ -664,6 +722,36 @@ class Cache : private detail::Part {
   [[nodiscard]] pintle_status try_set(std::string_view key, Bytes value, Lifetime lifetime = {}) const noexcept {
     const pintle_cache_options options = kept(lifetime);
     return PINTLE_ASK_(cache, set, ctx_, detail::str(ns_), detail::str(key), value.raw(), &options);
+  }
+  /* cache.set with more to say. */
+  [[nodiscard]] pintle_status try_set_with(std::string_view key, Bytes value,
+                                           const CacheOptions &options) const noexcept {
+    const detail::RawCacheOptions said(options);
+    return PINTLE_ASK_(cache, set, ctx_, detail::str(ns_), detail::str(key), value.raw(), &said.raw);
+  }
+  /* cache.set_absent: notes for a while that there is no such thing. */
+  [[nodiscard]] pintle_status try_set_absent(std::string_view key, const CacheOptions &options = {}) const noexcept {
+    const detail::RawCacheOptions said(options);
+    return PINTLE_ASK_(cache, set_absent, ctx_, detail::str(ns_), detail::str(key), &said.raw);
+  }
+  /* pintle_cache_get_or_load: reads an item into `value`, or has `load` load it, once, however many ask for it at the same
+   * time. `load` is a function of (const Context &, Buffer &) that writes the item there and answers nothing, or a
+   * pintle_status: NOT_FOUND says that there is nothing. What it throws is thrown on, unless the old item stands in. */
+  template <class Load>
+  [[nodiscard]] pintle_status try_get_or_load(std::string_view key, Load &&load, Buffer &value,
+                                              const CacheOptions &options = {}) const;
+  /* cache.invalidate: removes what a pattern matches; `count` gets how many there were. */
+  [[nodiscard]] pintle_status try_invalidate(std::string_view pattern, std::uint64_t &count) const noexcept {
+    return PINTLE_ASK_(cache, invalidate, ctx_, detail::str(ns_), detail::str(pattern), &count);
+  }
+  /* cache.clear: removes every item of this namespace and scope. */
+  [[nodiscard]] pintle_status try_clear(std::uint64_t &removed) const noexcept {
+    return PINTLE_ASK_(cache, clear, ctx_, detail::str(ns_), &removed);
+  }
+  /* cache.keys: a page of keys in no order, each followed by a NUL. `limit` 1 to 1,000; 0: 100. */
+  [[nodiscard]] pintle_status try_keys(std::string_view prefix, std::string_view cursor, std::uint32_t limit,
+                                       pintle_sink out, pintle_sink next) const noexcept {
+    return PINTLE_ASK_(cache, keys, ctx_, detail::str(ns_), detail::str(prefix), detail::str(cursor), limit, out, next);
   }
   /* cache.remove: no failure if it is not there. */
   [[nodiscard]] pintle_status try_remove(std::string_view key, bool &existed) const noexcept {
@@ -710,6 +798,38 @@ class Cache : private detail::Part {
     return value;
   }
   void set(std::string_view key, Bytes value, Lifetime lifetime = {}) const { check(try_set(key, value, lifetime)); }
+  void set_with(std::string_view key, Bytes value, const CacheOptions &options) const {
+    check(try_set_with(key, value, options));
+  }
+  void set_absent(std::string_view key, const CacheOptions &options = {}) const { check(try_set_absent(key, options)); }
+  /* As try_get_or_load; nullopt where there is nothing, and nothing to be loaded. */
+  template <class Load>
+  std::optional<std::string> get_or_load(std::string_view key, Load &&load, const CacheOptions &options = {}) const {
+    Buffer value;
+    const pintle_status status = try_get_or_load(key, std::forward<Load>(load), value, options);
+    if (status == PINTLE_NOT_FOUND) return std::nullopt;
+    check(status);
+    return std::string(value.text());
+  }
+  /* How many there were. So for both. */
+  std::uint64_t invalidate(std::string_view pattern) const {
+    std::uint64_t removed = 0;
+    check(try_invalidate(pattern, removed));
+    return removed;
+  }
+  std::uint64_t clear() const {
+    std::uint64_t removed = 0;
+    check(try_clear(removed));
+    return removed;
+  }
+  /* At most `limit` keys with this prefix, from the first on or from where the last page's `next` says. */
+  Page page(std::string_view prefix, std::string_view cursor = {}, std::uint32_t limit = 0) const {
+    return read_page([&](pintle_sink out, pintle_sink next) { return try_keys(prefix, cursor, limit, out, next); });
+  }
+  /* All keys with this prefix, page by page: those that come or go meanwhile may be among them or not. */
+  std::vector<std::string> keys(std::string_view prefix) const {
+    return all_pages([&](std::string_view cursor) { return page(prefix, cursor, 1000); });
+  }
   /* True if it was there. */
   bool remove(std::string_view key) const {
     bool existed = false;
@@ -774,16 +894,37 @@ struct Item {
   std::uint64_t version = 0;
   std::int64_t created_ms = 0;
   std::int64_t updated_ms = 0;
+  /* How long it is still there; `forever` if it does not expire. */
+  std::chrono::milliseconds left = forever;
 };
 
-/* One page of keys. `next` is empty after the last. */
-struct Page {
-  std::vector<std::string> keys;
-  std::string next;
+/* How an item of the storage is to be written; nothing said: for ever, and whatever is there. */
+struct StorageOptions {
+  /* How long it lives, above zero, or `forever`. */
+  std::optional<std::chrono::milliseconds> lifetime = {};
+  /* An item that is there keeps the lifetime that it has; not together with `lifetime`. */
+  bool keep_lifetime = false;
+  /* Only if the item has this version; 0: only if it is not there. CONFLICT otherwise. */
+  std::optional<std::uint64_t> if_version = {};
+  /* The value must be one JSON text, else INVALID_ARGUMENT: for what comes from elsewhere. */
+  bool json = false;
+
+  pintle_storage_options raw() const noexcept {
+    pintle_storage_options options = {};
+    options.size = static_cast<std::uint32_t>(sizeof options);
+    options.flags = (lifetime ? PINTLE_STORAGE_TTL : 0) | (keep_lifetime ? PINTLE_STORAGE_KEEP_TTL : 0) |
+                    (if_version ? PINTLE_STORAGE_IF_VERSION : 0) | (json ? PINTLE_STORAGE_JSON : 0);
+    options.if_version = if_version.value_or(0);
+    options.ttl_ms = lifetime ? detail::lifetime(*lifetime) : 0;
+    return options;
+  }
 };
+
+class Batch;
+class Watch;
 
 /* The durable items of the plugin and the context's tenant. Writing blocks until it is on disk, reading while the disk
- * reads. Writes in the constructor, `load` and `restore` are UNAVAILABLE. */
+ * reads. Writes in the constructor, `load` and `restore` are UNAVAILABLE. What has expired is not there. */
 class Storage : private detail::Part {
  public:
   /* storage.get; `info` may be null; set its size. */
@@ -791,19 +932,41 @@ class Storage : private detail::Part {
                                       pintle_storage_info *info = nullptr) const noexcept {
     return PINTLE_ASK_(storage, get, ctx_, detail::str(key), out, info);
   }
-  /* storage.set; gives the item's new version. */
-  [[nodiscard]] pintle_status try_set(std::string_view key, Bytes value, std::uint64_t &version) const noexcept {
-    return PINTLE_ASK_(storage, set, ctx_, detail::str(key), value.raw(), nullptr, &version);
+  /* storage.get_into: for hot paths. BUFFER_TOO_SMALL writes the needed length to `len` and nothing to `to`. */
+  [[nodiscard]] pintle_status try_get_into(std::string_view key, void *to, std::size_t room, std::size_t &len,
+                                           pintle_storage_info *info = nullptr) const noexcept {
+    return PINTLE_ASK_(storage, get_into, ctx_, detail::str(key), static_cast<std::uint8_t *>(to), room, &len, info);
+  }
+  /* storage.set; gives the item's new version, and on CONFLICT the one that it has. */
+  [[nodiscard]] pintle_status try_set(std::string_view key, Bytes value, std::uint64_t &version,
+                                      const StorageOptions &options = {}) const noexcept {
+    const pintle_storage_options raw = options.raw();
+    return PINTLE_ASK_(storage, set, ctx_, detail::str(key), value.raw(), &raw, &version);
   }
   /* storage.set where the item has the version `expected` (0: is not there). CONFLICT otherwise; then `version` is the
    * one that it has. */
   [[nodiscard]] pintle_status try_set_if(std::string_view key, Bytes value, std::uint64_t expected,
                                          std::uint64_t &version) const noexcept {
-    pintle_storage_options options = {};
-    options.size = static_cast<std::uint32_t>(sizeof options);
-    options.flags = PINTLE_STORAGE_IF_VERSION;
+    StorageOptions options;
     options.if_version = expected;
-    return PINTLE_ASK_(storage, set, ctx_, detail::str(key), value.raw(), &options, &version);
+    return try_set(key, value, version, options);
+  }
+  /* storage.incr: adds to the decimal text of an integer, in one step; a missing item counts from 0. The lifetime counts
+   * only where the item is created. `version` may be null; it gets what try_set gives. */
+  [[nodiscard]] pintle_status try_incr(std::string_view key, std::int64_t delta, std::int64_t &sum,
+                                       const StorageOptions &options = {},
+                                       std::uint64_t *version = nullptr) const noexcept {
+    const pintle_storage_options raw = options.raw();
+    return PINTLE_ASK_(storage, incr, ctx_, detail::str(key), delta, &raw, &sum, version);
+  }
+  /* storage.expire: `forever` ends its expiry, zero and less remove it now. It is a write. */
+  [[nodiscard]] pintle_status try_expire(std::string_view key, std::chrono::milliseconds lifetime,
+                                         bool &existed) const noexcept {
+    std::uint32_t yes = 0;
+    const std::int64_t ms = lifetime == forever ? 0 : (detail::count(lifetime) <= 0 ? -1 : detail::count(lifetime));
+    const pintle_status status = PINTLE_ASK_(storage, expire, ctx_, detail::str(key), ms, &yes);
+    if (status == PINTLE_OK) existed = yes != 0;
+    return status;
   }
   /* storage.remove: no failure if it is not there. */
   [[nodiscard]] pintle_status try_remove(std::string_view key, bool &existed) const noexcept {
@@ -828,6 +991,19 @@ class Storage : private detail::Part {
   [[nodiscard]] pintle_status try_clear(std::uint64_t &removed) const noexcept {
     return PINTLE_ASK_(storage, clear, ctx_, &removed);
   }
+  /* storage.stats: what this scope has. */
+  [[nodiscard]] pintle_status try_stats(pintle_storage_stats &stats) const noexcept {
+    stats.size = static_cast<std::uint32_t>(sizeof stats);
+    return PINTLE_ASK_(storage, stats, ctx_, &stats);
+  }
+  /* storage.watch: calls a handler after each change of an item whose key begins with `prefix`, from now on, or from
+   * behind the version `after` on (0: with every item that is there). The handler is as for events, with const Change &
+   * in the place of the event; nobody reads its reply. */
+  template <class Handler>
+  [[nodiscard]] pintle_status try_watch(std::string_view prefix, Handler handler, Watch &watch,
+                                        std::optional<std::uint64_t> after = {}) const;
+  /* storage.batch: steps that happen in one commit, all of them or none. */
+  Batch batch() const;
 
 #if PINTLE_EXCEPTIONS
   /* nullopt where the item is not there. */
@@ -845,13 +1021,26 @@ class Storage : private detail::Part {
     item.version = info.version;
     item.created_ms = info.created_ms;
     item.updated_ms = info.updated_ms;
+    item.left = std::chrono::milliseconds(info.ttl_ms);
     return item;
   }
   /* The item's new version. */
-  std::uint64_t set(std::string_view key, Bytes value) const {
+  std::uint64_t set(std::string_view key, Bytes value, const StorageOptions &options = {}) const {
     std::uint64_t version = 0;
-    check(try_set(key, value, version));
+    check(try_set(key, value, version, options));
     return version;
+  }
+  /* The sum. */
+  std::int64_t incr(std::string_view key, std::int64_t delta = 1, const StorageOptions &options = {}) const {
+    std::int64_t sum = 0;
+    check(try_incr(key, delta, sum, options));
+    return sum;
+  }
+  /* True if it was there. */
+  bool expire(std::string_view key, std::chrono::milliseconds lifetime) const {
+    bool existed = false;
+    check(try_expire(key, lifetime, existed));
+    return existed;
   }
   /* As try_set_if; throws CONFLICT. */
   std::uint64_t set_if(std::string_view key, Bytes value, std::uint64_t expected) const {
@@ -872,31 +1061,11 @@ class Storage : private detail::Part {
   }
   /* At most `limit` keys with this prefix, from the first on or from where the last page's `next` says. */
   Page page(std::string_view prefix, std::string_view cursor = {}, std::uint32_t limit = 0) const {
-    Page page;
-    std::string joined;
-    Sink next([&page](Bytes piece) { page.next.append(piece.text()); });
-    const bool found = collect(joined, [&](pintle_sink out) {
-      const pintle_status status = try_keys(prefix, cursor, limit, out, next);
-      next.rethrow();
-      return status;
-    });
-    if (!found) check(PINTLE_NOT_FOUND);
-    for (std::size_t at = 0, end; at < joined.size(); at = end + 1) {
-      end = joined.find('\0', at);
-      if (end == std::string::npos) end = joined.size();
-      page.keys.emplace_back(joined, at, end - at);
-    }
-    return page;
+    return read_page([&](pintle_sink out, pintle_sink next) { return try_keys(prefix, cursor, limit, out, next); });
   }
   /* All keys with this prefix, page by page: those that come or go meanwhile may be among them or not. */
   std::vector<std::string> keys(std::string_view prefix) const {
-    Page all = page(prefix, {}, 1000);
-    while (!all.next.empty()) {
-      Page more = page(prefix, all.next, 1000);
-      for (std::string &key : more.keys) all.keys.push_back(std::move(key));
-      all.next = std::move(more.next);
-    }
-    return std::move(all.keys);
+    return all_pages([&](std::string_view cursor) { return page(prefix, cursor, 1000); });
   }
   /* How many there were. */
   std::uint64_t clear() const {
@@ -904,11 +1073,476 @@ class Storage : private detail::Part {
     check(try_clear(removed));
     return removed;
   }
+  pintle_storage_stats stats() const {
+    pintle_storage_stats told = {};
+    check(try_stats(told));
+    return told;
+  }
+  /* The watch ends with what is returned: keep it, or `detach` it. OUT_OF_RANGE where removals after that version are
+   * forgotten: begin with 0. */
+  template <class Handler>
+  [[nodiscard]] Watch watch(std::string_view prefix, Handler handler, std::optional<std::uint64_t> after = {}) const;
 #endif
 
  private:
   friend class Context;
   explicit Storage(const Part &part) noexcept : Part(part) {}
+};
+
+/* A value to be bound to a placeholder, by its type: nullopt, integers, floating point, text, and Bytes or
+ * std::vector<std::uint8_t> for a blob. Borrows what it is made from. An unsigned 64-bit number must be cast: SQL has none. */
+class SqlValue : public pintle_sql_value {
+ public:
+  SqlValue(std::nullopt_t = std::nullopt) noexcept : pintle_sql_value(pintle_sql_null()) {}
+  SqlValue(std::string_view text) noexcept : pintle_sql_value(pintle_sql_text(detail::str(text))) {}
+  SqlValue(const std::string &text) noexcept : SqlValue(std::string_view(text)) {}
+  /* Null is NULL. */
+  SqlValue(const char *text) noexcept : pintle_sql_value(pintle_sql_null()) {
+    if (text != nullptr) *this = SqlValue(std::string_view(text));
+  }
+  SqlValue(std::nullptr_t) = delete;
+  SqlValue(Bytes blob) noexcept : pintle_sql_value(pintle_sql_blob(blob.raw())) {}
+  SqlValue(const std::vector<std::uint8_t> &blob) noexcept : SqlValue(Bytes(blob)) {}
+  template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
+  SqlValue(Number number) noexcept : pintle_sql_value(of(number)) {
+    static_assert(std::is_floating_point_v<Number> || std::is_signed_v<Number> || sizeof(Number) < 8,
+                  "SQL has no unsigned 64-bit integers: cast to std::int64_t");
+  }
+  template <class T>
+  SqlValue(const std::optional<T> &value) noexcept : SqlValue() {
+    if (value) *this = SqlValue(*value);
+  }
+
+ private:
+  template <class Number>
+  static pintle_sql_value of(Number number) noexcept {
+    if constexpr (std::is_floating_point_v<Number>) {
+      return pintle_sql_real(static_cast<double>(number));
+    } else {
+      return pintle_sql_int(static_cast<std::int64_t>(number));
+    }
+  }
+};
+static_assert(sizeof(SqlValue) == sizeof(pintle_sql_value), "an array of one is an array of the other");
+
+/* The values of a statement. */
+using SqlValues = std::initializer_list<SqlValue>;
+
+/* A row, lent to the function that takes it: what it shows ends with that function. Columns count from 0. */
+class SqlRow {
+ public:
+  std::size_t size() const noexcept { return count_; }
+  /* PINTLE_SQL_NULL to PINTLE_SQL_BLOB; NULL also where there is no such column. */
+  std::uint32_t kind(std::size_t column) const noexcept { return raw(column).kind; }
+  bool is_null(std::size_t column) const noexcept { return kind(column) == PINTLE_SQL_NULL; }
+  pintle_sql_value raw(std::size_t column) const noexcept {
+    return column < count_ ? values_[column] : pintle_sql_null();
+  }
+  /* A column as an integer, bool, double, std::string_view, std::string or Bytes, or a std::optional of one, which takes NULL.
+   * WRONG_TYPE where it is of another kind (an INTEGER is taken for a double), OUT_OF_RANGE where there is no such column, or
+   * the number does not fit; then nothing is written. */
+  template <class T>
+  [[nodiscard]] pintle_status try_get(std::size_t column, T &value) const {
+    if (column >= count_) return PINTLE_OUT_OF_RANGE;
+    return read(values_[column], value);
+  }
+#if PINTLE_EXCEPTIONS
+  template <class T>
+  T get(std::size_t column) const {
+    T value{};
+    const pintle_status status = try_get(column, value);
+    if (status == PINTLE_OUT_OF_RANGE && column >= count_)
+      throw Error(status, "the row has " + std::to_string(count_) + " columns, and none has the number " + std::to_string(column));
+    if (status != PINTLE_OK)
+      throw Error(status, "column " + std::to_string(column) + " is " + word(kind(column)) + ", and cannot be read as what was asked for");
+    return value;
+  }
+#endif
+
+  /* For this header's own use. */
+  SqlRow(const pintle_sql_value *values, std::size_t count) noexcept : values_(values), count_(count) {}
+
+ private:
+  static const char *word(std::uint32_t kind) noexcept {
+    static constexpr const char *words[] = {"NULL", "an INTEGER", "a REAL", "a TEXT", "a BLOB"};
+    return kind < 5 ? words[kind] : "of an unknown kind";
+  }
+  template <class T>
+  static pintle_status read(const pintle_sql_value &from, std::optional<T> &to) {
+    if (from.kind == PINTLE_SQL_NULL) {
+      to.reset();
+      return PINTLE_OK;
+    }
+    T value{};
+    const pintle_status status = read(from, value);
+    if (status == PINTLE_OK) to = std::move(value);
+    return status;
+  }
+  template <class Number>
+  static std::enable_if_t<std::is_arithmetic_v<Number>, pintle_status> read(const pintle_sql_value &from, Number &to) noexcept {
+    if constexpr (std::is_floating_point_v<Number>) {
+      double real = 0;
+      const pintle_status status = pintle_sql_get_real(&from, &real);
+      if (status == PINTLE_OK) to = static_cast<Number>(real);
+      return status;
+    } else if constexpr (std::is_same_v<Number, bool>) {
+      if (from.kind == PINTLE_SQL_INTEGER) to = from.integer != 0;
+      return from.kind == PINTLE_SQL_INTEGER ? PINTLE_OK : PINTLE_WRONG_TYPE;
+    } else {
+      if (from.kind != PINTLE_SQL_INTEGER) return PINTLE_WRONG_TYPE;
+      const Number number = static_cast<Number>(from.integer);
+      if (static_cast<std::int64_t>(number) != from.integer || (number < Number()) != (from.integer < 0)) return PINTLE_OUT_OF_RANGE;
+      to = number;
+      return PINTLE_OK;
+    }
+  }
+  static pintle_status read(const pintle_sql_value &from, std::string_view &to) noexcept {
+    pintle_str text = pintle_strn(nullptr, 0);
+    const pintle_status status = pintle_sql_get_text(&from, &text);
+    if (status == PINTLE_OK) to = detail::view(text);
+    return status;
+  }
+  static pintle_status read(const pintle_sql_value &from, std::string &to) {
+    std::string_view text;
+    const pintle_status status = read(from, text);
+    if (status == PINTLE_OK) to = text;
+    return status;
+  }
+  static pintle_status read(const pintle_sql_value &from, Bytes &to) noexcept {
+    if (from.kind != PINTLE_SQL_BLOB) return PINTLE_WRONG_TYPE;
+    to = Bytes(from.bytes);
+    return PINTLE_OK;
+  }
+
+  const pintle_sql_value *values_;
+  std::size_t count_;
+};
+
+/* Takes rows for the `try_` forms: gives each to `take`, a function of const SqlRow & that answers nothing or a pintle_status.
+ * What it throws ends the query, whose changes are undone, and is thrown on by `check`:
+ *
+ *   pintle::SqlRows rows([&](const pintle::SqlRow &row) { names.push_back(row.get<std::string>(0)); });
+ *   rows.check(cx, cx.database().try_query("SELECT name FROM people", {}, rows));
+ *
+ * Must outlive that call. Host calls from inside `take` answer REENTRANT. */
+template <class Take>
+class SqlRows {
+ public:
+  explicit SqlRows(Take take) : take_(std::move(take)) {}
+  SqlRows(const SqlRows &) = delete;
+  SqlRows &operator=(const SqlRows &) = delete;
+
+  operator pintle_sql_rows() noexcept { return pintle_sql_each(row, this); }
+
+#if PINTLE_EXCEPTIONS
+  /* Throws what `take` threw; otherwise as Context::check. */
+  void check(const Context &cx, pintle_status status);
+  /* Throws what `take` threw, if it did. */
+  void rethrow() {
+    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
+  }
+#endif
+
+ private:
+  static pintle_status row(void *data, const pintle_sql_value *values, std::size_t count) noexcept {
+    SqlRows &self = *static_cast<SqlRows *>(data);
+#if PINTLE_EXCEPTIONS
+    try {
+      return self.take(SqlRow(values, count));
+    } catch (...) {
+      self.thrown_ = std::current_exception();
+      return PINTLE_CANCELLED;
+    }
+#else
+    return self.take(SqlRow(values, count));
+#endif
+  }
+  pintle_status take(const SqlRow &row) {
+    if constexpr (std::is_void_v<std::invoke_result_t<Take &, const SqlRow &>>) {
+      take_(row);
+      return PINTLE_OK;
+    } else {
+      return take_(row);
+    }
+  }
+
+  Take take_;
+#if PINTLE_EXCEPTIONS
+  std::exception_ptr thrown_;
+#endif
+};
+
+/* How a statement is to be run; nothing said: as the host's settings say. */
+struct SqlOptions {
+  std::optional<std::chrono::milliseconds> timeout = {};
+  std::uint64_t max_rows = 0;
+
+  /* As C has them. */
+  pintle_sql_options raw() const noexcept {
+    pintle_sql_options raw = {};
+    raw.size = static_cast<std::uint32_t>(sizeof raw);
+    raw.timeout_ms = detail::wait(timeout);
+    raw.max_rows = max_rows;
+    return raw;
+  }
+};
+
+/* How a transaction is to be begun; nothing said: it writes, and has the times of the host's settings. */
+struct TransactionOptions {
+  bool read_only = false;
+  std::optional<std::chrono::milliseconds> wait = {};
+  std::optional<std::chrono::milliseconds> timeout = {};
+
+  /* As C has them. */
+  pintle_transaction_options raw() const noexcept {
+    pintle_transaction_options raw = {};
+    raw.size = static_cast<std::uint32_t>(sizeof raw);
+    raw.flags = read_only ? PINTLE_TRANSACTION_READ_ONLY : 0;
+    raw.wait_ms = detail::wait(wait);
+    raw.timeout_ms = detail::wait(timeout);
+    return raw;
+  }
+};
+
+/* One step of a database's history. Borrows its name and its SQL. */
+struct Migration : pintle_migration {
+  Migration(std::uint32_t version, std::string_view label, std::string_view statements) noexcept : pintle_migration{} {
+    size = static_cast<std::uint32_t>(sizeof(pintle_migration));
+    number = version;
+    name = detail::str(label);
+    sql = detail::str(statements);
+  }
+};
+static_assert(sizeof(Migration) == sizeof(pintle_migration), "an array of one is an array of the other");
+
+/* A statement that failed in the database itself: with SQLite's (extended) code, 0 if it did not get there, and which byte of
+ * the SQL it is about, -1 if none in particular. */
+class SqlError : public Error {
+ public:
+  SqlError(pintle_status status, const std::string &text, std::uint32_t code, std::int64_t offset)
+      : Error(status, text), code_(code), offset_(offset) {}
+  std::uint32_t code() const noexcept { return code_; }
+  std::int64_t offset() const noexcept { return offset_; }
+
+ private:
+  std::uint32_t code_;
+  std::int64_t offset_;
+};
+
+class Transaction;
+
+namespace detail {
+
+/* Statements, in a transaction or (`tx_` is 0) each by itself. `info` tells what one did; null: nobody asks. */
+class Statements : protected Part {
+ public:
+  /* database.execute */
+  [[nodiscard]] pintle_status try_execute(std::string_view sql, SqlValues values = {}, pintle_sql_info *info = nullptr,
+                                          const SqlOptions &options = {}) const noexcept {
+    const pintle_sql_options raw = options.raw();
+    if (info != nullptr) start(*info);
+    return PINTLE_ASK_(database, execute, ctx_, tx_, str(sql), values.begin(), values.size(), &raw, info);
+  }
+  /* database.query: each row goes to `rows`, a SqlRows or one made by hand. */
+  [[nodiscard]] pintle_status try_query(std::string_view sql, SqlValues values, pintle_sql_rows rows,
+                                        pintle_sql_info *info = nullptr, const SqlOptions &options = {}) const noexcept {
+    const pintle_sql_options raw = options.raw();
+    if (info != nullptr) start(*info);
+    return PINTLE_ASK_(database, query, ctx_, tx_, str(sql), values.begin(), values.size(), rows, &raw, info);
+  }
+  /* database.query_one: NOT_FOUND without a row, TOO_LARGE with more than one. */
+  [[nodiscard]] pintle_status try_query_one(std::string_view sql, SqlValues values, pintle_sql_rows rows,
+                                            pintle_sql_info *info = nullptr, const SqlOptions &options = {}) const noexcept {
+    const pintle_sql_options raw = options.raw();
+    if (info != nullptr) start(*info);
+    return PINTLE_ASK_(database, query_one, ctx_, tx_, str(sql), values.begin(), values.size(), rows, &raw, info);
+  }
+  /* database.script: all statements of a text, as a whole. */
+  [[nodiscard]] pintle_status try_script(std::string_view sql, pintle_sql_info *info = nullptr,
+                                         const SqlOptions &options = {}) const noexcept {
+    const pintle_sql_options raw = options.raw();
+    if (info != nullptr) start(*info);
+    return PINTLE_ASK_(database, script, ctx_, tx_, str(sql), &raw, info);
+  }
+  /* database.create_table, of columns that pintle_sql_column_of makes. */
+  [[nodiscard]] pintle_status try_create_table(std::string_view table, std::initializer_list<pintle_sql_column> columns,
+                                               bool &created) const noexcept {
+    std::uint32_t yes = 0;
+    const pintle_status status =
+        PINTLE_ASK_(database, create_table, ctx_, tx_, str(table), columns.begin(), columns.size(), &yes);
+    if (status == PINTLE_OK) created = yes != 0;
+    return status;
+  }
+  /* database.begin: of a transaction one that is nested in it. */
+  [[nodiscard]] pintle_status try_begin(Transaction &transaction, const TransactionOptions &options = {}) const noexcept;
+
+#if PINTLE_EXCEPTIONS
+  /* What it did; throws SqlError. */
+  pintle_sql_info execute(std::string_view sql, SqlValues values = {}, const SqlOptions &options = {}) const {
+    pintle_sql_info info;
+    check_sql(try_execute(sql, values, &info, options), info);
+    return info;
+  }
+  /* Gives each row to `take`, a function of const SqlRow & that answers nothing or a pintle_status. What it throws ends the
+   * query and is thrown on. */
+  template <class Take>
+  pintle_sql_info query(std::string_view sql, SqlValues values, Take &&take, const SqlOptions &options = {}) const {
+    pintle_sql_info info;
+    SqlRows rows([&take](const SqlRow &row) { return take(row); });
+    const pintle_status status = try_query(sql, values, rows, &info, options);
+    rows.rethrow();
+    check_sql(status, info);
+    return info;
+  }
+  /* The same of a query that gives one row; false if it gives none. */
+  template <class Take>
+  bool query_one(std::string_view sql, SqlValues values, Take &&take, const SqlOptions &options = {}) const {
+    pintle_sql_info info;
+    SqlRows rows([&take](const SqlRow &row) { return take(row); });
+    const pintle_status status = try_query_one(sql, values, rows, &info, options);
+    rows.rethrow();
+    if (status != PINTLE_NOT_FOUND) check_sql(status, info);
+    return status == PINTLE_OK;
+  }
+  /* The first column of a query that gives one row; nullopt if it gives none, or NULL. T is an integer, double or
+   * std::string. */
+  template <class T>
+  std::optional<T> value(std::string_view sql, SqlValues values = {}, const SqlOptions &options = {}) const {
+    static_assert(!std::is_same_v<T, std::string_view> && !std::is_same_v<T, Bytes>, "it would outlive its row");
+    std::optional<T> found;
+    query_one(sql, values, [&found](const SqlRow &row) { found = row.template get<std::optional<T>>(0); }, options);
+    return found;
+  }
+  pintle_sql_info script(std::string_view sql, const SqlOptions &options = {}) const {
+    pintle_sql_info info;
+    check_sql(try_script(sql, &info, options), info);
+    return info;
+  }
+  /* False if there is a table of that name, whatever its columns. */
+  bool create_table(std::string_view table, std::initializer_list<pintle_sql_column> columns) const {
+    bool created = false;
+    check(try_create_table(table, columns, created));
+    return created;
+  }
+  [[nodiscard]] Transaction begin(const TransactionOptions &options = {}) const;
+#endif
+
+ protected:
+  Statements(const Part &part, pintle_transaction tx) noexcept : Part(part), tx_(tx) {}
+  explicit Statements(pintle_transaction tx) noexcept : Part(nullptr, 0, 0), tx_(tx) {}
+
+  static void start(pintle_sql_info &info) noexcept {
+    info = {};
+    info.size = static_cast<std::uint32_t>(sizeof info);
+    info.error_offset = -1;
+  }
+#if PINTLE_EXCEPTIONS
+  void check_sql(pintle_status status, const pintle_sql_info &info) const;
+#endif
+
+  pintle_transaction tx_;
+};
+
+}  // namespace detail
+
+/* Owns a transaction: it is rolled back by the destructor, unless it was committed. Keep it no longer than the context that it
+ * was begun with, which ends it too, and keep it short: others that write wait for its end. Every statement of it goes through
+ * this object; one of cx.database() would wait for it. */
+class Transaction : public detail::Statements {
+ public:
+  /* None; for try_begin. */
+  Transaction() noexcept : Statements(ended) {}
+  Transaction(Transaction &&from) noexcept : Statements(from, std::exchange(from.tx_, ended)) {}
+  Transaction &operator=(Transaction &&from) noexcept {
+    if (this != &from) {
+      (void)try_rollback();
+      static_cast<Statements &>(*this) = from;
+      from.tx_ = ended;
+    }
+    return *this;
+  }
+  Transaction(const Transaction &) = delete;
+  Transaction &operator=(const Transaction &) = delete;
+  ~Transaction() { (void)try_rollback(); }
+
+  /* Is there one that was not ended here? */
+  explicit operator bool() const noexcept { return tx_ != ended; }
+  pintle_transaction handle() const noexcept { return tx_; }
+
+  /* database.commit. Whatever is answered, but for BUSY (a nested one is open), it is over. */
+  [[nodiscard]] pintle_status try_commit() noexcept {
+    if (tx_ == ended) return PINTLE_STALE_HANDLE;
+    const pintle_status status = host_->database->commit(ctx_, tx_);
+    if (status != PINTLE_BUSY) tx_ = ended;
+    return status;
+  }
+  /* database.rollback */
+  pintle_status try_rollback() noexcept {
+    if (tx_ == ended) return PINTLE_STALE_HANDLE;
+    return host_->database->rollback(ctx_, std::exchange(tx_, ended));
+  }
+#if PINTLE_EXCEPTIONS
+  void commit() { end(try_commit()); }
+  void rollback() { end(try_rollback()); }
+#endif
+
+ private:
+  friend class detail::Statements;
+  /* No handle, and not 0, with which a statement would commit by itself: the host answers STALE_HANDLE. */
+  static constexpr pintle_transaction ended = UINT64_MAX;
+  Transaction(const Part &part, pintle_transaction tx) noexcept : Statements(part, tx) {}
+#if PINTLE_EXCEPTIONS
+  void end(pintle_status status) const {
+    if (host_ == nullptr) throw Error(status, "there is no transaction");
+    check(status);
+  }
+#endif
+};
+
+/* SQL on the database of the plugin and the context's tenant. A statement that is called here commits by itself; `begin` puts
+ * several together:
+ *
+ *   pintle::Transaction tx = cx.database().begin();
+ *   tx.execute("UPDATE stock SET left = left - ?1 WHERE item = ?2", {1, item});
+ *   tx.execute("INSERT INTO sold VALUES (?1)", {item});
+ *   tx.commit(); */
+class Database : public detail::Statements {
+ public:
+  /* database.migrate; what `info` says also counts where it fails. */
+  [[nodiscard]] pintle_status try_migrate(std::initializer_list<Migration> history, pintle_migrate_info &info,
+                                          bool dry_run = false,
+                                          std::optional<std::chrono::milliseconds> timeout = {}) const noexcept {
+    pintle_migrate_options raw = {};
+    raw.size = static_cast<std::uint32_t>(sizeof raw);
+    raw.flags = dry_run ? PINTLE_MIGRATE_DRY_RUN : 0;
+    raw.timeout_ms = detail::wait(timeout);
+    info = {};
+    info.size = static_cast<std::uint32_t>(sizeof info);
+    return PINTLE_ASK_(database, migrate, ctx_, history.begin(), history.size(), &raw, &info);
+  }
+  /* database.stats */
+  [[nodiscard]] pintle_status try_stats(pintle_database_stats &stats) const noexcept {
+    stats = {};
+    stats.size = static_cast<std::uint32_t>(sizeof stats);
+    return PINTLE_ASK_(database, stats, ctx_, &stats);
+  }
+#if PINTLE_EXCEPTIONS
+  /* What was done. */
+  pintle_migrate_info migrate(std::initializer_list<Migration> history, bool dry_run = false) const {
+    pintle_migrate_info info;
+    check(try_migrate(history, info, dry_run));
+    return info;
+  }
+  pintle_database_stats stats() const {
+    pintle_database_stats told;
+    check(try_stats(told));
+    return told;
+  }
+#endif
+
+ private:
+  friend class Context;
+  explicit Database(const Part &part) noexcept : Statements(part, 0) {}
 };
 
 /* Where an answer goes: the reply of a call or handler, or what `save` gives. Ends with the function that got it. */
@@ -971,6 +1605,25 @@ class Run {
 
  private:
   const pintle_run *raw_;
+};
+
+/* A change of the storage, lent to the handler of a watch. */
+class Change {
+ public:
+  /* One of PINTLE_CHANGE_…; skip what you do not know. */
+  std::uint32_t kind() const noexcept { return raw_->kind; }
+  /* Empty where all items were removed. */
+  std::string_view key() const noexcept { return detail::view(raw_->key); }
+  /* What to resume after. */
+  std::uint64_t version() const noexcept { return raw_->version; }
+  /* When it happened, in milliseconds since 1970-01-01 UTC. */
+  std::int64_t at_ms() const noexcept { return raw_->at_ms; }
+  const pintle_storage_change *raw() const noexcept { return raw_; }
+
+  explicit Change(const pintle_storage_change *raw) noexcept : raw_(raw) {}
+
+ private:
+  const pintle_storage_change *raw_;
 };
 
 /* A call to a service of this plugin, lent to `call`. */
@@ -1104,6 +1757,12 @@ struct EndJob {
   }
 };
 
+struct EndWatch {
+  static pintle_status end(const pintle_host *host, pintle_ctx own, pintle_registration handle) noexcept {
+    return host->storage->unwatch(own, handle);
+  }
+};
+
 /* The `user` of a registration. */
 template <class Handler>
 struct Registered {
@@ -1114,6 +1773,8 @@ struct Registered {
   static void release(void *user) noexcept;
   static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) noexcept;
   static pintle_status on_run(void *user, pintle_ctx ctx, const pintle_run *run, pintle_sink reply) noexcept;
+  static pintle_status on_change(void *user, pintle_ctx ctx, const pintle_storage_change *change,
+                                 pintle_sink reply) noexcept;
 };
 
 /* Calls a function of the plugin with what it wants to have, and makes an answer of what it returns. */
@@ -1138,6 +1799,231 @@ class Job : public detail::Registration<detail::EndJob> {
   using Registration::Registration;
   /* scheduler.remove: STALE_HANDLE if it is over already, as a job of `once` is after its run. */
   pintle_status try_remove() noexcept { return end(); }
+};
+
+/* Owns a watch: it ends with this object, and a call under way is finished. Keep it as a member of the plugin, or
+ * `detach` it. */
+class Watch : public detail::Registration<detail::EndWatch> {
+ public:
+  using Registration::Registration;
+  /* storage.unwatch: STALE_HANDLE if it is over already. */
+  pintle_status try_unwatch() noexcept { return end(); }
+};
+
+/* A list that owns its elements and can be moved only. Not a std::vector, because templates of namespace std that are made
+ * for a type of a plugin's are exported (see above), and may keep the plugin in memory. */
+template <class T>
+class List {
+ public:
+  List() noexcept = default;
+  /* So many elements that are as T() makes them. */
+  explicit List(std::size_t size) : items_(new T[size]()), size_(size), room_(size) {}
+  List(List &&from) noexcept
+      : items_(std::exchange(from.items_, nullptr)), size_(std::exchange(from.size_, 0)),
+        room_(std::exchange(from.room_, 0)) {}
+  List &operator=(List &&from) noexcept {
+    std::swap(items_, from.items_);
+    std::swap(size_, from.size_);
+    std::swap(room_, from.room_);
+    return *this;
+  }
+  ~List() { delete[] items_; }
+
+  void push_back(T &&item) {
+    if (size_ == room_) {
+      List more(room_ == 0 ? 4 : room_ * 2);
+      for (std::size_t at = 0; at < size_; at++) more.items_[at] = std::move(items_[at]);
+      more.size_ = size_;
+      *this = std::move(more);
+    }
+    items_[size_++] = std::move(item);
+  }
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  T &operator[](std::size_t at) noexcept { return items_[at]; }
+  const T &operator[](std::size_t at) const noexcept { return items_[at]; }
+  T *data() noexcept { return items_; }
+  T &back() noexcept { return items_[size_ - 1]; }
+  const T *begin() const noexcept { return items_; }
+  const T *end() const noexcept { return items_ + size_; }
+
+ private:
+  T *items_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t room_ = 0;
+};
+
+/* What a step of a batch did: the version that its item got (0: nothing was written), and the sum of an `incr`, or 1 for
+ * a `remove` whose item was there. */
+struct StepOutcome {
+  std::uint64_t version = 0;
+  std::int64_t value = 0;
+};
+
+/* Which step of a batch failed, from 0 on (as many as there are: none of them), and on CONFLICT the version that its item
+ * has (0: it is not there). */
+struct FailedStep {
+  std::size_t step = 0;
+  std::uint64_t current = 0;
+};
+
+/* A batch that did not happen. Thrown by Batch::commit. */
+class BatchError : public Error {
+ public:
+  BatchError(pintle_status status, const std::string &text, FailedStep failed) : Error(status, text), failed_(failed) {}
+  FailedStep failed() const noexcept { return failed_; }
+
+ private:
+  FailedStep failed_;
+};
+
+/* A durable job that a batch schedules: by a cron rule, at a steady beat, or else once, so long after the commit. */
+struct BatchJob {
+  std::string_view rule = {};
+  std::string_view zone = {};
+  std::chrono::milliseconds every{0};
+  std::chrono::milliseconds delay{0};
+  Overlap overlap = Overlap::skip;
+};
+
+/* Up to 128 steps that happen in their order and in one commit, all of them or none; later ones see what earlier ones
+ * wrote. What is passed in is copied. From Storage::batch; must not outlive the context.
+ *
+ *   cx.storage().batch().check("crate", version).set("crate", "B2").incr("moves").emit("moved", "{}").commit(); */
+class Batch : private detail::Part {
+ public:
+  Batch &set(std::string_view key, Bytes value, const StorageOptions &options = {}) {
+    return add(PINTLE_STEP_SET, key, value, options);
+  }
+  Batch &remove(std::string_view key, const StorageOptions &options = {}) {
+    return add(PINTLE_STEP_REMOVE, key, {}, options);
+  }
+  Batch &incr(std::string_view key, std::int64_t delta = 1, const StorageOptions &options = {}) {
+    add(PINTLE_STEP_INCR, key, {}, options);
+    steps_.back().delta = delta;
+    return *this;
+  }
+  /* Writes nothing: the item must have this version; 0: it must not be there. */
+  Batch &check(std::string_view key, std::uint64_t version) {
+    StorageOptions options;
+    options.if_version = version;
+    return add(PINTLE_STEP_CHECK, key, {}, options);
+  }
+  /* Publishes an event once the batch is committed, at least once. The options' `wait` must be zero. */
+  Batch &emit(std::string_view topic, Bytes data, const EmitOptions &options = {}) {
+    add(PINTLE_STEP_EMIT, topic, data, {});
+    Step &step = steps_.back();
+    step.texts = {std::string(options.id), std::string(options.subject), std::string(options.content_type),
+                  std::string(options.key)};
+    step.wait_ms = detail::count(options.wait);
+    return *this;
+  }
+  /* Schedules a durable job once the batch is committed; its runs are given `data`. */
+  Batch &schedule(std::string_view name, const BatchJob &job, Bytes data = {}) {
+    add(PINTLE_STEP_SCHEDULE, name, data, {});
+    Step &step = steps_.back();
+    step.texts = {std::string(job.rule), std::string(job.zone)};
+    step.every_ms = detail::count(job.every);
+    step.delay_ms = detail::count(job.delay);
+    step.overlap = static_cast<std::uint32_t>(job.overlap);
+    return *this;
+  }
+  std::size_t size() const noexcept { return steps_.size(); }
+
+  /* storage.batch: `outcomes` gets one for each step; `failed`, which may be null, what failed. */
+  [[nodiscard]] pintle_status try_commit(List<StepOutcome> &outcomes, FailedStep *failed = nullptr) const {
+    const std::size_t count = steps_.size();
+    List<pintle_storage_step> steps(count);
+    List<pintle_emit_options> events(count);
+    List<pintle_storage_job> jobs(count);
+    for (std::size_t at = 0; at < count; at++) steps_[at].write(steps[at], events[at], jobs[at]);
+    List<std::uint64_t> versions(count);
+    List<std::int64_t> values(count);
+    FailedStep none{count, 0};
+    FailedStep &told = failed == nullptr ? none : *failed;
+    told = FailedStep{count, 0};
+    const pintle_status status = PINTLE_ASK_(storage, batch, ctx_, steps.data(), count, versions.data(), values.data(),
+                                             &told.step);
+    if (status == PINTLE_CONFLICT && told.step < count) told.current = versions[told.step];
+    if (status != PINTLE_OK) return status;
+    outcomes = List<StepOutcome>(count);
+    for (std::size_t at = 0; at < count; at++) outcomes[at] = StepOutcome{versions[at], values[at]};
+    return PINTLE_OK;
+  }
+#if PINTLE_EXCEPTIONS
+  /* One outcome for each step; throws BatchError. */
+  List<StepOutcome> commit() const {
+    List<StepOutcome> outcomes;
+    FailedStep failed;
+    const pintle_status status = try_commit(outcomes, &failed);
+    if (status == PINTLE_OK) return outcomes;
+    throw BatchError(status, said(status), failed);
+  }
+#endif
+
+ private:
+  friend class Storage;
+  explicit Batch(const Part &part) noexcept : Part(part) {}
+
+  /* A step with a copy of all that it leads to. */
+  struct Step {
+    std::uint32_t kind = 0;
+    std::string key;
+    std::string value;
+    pintle_storage_options options = {};
+    std::int64_t delta = 0;
+    /* Of an event: id, subject, content type and key; of a job: rule and zone. */
+    std::vector<std::string> texts;
+    std::int64_t wait_ms = 0;
+    std::int64_t every_ms = 0;
+    std::int64_t delay_ms = 0;
+    std::uint32_t overlap = 0;
+
+    void write(pintle_storage_step &step, pintle_emit_options &event, pintle_storage_job &job) const noexcept {
+      step = {};
+      step.size = static_cast<std::uint32_t>(sizeof step);
+      step.kind = kind;
+      step.key = detail::str(key);
+      step.value = Bytes(value).raw();
+      step.delta = delta;
+      if (kind == PINTLE_STEP_EMIT) {
+        event = {};
+        event.size = static_cast<std::uint32_t>(sizeof event);
+        event.id = detail::str(texts[0]);
+        event.subject = detail::str(texts[1]);
+        event.content_type = detail::str(texts[2]);
+        event.key = detail::str(texts[3]);
+        event.wait_ms = wait_ms;
+        step.event = &event;
+      } else if (kind == PINTLE_STEP_SCHEDULE) {
+        job = {};
+        job.size = static_cast<std::uint32_t>(sizeof job);
+        job.overlap = overlap;
+        job.rule = detail::str(texts[0]);
+        job.zone = detail::str(texts[1]);
+        job.every_ms = every_ms;
+        job.delay_ms = delay_ms;
+        step.job = &job;
+      } else {
+        step.options = &options;
+      }
+    }
+  };
+
+  Batch &add(std::uint32_t kind, std::string_view key, Bytes value, const StorageOptions &options) {
+    Step step;
+    step.kind = kind;
+    step.key = std::string(key);
+    step.value = std::string(value.text());
+    step.options = options.raw();
+    steps_.push_back(std::move(step));
+    return *this;
+  }
+#if PINTLE_EXCEPTIONS
+  std::string said(pintle_status status) const;
+#endif
+
+  List<Step> steps_;
 };
 
 /* Publish and subscribe.
@@ -1366,7 +2252,17 @@ class Context : private detail::Part {
   Config config() const noexcept { return Config(*this); }
   /* The namespace's name is borrowed as long as the Cache is used. */
   Cache cache(std::string_view ns) const noexcept { return Cache(*this, ns); }
+  /* cache.invalidate_tag: removes what was written with this tag, in all namespaces of the scope. */
+  [[nodiscard]] pintle_status try_invalidate_tag(std::string_view tag, std::uint64_t &count) const noexcept {
+    return PINTLE_ASK_(cache, invalidate_tag, ctx_, detail::str(tag), &count);
+  }
+  /* cache.stats: what the plugin has in the cache, for all tenants. */
+  [[nodiscard]] pintle_status try_cache_stats(pintle_cache_stats &stats) const noexcept {
+    stats.size = static_cast<std::uint32_t>(sizeof stats);
+    return PINTLE_ASK_(cache, stats, ctx_, &stats);
+  }
   Storage storage() const noexcept { return Storage(*this); }
+  Database database() const noexcept { return Database(*this); }
   Events events() const noexcept { return Events(*this); }
   Scheduler scheduler() const noexcept { return Scheduler(*this); }
 
@@ -1449,6 +2345,17 @@ class Context : private detail::Part {
   }
   /* The tenant on whose behalf the plugin is asked; empty in the system scope. */
   std::string tenant() const { return scope().tenant; }
+  /* How many items of the cache there were with this tag. */
+  std::uint64_t invalidate_tag(std::string_view tag) const {
+    std::uint64_t removed = 0;
+    check(try_invalidate_tag(tag, removed));
+    return removed;
+  }
+  pintle_cache_stats cache_stats() const {
+    pintle_cache_stats told = {};
+    check(try_cache_stats(told));
+    return told;
+  }
 #endif
 
   /* For calls that this header does not have. */
@@ -1458,6 +2365,8 @@ class Context : private detail::Part {
   Context own() const noexcept { return Context(host_, own_, own_); }
 
  private:
+  friend class Batch;
+  friend class detail::Statements;
 #if PINTLE_EXCEPTIONS
   std::string said_of(pintle_status status) const {
     std::string text = last_error();
@@ -1530,17 +2439,124 @@ pintle_status contain(const Context &cx, std::string_view what, Body &&body) noe
   });
 }
 
+template <class Load>
+pintle_status Cache::try_get_or_load(std::string_view key, Load &&load, Buffer &value,
+                                     const CacheOptions &options) const {
+  struct Loading {
+    const Cache *cache;
+    std::remove_reference_t<Load> *load;
 #if PINTLE_EXCEPTIONS
+    std::exception_ptr thrown = nullptr;
+#endif
+    static pintle_status run(void *user, pintle_ctx, pintle_buf *into) noexcept {
+      Loading &self = *static_cast<Loading *>(user);
+      Buffer loaded;
+      pintle_status status = PINTLE_PANIC;
+#if PINTLE_EXCEPTIONS
+      try {
+        status = self.call(loaded);
+      } catch (...) {
+        self.thrown = std::current_exception();
+      }
+#else
+      status = self.call(loaded);
+#endif
+      if (status == PINTLE_OK) std::swap(*into, *loaded.raw());
+      return status;
+    }
+    pintle_status call(Buffer &loaded) {
+      const Context cx = cache->context();
+      if constexpr (std::is_void_v<std::invoke_result_t<decltype(*load), const Context &, Buffer &>>) {
+        (*load)(cx, loaded);
+        return PINTLE_OK;
+      } else {
+        return (*load)(cx, loaded);
+      }
+    }
+  };
+  if (!PINTLE_HAS(host_->cache, stats)) {
+    return detail::missing(host_, ctx_, "pintle.cache", offsetof(pintle_cache, stats) + sizeof(host_->cache->stats));
+  }
+  const detail::RawCacheOptions said(options);
+  Loading loading{this, &load};
+  value.clear();
+  const pintle_status status = pintle_cache_get_or_load(host_->cache, ctx_, detail::str(ns_), detail::str(key), &said.raw,
+                                                        Loading::run, &loading, value.raw());
+#if PINTLE_EXCEPTIONS
+  if (status != PINTLE_OK && loading.thrown) std::rethrow_exception(loading.thrown);
+#endif
+  return status;
+}
+
+inline Batch Storage::batch() const { return Batch(*this); }
+
+template <class Handler>
+pintle_status Storage::try_watch(std::string_view prefix, Handler handler, Watch &watch,
+                                 std::optional<std::uint64_t> after) const {
+  using Kept = detail::Registered<Handler>;
+  pintle_watch_options raw = {};
+  raw.size = static_cast<std::uint32_t>(sizeof raw);
+  raw.flags = after ? PINTLE_WATCH_AFTER : 0;
+  raw.after = after.value_or(0);
+  Kept *kept = detail::make<Kept>(host_, own_, std::move(handler));
+  if (kept == nullptr) return PINTLE_TOO_LARGE;
+  pintle_registration handle = 0;
+  const pintle_status status =
+      PINTLE_ASK_(storage, watch, ctx_, detail::str(prefix), Kept::on_change, kept, Kept::release, &raw, &handle);
+  if (status == PINTLE_OK) {
+    watch = Watch(host_, own_, handle);
+  } else {
+    Kept::release(kept);
+  }
+  return status;
+}
+
+#if PINTLE_EXCEPTIONS
+template <class Handler>
+Watch Storage::watch(std::string_view prefix, Handler handler, std::optional<std::uint64_t> after) const {
+  Watch watch;
+  check(try_watch(prefix, std::move(handler), watch, after));
+  return watch;
+}
+
 inline HeldContext Context::hold() const {
   HeldContext held;
   check(try_hold(held));
   return held;
 }
 
+inline std::string Batch::said(pintle_status status) const { return context().said_of(status); }
+
 template <class Take>
 void Sink<Take>::check(const Context &cx, pintle_status status) {
   rethrow();
   cx.check(status);
+}
+
+template <class Take>
+void SqlRows<Take>::check(const Context &cx, pintle_status status) {
+  rethrow();
+  cx.check(status);
+}
+#endif
+
+inline pintle_status detail::Statements::try_begin(Transaction &transaction, const TransactionOptions &options) const noexcept {
+  const pintle_transaction_options raw = options.raw();
+  pintle_transaction handle = 0;
+  const pintle_status status = PINTLE_ASK_(database, begin, ctx_, tx_, &raw, &handle);
+  if (status == PINTLE_OK) transaction = Transaction(*this, handle);
+  return status;
+}
+
+#if PINTLE_EXCEPTIONS
+inline Transaction detail::Statements::begin(const TransactionOptions &options) const {
+  Transaction transaction;
+  check(try_begin(transaction, options));
+  return transaction;
+}
+
+inline void detail::Statements::check_sql(pintle_status status, const pintle_sql_info &info) const {
+  if (status != PINTLE_OK) throw SqlError(status, context().said_of(status), info.error_code, info.error_offset);
 }
 #endif
 
@@ -1558,6 +2574,38 @@ bool Part::collect(std::string &into, Call &&call) const {
   sink.rethrow();
   if (status != PINTLE_NOT_FOUND) check(status);
   return status == PINTLE_OK;
+}
+#endif
+
+#if PINTLE_EXCEPTIONS
+template <class Ask>
+Page Part::read_page(Ask &&ask) const {
+  Page page;
+  std::string joined;
+  Sink next([&page](Bytes piece) { page.next.append(piece.text()); });
+  const bool found = collect(joined, [&](pintle_sink out) {
+    const pintle_status status = ask(out, next);
+    next.rethrow();
+    return status;
+  });
+  if (!found) check(PINTLE_NOT_FOUND);
+  for (std::size_t at = 0, end; at < joined.size(); at = end + 1) {
+    end = joined.find('\0', at);
+    if (end == std::string::npos) end = joined.size();
+    page.keys.emplace_back(joined, at, end - at);
+  }
+  return page;
+}
+
+template <class Read>
+std::vector<std::string> Part::all_pages(Read &&read) {
+  Page all = read(std::string_view());
+  while (!all.next.empty()) {
+    Page more = read(std::string_view(all.next));
+    for (std::string &key : more.keys) all.keys.push_back(std::move(key));
+    all.next = std::move(more.next);
+  }
+  return std::move(all.keys);
 }
 #endif
 
@@ -1592,7 +2640,7 @@ pintle_status answer(const Context &cx, const Reply &reply, Function &&function,
     return given(cx, reply, function, cx, lent, reply);
   } else {
     static_assert(std::is_invocable_v<Function, const Context &, const Lent &>,
-                  "a handler takes (const pintle::Context &, const pintle::Event &), or Run, and perhaps a Reply");
+                  "a handler takes (const pintle::Context &, const pintle::Event &), or Run or Change, and perhaps a Reply");
     return given(cx, reply, function, cx, lent);
   }
 }
@@ -1624,6 +2672,16 @@ pintle_status Registered<Handler>::on_run(void *user, pintle_ctx ctx, const pint
   auto *self = static_cast<Registered *>(user);
   return answering(self->host, ctx, [&] {
     return answer(Context(self->host, ctx, self->own), Reply(self->host, ctx, reply), self->handler, Run(run));
+  });
+}
+
+template <class Handler>
+pintle_status Registered<Handler>::on_change(void *user, pintle_ctx ctx, const pintle_storage_change *change,
+                                             pintle_sink reply) noexcept {
+  if (user == nullptr || change == nullptr || !PINTLE_HAS(change, at_ms)) return PINTLE_INVALID_ARGUMENT;
+  auto *self = static_cast<Registered *>(user);
+  return answering(self->host, ctx, [&] {
+    return answer(Context(self->host, ctx, self->own), Reply(self->host, ctx, reply), self->handler, Change(change));
   });
 }
 

@@ -9,7 +9,7 @@ use pintle_abi::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Cache, Config, Error, Events, Log, Result, Scheduler, Status, Storage,
+    Cache, Config, Database, Error, Events, Files, Idempotency, Log, Result, Scheduler, Status, Storage,
     table::{Host, function, member},
     wire,
 };
@@ -62,6 +62,25 @@ impl Context {
     #[inline]
     pub fn storage(&self) -> Storage<'_> {
         Storage::new(self)
+    }
+
+    /// SQL, on a database of the plugin's own.
+    #[must_use]
+    #[inline]
+    pub fn database(&self) -> Database<'_> {
+        Database::new(self)
+    }
+
+    /// Operations that must happen once.
+    #[must_use]
+    pub fn idempotency(&self) -> Idempotency<'_> {
+        Idempotency::new(self)
+    }
+
+    /// Files by path, and the plugin's resources.
+    #[must_use]
+    pub fn files(&self) -> Files<'_> {
+        Files::new(self)
     }
 
     /// Publish and subscribe.

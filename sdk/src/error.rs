@@ -100,13 +100,52 @@ statuses! {
 /// can, `Error` is not a [`std::error::Error`] itself; [`into_boxed`](Error::into_boxed) makes it one.
 pub struct Error {
     status: Status,
-    message: Cow<'static, str>,
+    message: Message,
+}
+
+/// No larger than the text alone: what few errors have lies elsewhere.
+enum Message {
+    Fixed(&'static str),
+    Owned(String),
+    /// Of a failure in the database.
+    Sql(Box<SqlMessage>),
+}
+
+struct SqlMessage {
+    text: String,
+    code: u32,
+    offset: Option<usize>,
+}
+
+impl Message {
+    fn text(&self) -> &str {
+        match self {
+            Self::Fixed(text) => text,
+            Self::Owned(text) => text,
+            Self::Sql(message) => &message.text,
+        }
+    }
+}
+
+impl From<Cow<'static, str>> for Message {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Fixed(text),
+            Cow::Owned(text) => Self::Owned(text),
+        }
+    }
 }
 
 impl Error {
     /// A failure of the plugin's own.
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into().into() }
+    }
+
+    /// A failure in the database, with its own code and the byte of the SQL that it is about.
+    pub(crate) fn with_sql(self, code: u32, offset: Option<usize>) -> Self {
+        let text = self.message.text().to_owned();
+        Self { status: self.status, message: Message::Sql(Box::new(SqlMessage { text, code, offset })) }
     }
 
     /// What kind of failure.
@@ -118,19 +157,47 @@ impl Error {
     /// What happened, and what to do about it.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        self.message.text()
+    }
+
+    /// After a failure in the database its own extended code (<https://sqlite.org/rescode.html>): 2067 where a UNIQUE
+    /// constraint does not hold, say. `None` where it did not come that far: the context is over, the number of values is wrong.
+    #[must_use]
+    pub fn sql_code(&self) -> Option<u32> {
+        match &self.message {
+            Message::Sql(message) => Some(message.code),
+            Message::Fixed(_) | Message::Owned(_) => None,
+        }
+    }
+
+    /// Which byte of the SQL a failure in the database is about, from 0; `None`: none in particular.
+    #[must_use]
+    pub fn sql_offset(&self) -> Option<usize> {
+        match &self.message {
+            Message::Sql(message) => message.offset,
+            Message::Fixed(_) | Message::Owned(_) => None,
+        }
     }
 
     /// Says what was being done: `context: message`.
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
-        Self { status: self.status, message: format!("{context}: {}", self.message).into() }
+        let text = format!("{context}: {}", self.message.text());
+        let message = match self.message {
+            Message::Sql(message) => Message::Sql(Box::new(SqlMessage { text, ..*message })),
+            Message::Fixed(_) | Message::Owned(_) => Message::Owned(text),
+        };
+        Self { status: self.status, message }
     }
 
     /// For code that wants the standard library's kind of error.
     #[must_use]
     pub fn into_boxed(self) -> Box<dyn StdError + Send + Sync> {
-        self.message.into_owned().into()
+        match self.message {
+            Message::Fixed(text) => text.into(),
+            Message::Owned(text) => text.into(),
+            Message::Sql(message) => message.text.into(),
+        }
     }
 
     /// A failure for which there is no sentence.
@@ -144,13 +211,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(self.message())
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}({})", self.status, self.message)
+        write!(f, "{:?}({})", self.status, self.message())
     }
 }
 
@@ -240,6 +307,16 @@ mod tests {
             assert_eq!(error.status(), status, "{error}");
             assert!(!error.message().is_empty());
         }
+    }
+
+    #[test]
+    fn what_only_errors_of_the_database_have_makes_the_others_no_larger() {
+        assert_eq!(size_of::<Error>(), size_of::<(Status, String)>());
+        let error = Error::new(Status::Conflict, "UNIQUE constraint failed").with_sql(2_067, Some(7));
+        let error = error.context("ship");
+        assert_eq!((error.sql_code(), error.sql_offset()), (Some(2_067), Some(7)));
+        assert_eq!(error.message(), "ship: UNIQUE constraint failed");
+        assert_eq!(Error::bare(Status::Conflict).sql_code(), None);
     }
 
     #[test]

@@ -425,13 +425,12 @@ impl<'a> EmitOptions<'a> {
         self
     }
 
-    /// Id, subject, content type and key; empty where they are not given.
-    #[cfg(feature = "test")]
-    pub(crate) fn texts(&self) -> [&'a str; 4] {
-        [self.id, self.subject, self.content_type, self.key]
+    /// Id, subject, content type and key, empty where they are not given; and how long to wait.
+    pub(crate) fn texts_and_wait(&self) -> ([&'a str; 4], Duration) {
+        ([self.id, self.subject, self.content_type, self.key], self.wait)
     }
 
-    fn raw(&self) -> PintleEmitOptions {
+    pub(crate) fn raw(&self) -> PintleEmitOptions {
         PintleEmitOptions {
             size: size_of::<PintleEmitOptions>() as u32,
             flags: 0,

@@ -80,13 +80,16 @@
 //! | [`cx.events()`](Context::events) | subscribe, emit, and emit and wait for answers |
 //! | [`cx.cache("…")`](Context::cache) | volatile items and counters, with lifetimes; what takes long is [loaded once](Cache::get_or_load) |
 //! | [`cx.storage()`](Context::storage) | durable items, with versions |
+//! | [`cx.database()`](Context::database) | SQL, on a database of the plugin's own |
+//! | [`cx.idempotency()`](Context::idempotency) | operations that must happen once, however often they are asked for |
+//! | [`cx.files()`](Context::files) | files by path, and the resources that the manifest lists |
 //! | [`cx.scheduler()`](Context::scheduler) | jobs by cron rule, at a beat, or once |
 //! | [`cx.call(…)`](Context::call) | services of other plugins |
 //! | [`cx.tenant()`](Context::tenant) | on whose behalf this is |
 //! | [`cx.hold()`](Context::hold) | a context for work that outlives this function |
 //!
-//! **Tenants.** A handler's context belongs to the tenant of its event: the cache and the storage that it reaches are that
-//! tenant's, and so are the events that it emits. The plugin does nothing for it, and cannot get it wrong.
+//! **Tenants.** A handler's context belongs to the tenant of its event: the cache, the storage and the files that it reaches
+//! are that tenant's, and so are the events that it emits. The plugin does nothing for it, and cannot get it wrong.
 //!
 //! ```
 //! #![forbid(unsafe_code)]
@@ -248,15 +251,18 @@
 //! # Where to read on
 //!
 //! [`Plugin`] is the life of a plugin. [`Context`] is everything it can ask for: [`Log`], [`Config`], [`Events`], [`Cache`],
-//! [`Storage`], [`Scheduler`] and [`Context::call`]. [`Error`] is how both sides fail. The module `test` (feature `test`)
+//! [`Storage`], [`Database`], [`Files`], [`Scheduler`] and [`Context::call`]. [`Error`] is how both sides fail. The module `test` (feature `test`)
 //! is the host of the test above.
 
 mod cache;
 mod config;
 mod context;
+mod database;
 mod entry;
 mod error;
 mod events;
+mod files;
+mod idempotency;
 mod log;
 mod manifest;
 mod pages;
@@ -276,14 +282,23 @@ pub use cache::{
 };
 pub use config::Config;
 pub use context::{Context, Held, Scope};
+pub use database::{
+    ColumnIndex, Database, DatabaseStats, FromSql, MigrateError, MigrateOptions, Migrated, Migration, Params,
+    Row, Sql, SqlColumn, SqlDone, SqlOptions, SqlValue, ToSql, Transaction, TransactionOptions,
+};
 pub use error::{Error, Optional, Result, Status};
 pub use events::{EmitOptions, Event, Events, QueuePolicy, SubscribeOptions, Subscription};
+pub use files::{FileInfo, Files};
+pub use idempotency::{BeginOptions, Begun, Idempotency, Outcome, Start};
 pub use log::{Field, Level, Log, Logger};
 pub use pages::{KeyPage, Keys};
 pub use plugin::{Plugin, Request};
 pub use results::{HandlerOutcome, HandlerResult};
 pub use scheduler::{Job, JobOptions, Overlap, Run, Scheduler};
-pub use storage::{CheckedWrite, Storage, StorageItem};
+pub use storage::{
+    Batch, BatchError, BatchJob, Change, ChangeKind, CheckedSum, CheckedWrite, StepOutcome, Storage,
+    StorageItem, StorageOptions, StorageStats, Watch,
+};
 
 /// The JSON library whose [`Value`](serde_json::Value) stands in [`Plugin::configure`].
 pub use serde_json;

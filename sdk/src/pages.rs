@@ -1,16 +1,16 @@
-//! Lists of keys, page by page: of storage and of the cache.
+//! Lists of keys, page by page: of storage, of files and of the cache.
 
 use std::{collections::VecDeque, fmt, iter::FusedIterator};
 
 use pintle_abi::PintleStatus;
 
-use crate::{Cache, Context, Result, Storage};
+use crate::{Cache, Context, Files, Result, Storage};
 
-/// One page of keys.
+/// One page of keys, or of paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyPage {
-    /// In byte order if they are of storage, and in none if they are of the cache.
+    /// In byte order, but in none if they are of the cache.
     pub keys: Vec<String>,
     /// The cursor of the page behind; `None` after the last.
     pub next: Option<String>,
@@ -35,6 +35,7 @@ pub(crate) fn read_page(
 pub(crate) enum Pages<'a> {
     Cache(Cache<'a>),
     Storage(Storage<'a>),
+    Files(Files<'a>),
 }
 
 impl Pages<'_> {
@@ -45,11 +46,12 @@ impl Pages<'_> {
         match self {
             Self::Cache(cache) => cache.page(prefix, cursor, Self::LIMIT),
             Self::Storage(storage) => storage.page(prefix, cursor, Self::LIMIT),
+            Self::Files(files) => files.page(prefix, cursor, Self::LIMIT),
         }
     }
 }
 
-/// The keys that begin with a prefix. From [`Storage::keys`] and [`Cache::keys`].
+/// The keys that begin with a prefix. From [`Storage::keys`], [`Files::list`] and [`Cache::keys`].
 pub struct Keys<'a> {
     pages: Pages<'a>,
     prefix: String,

@@ -94,8 +94,9 @@ pub(crate) use {function, member};
 /// The error of a function that this host does not have.
 #[cold]
 pub(crate) fn missing(function: &'static str) -> crate::Error {
-    crate::Error::new(
-        crate::Status::Unsupported,
-        format!("this host does not have `{function}`: update the host, or do without"),
-    )
+    let mut text = format!("this host does not have `{function}`: update the host, or do without");
+    if cfg!(all(feature = "test", not(feature = "test-sql"))) && function.starts_with("database.") {
+        text += "; the host for tests has it with the feature `test-sql` of pintle-plugin";
+    }
+    crate::Error::new(crate::Status::Unsupported, text)
 }

@@ -104,6 +104,13 @@ static void denied_items(pintle_ctx ctx) {
   tell_of("storage_exists", ctx, storage->exists(ctx, none, NULL));
   tell_of("storage_keys", ctx, storage->keys(ctx, none, none, 0, nowhere, nowhere));
   tell_of("storage_clear", ctx, storage->clear(ctx, NULL));
+  tell_of("storage_get_into", ctx, storage->get_into(ctx, none, NULL, 5, NULL, NULL));
+  tell_of("storage_incr", ctx, storage->incr(ctx, none, 1, NULL, NULL, NULL));
+  tell_of("storage_expire", ctx, storage->expire(ctx, none, 0, NULL));
+  tell_of("storage_batch", ctx, storage->batch(ctx, NULL, 5, NULL, NULL, NULL));
+  tell_of("storage_watch", ctx, storage->watch(ctx, none, NULL, NULL, NULL, NULL, NULL));
+  tell_of("storage_unwatch", ctx, storage->unwatch(ctx, 1));
+  tell_of("storage_stats", ctx, storage->stats(ctx, NULL));
 }
 
 static void denied(pintle_ctx ctx) {

@@ -53,6 +53,13 @@ fn contract_33_and_calls_6_a_service_that_the_manifest_did_not_ask_for_is_denied
         ("storage_keys", "storage.keys"),
         ("storage_remove", "storage.remove"),
         ("storage_clear", "storage.clear"),
+        ("storage_get_into", "storage.get"),
+        ("storage_incr", "storage.incr"),
+        ("storage_expire", "storage.expire"),
+        ("storage_batch", "storage.batch"),
+        ("storage_watch", "storage.watch"),
+        ("storage_unwatch", "storage.watch"),
+        ("storage_stats", "storage.stats"),
     ]
     .map(|(case, function)| (case, denied(function)))
     .into();

@@ -14,6 +14,7 @@ mod files;
 mod hosts;
 mod manifests;
 mod panics;
+mod queries;
 mod rig;
 mod sinks;
 mod steps;

@@ -32,6 +32,84 @@ pintle_status emit_sync(pintle_ctx, pintle_str, pintle_bytes, const pintle_emit_
   return each(user, &result) == PINTLE_OK ? PINTLE_OK : PINTLE_CANCELLED;
 }
 
+std::string stepped;
+
+/* Tells what it was given; a step with the key `old` is in conflict with version 7. */
+pintle_status batch(pintle_ctx, const pintle_storage_step *steps, std::size_t count, std::uint64_t *versions,
+                    std::int64_t *values, std::size_t *failed) {
+  stepped.clear();
+  for (std::size_t at = 0; at < count; at++) {
+    const pintle_storage_step &step = steps[at];
+    stepped += std::to_string(step.kind) + " " + text_of(step.key) + " " + std::string(pintle::Bytes(step.value).text());
+    stepped += " " + std::to_string(step.delta);
+    if (step.options != nullptr) {
+      stepped += " if " + std::to_string(step.options->flags) + " " + std::to_string(step.options->if_version) + " " +
+                 std::to_string(step.options->ttl_ms);
+    }
+    if (step.event != nullptr) stepped += " key " + text_of(step.event->key);
+    if (step.job != nullptr) stepped += " " + text_of(step.job->rule) + " every " + std::to_string(step.job->every_ms);
+    stepped += "\n";
+    versions[at] = at + 1;
+    values[at] = step.delta;
+    if (text_of(step.key) != "old") continue;
+    *failed = at;
+    versions[at] = 7;
+    asked = "old has moved on";
+    return PINTLE_CONFLICT;
+  }
+  return PINTLE_OK;
+}
+
+pintle_watch_handler watching = nullptr;
+void *watcher = nullptr;
+pintle_release unwatching = nullptr;
+std::uint64_t watched_after = 0;
+
+pintle_status watch(pintle_ctx, pintle_str, pintle_watch_handler handler, void *user, pintle_release release,
+                    const pintle_watch_options *options, pintle_registration *handle) {
+  watching = handler;
+  watcher = user;
+  unwatching = release;
+  watched_after = options->flags == PINTLE_WATCH_AFTER ? options->after : 999;
+  *handle = 5;
+  return PINTLE_OK;
+}
+
+std::string database_calls;
+
+/* Gives the values back as a row, and fails where the SQL is "bad". */
+pintle_status query(pintle_ctx, pintle_transaction tx, pintle_str sql, const pintle_sql_value *values, std::size_t count,
+                    pintle_sql_rows rows, const pintle_sql_options *, pintle_sql_info *info) {
+  database_calls += "query " + std::to_string(tx) + ";";
+  if (text_of(sql) == "none") return PINTLE_NOT_FOUND;
+  if (text_of(sql) == "bad") {
+    asked = "near bad";
+    info->error_code = 1;
+    info->error_offset = 4;
+    return PINTLE_INVALID_ARGUMENT;
+  }
+  asked = "refused";
+  return rows.row(rows.data, values, count) == PINTLE_OK ? PINTLE_OK : PINTLE_CANCELLED;
+}
+pintle_status execute(pintle_ctx, pintle_transaction tx, pintle_str, const pintle_sql_value *, std::size_t,
+                      const pintle_sql_options *, pintle_sql_info *) {
+  database_calls += "execute " + std::to_string(tx) + ";";
+  return tx == UINT64_MAX ? PINTLE_STALE_HANDLE : PINTLE_OK;
+}
+pintle_status begin(pintle_ctx, pintle_transaction outer, const pintle_transaction_options *, pintle_transaction *tx) {
+  database_calls += "begin " + std::to_string(outer) + ";";
+  *tx = outer + 5;
+  return PINTLE_OK;
+}
+pintle_status commit(pintle_ctx, pintle_transaction tx) {
+  database_calls += "commit " + std::to_string(tx) + ";";
+  return tx == 10 ? PINTLE_BUSY : PINTLE_OK;
+}
+pintle_status rollback(pintle_ctx, pintle_transaction tx) {
+  database_calls += "rollback " + std::to_string(tx) + ";";
+  return PINTLE_OK;
+}
+
 struct Alone {
   int told = 0;
 
@@ -77,6 +155,83 @@ void expect(bool holds, const char *what) {
   if (holds) return;
   std::printf("%s: said \"%s\", logged \"%s\", asked \"%s\"\n", what, said.c_str(), logged.c_str(), asked.c_str());
   wrong++;
+}
+
+template <class T>
+pintle_status status_of(const pintle::SqlRow &row, std::size_t column) {
+  try {
+    (void)row.get<T>(column);
+    return PINTLE_OK;
+  } catch (const pintle::Error &error) {
+    return error.status();
+  }
+}
+
+/* Values, rows and transactions. */
+void sql(pintle_host &host, const pintle::Context &cx) {
+  pintle_database database = {};
+  database.size = static_cast<std::uint32_t>(sizeof database);
+  database.query = database.query_one = query;
+  database.execute = execute;
+  database.begin = begin;
+  database.commit = commit;
+  database.rollback = rollback;
+  host.database = &database;
+  const pintle::Database db = cx.database();
+  int rows = 0;
+  db.query("?", {300, 0.5, "text", pintle::Bytes("blob"), std::nullopt, true, std::optional<int>(), static_cast<const char *>(nullptr)},
+           [&rows](const pintle::SqlRow &row) {
+             rows++;
+             expect(row.size() == 8 && row.get<std::int64_t>(0) == 300 && row.get<double>(0) == 300 && row.get<bool>(5),
+                    "integers of a row");
+             expect(row.get<double>(1) == 0.5 && row.get<std::string>(2) == "text" && row.get<std::string_view>(2) == "text",
+                    "a number and a text of a row");
+             expect(row.get<pintle::Bytes>(3).text() == "blob" && row.is_null(4) && row.is_null(6) && row.is_null(7), "a blob");
+             expect(!row.get<std::optional<int>>(4) && row.get<std::optional<int>>(0) == 300, "what may be NULL");
+             expect(status_of<std::int64_t>(row, 1) == PINTLE_WRONG_TYPE && status_of<std::string>(row, 3) == PINTLE_WRONG_TYPE &&
+                        status_of<pintle::Bytes>(row, 2) == PINTLE_WRONG_TYPE && status_of<double>(row, 2) == PINTLE_WRONG_TYPE &&
+                        status_of<std::int64_t>(row, 4) == PINTLE_WRONG_TYPE && status_of<bool>(row, 1) == PINTLE_WRONG_TYPE,
+                    "a wrong kind");
+             expect(status_of<std::uint8_t>(row, 0) == PINTLE_OUT_OF_RANGE && status_of<int>(row, 8) == PINTLE_OUT_OF_RANGE,
+                    "a number that does not fit, and a column that is not there");
+           });
+  expect(rows == 1, "a row");
+  try {
+    db.query("?", {1}, [](const pintle::SqlRow &) { throw std::runtime_error("enough"); });
+    expect(false, "what a row function throws");
+  } catch (const std::runtime_error &error) {
+    expect(std::string_view(error.what()) == "enough", "what a row function throws");
+  }
+  try {
+    db.query("bad", {}, [](const pintle::SqlRow &) {});
+    expect(false, "an error of SQL");
+  } catch (const pintle::SqlError &error) {
+    expect(error.status() == PINTLE_INVALID_ARGUMENT && error.code() == 1 && error.offset() == 4 &&
+               std::string_view(error.what()) == "near bad",
+           "an error of SQL");
+  }
+  expect(!db.value<int>("none") && db.value<std::string>("?", {"one"}) == "one" && !db.value<int>("?", {std::nullopt}), "a value");
+  database_calls.clear();
+  {
+    pintle::Transaction outer = db.begin();
+    pintle::Transaction inner = outer.begin();
+    inner.execute("x");
+    expect(inner.try_commit() == PINTLE_BUSY && inner, "a transaction that goes on");
+    pintle::Transaction moved = std::move(inner);
+    expect(moved && !inner && inner.try_execute("x") == PINTLE_STALE_HANDLE, "a transaction moved away commits nothing by itself");
+    outer = std::move(moved);
+  }
+  expect(database_calls == "begin 0;begin 5;execute 10;commit 10;execute 18446744073709551615;rollback 5;rollback 10;",
+         database_calls.c_str());
+  database_calls.clear();
+  {
+    pintle::Transaction tx = db.begin();
+    tx.commit();
+    expect(tx.try_execute("x") == PINTLE_STALE_HANDLE && !tx && tx.try_rollback() == PINTLE_STALE_HANDLE, "one that has ended");
+    pintle::Transaction none;
+    none = std::move(tx);
+  }
+  expect(database_calls == "begin 0;commit 5;execute 18446744073709551615;", database_calls.c_str());
 }
 
 }  // namespace
@@ -137,6 +292,50 @@ int main() {
   expect(cx.scheduler().try_once("a", std::chrono::milliseconds(1), Bomb(), job) == PINTLE_UNSUPPORTED && !job &&
              logged == "what a handler had captured threw when it was destroyed: threw: burst",
          "a job that is not taken");
+  pintle_storage storage = {};
+  storage.size = static_cast<std::uint32_t>(sizeof storage);
+  storage.batch = batch;
+  storage.watch = watch;
+  host.storage = &storage;
+  pintle::StorageOptions minute;
+  minute.lifetime = std::chrono::minutes(1);
+  pintle::EmitOptions keyed;
+  keyed.key = "k";
+  pintle::BatchJob often;
+  often.every = std::chrono::seconds(1);
+  pintle::Batch steps = cx.storage().batch();
+  steps.set(std::string("a"), "b", minute).incr("n", 3).check("c", 0).remove("d").emit("e", "{}", keyed);
+  const pintle::List<pintle::StepOutcome> done = steps.schedule("f", often, "data").commit();
+  expect(done.size() == 6 && done[1].value == 3 && done[5].version == 6, "outcomes of a batch");
+  expect(stepped == "1 a b 0 if 2 0 60000\n3 n  3 if 0 0 0\n4 c  0 if 1 0 0\n2 d  0 if 0 0 0\n5 e {} 0 key k\n"
+                    "6 f data 0  every 1000\n",
+         stepped.c_str());
+  try {
+    cx.storage().batch().incr("n").check("old", 3).commit();
+    expect(false, "a batch in conflict");
+  } catch (const pintle::BatchError &error) {
+    expect(error.status() == PINTLE_CONFLICT && error.failed().step == 1 && error.failed().current == 7 &&
+               std::string_view(error.what()) == "old has moved on",
+           "what failed in a batch");
+  }
+  sql(host, cx);
+  pintle_storage_change change = {};
+  change.size = static_cast<std::uint32_t>(sizeof change);
+  change.key = PINTLE_STR("k");
+  std::string seen;
+  pintle::Watch live = cx.storage().watch("", [&seen](const pintle::Context &, const pintle::Change &one) {
+    seen = one.key();
+    if (one.version() == 1) throw std::runtime_error("seen too much");
+  }, 0);
+  expect(live && watched_after == 0 && watching(watcher, 2, &change, pintle_discard_sink()) == PINTLE_OK && seen == "k",
+         "a watch");
+  change.version = 1;
+  expect(watching(watcher, 2, &change, pintle_discard_sink()) == PINTLE_PANIC && said == "threw: seen too much",
+         "a watch that throws");
+  change.size = 8;
+  expect(watching(watcher, 2, &change, pintle_discard_sink()) == PINTLE_INVALID_ARGUMENT, "a change that is too short");
+  (void)live.detach();
+  unwatching(watcher);
   const char *nothing = nullptr;
   expect(pintle::Bytes(nothing).empty() && pintle::Field("text", nothing).text.len == 0, "a null text");
   static_assert(!std::is_convertible_v<std::nullptr_t, pintle::Bytes>, "null is a mistake");

@@ -204,6 +204,137 @@ static void a_lease_is_always_ended(void) {
   asked_for(none, 9, busy, ok, none, busy, "", "fetch load fail ");
 }
 
+/* ---- a database that gives one row, and notes how it was ended ---- */
+
+static pintle_sql_value shelf[4];
+static size_t shelved;
+
+static pintle_status fake_query_one(pintle_ctx ctx, pintle_transaction tx, pintle_str sql, const pintle_sql_value *values,
+                                    size_t count, pintle_sql_rows rows, const pintle_sql_options *options,
+                                    pintle_sql_info *info) {
+  (void)sql, (void)options, (void)info;
+  CHECK(ctx == 7 && tx == 3);
+  CHECK(count == 2 && values[0].kind == PINTLE_SQL_INTEGER && values[0].integer == 5 && values[1].kind == PINTLE_SQL_NULL);
+  CHECK(rows.columns == NULL);
+  if (rows.row(rows.data, shelf, shelved) != PINTLE_OK) return PINTLE_CANCELLED;
+  return fake.fetched;
+}
+
+static pintle_status fake_commit(pintle_ctx ctx, pintle_transaction tx) {
+  CHECK(ctx == 7 && tx == 3);
+  note("commit ");
+  return fake.written;
+}
+
+static pintle_status fake_rollback(pintle_ctx ctx, pintle_transaction tx) {
+  CHECK(ctx == 7 && tx == 3);
+  note("rollback ");
+  return PINTLE_OK;
+}
+
+static void values_are_what_was_put_in_and_read_as_what_they_are(void) {
+  const pintle_bytes none = pintle_bytesn(NULL, 0);
+  pintle_sql_value of[5];
+  int64_t integer = 77;
+  double real = 77;
+  pintle_str text = PINTLE_STR("77");
+  pintle_bytes blob = pintle_bytesn("77", 2);
+  size_t at, kind;
+  of[0] = pintle_sql_null();
+  of[1] = pintle_sql_int(INT64_MIN);
+  of[2] = pintle_sql_real(0.25);
+  of[3] = pintle_sql_text(PINTLE_STR("a\0b"));
+  of[4] = pintle_sql_blob(pintle_bytesn("xy", 2));
+  for (at = 0; at < 5; at++) {
+    kind = of[at].kind;
+    CHECK(kind == at && of[at].reserved == 0);
+    CHECK(pintle_sql_is_null(&of[at]) == (kind == PINTLE_SQL_NULL));
+    CHECK(pintle_sql_as_int(&of[at], 3) == (kind == PINTLE_SQL_INTEGER ? INT64_MIN : 3));
+    CHECK(pintle_sql_as_real(&of[at], 3) ==
+          (kind == PINTLE_SQL_REAL ? 0.25 : kind == PINTLE_SQL_INTEGER ? (double)INT64_MIN : 3));
+    CHECK(pintle_str_eq(pintle_sql_as_text(&of[at], PINTLE_STR("?")),
+                        kind == PINTLE_SQL_TEXT ? PINTLE_STR("a\0b") : PINTLE_STR("?")));
+    CHECK(pintle_sql_as_blob(&of[at], none).len == (kind == PINTLE_SQL_BLOB ? 2u : 0u));
+    if (kind != PINTLE_SQL_INTEGER) CHECK(pintle_sql_get_int(&of[at], &integer) == PINTLE_WRONG_TYPE);
+    if (kind == PINTLE_SQL_NULL || kind > PINTLE_SQL_REAL)
+      CHECK(pintle_sql_get_real(&of[at], &real) == PINTLE_WRONG_TYPE);
+    if (kind != PINTLE_SQL_TEXT) CHECK(pintle_sql_get_text(&of[at], &text) == PINTLE_WRONG_TYPE);
+    if (kind != PINTLE_SQL_BLOB) CHECK(pintle_sql_get_blob(&of[at], &blob) == PINTLE_WRONG_TYPE);
+  }
+  CHECK(integer == 77 && real == 77 && text.len == 2 && blob.len == 2 && *text.ptr == '7');
+  CHECK(pintle_sql_get_int(&of[1], &integer) == PINTLE_OK && integer == INT64_MIN);
+  CHECK(pintle_sql_get_real(&of[1], &real) == PINTLE_OK && real == (double)INT64_MIN);
+  CHECK(pintle_sql_get_real(&of[2], &real) == PINTLE_OK && real == 0.25);
+  CHECK(pintle_sql_get_text(&of[3], &text) == PINTLE_OK && text.len == 3);
+  CHECK(pintle_sql_get_blob(&of[4], &blob) == PINTLE_OK && *blob.ptr == 'x');
+}
+
+static pintle_status took(const pintle_database *db, pintle_sql_value *row, size_t room, pintle_buf *bytes) {
+  return pintle_sql_one(db, 7, 3, PINTLE_STR("?"), PINTLE_SQL(pintle_sql_int(5), pintle_sql_null()), row, room, bytes);
+}
+
+static void one_row_is_copied_with_its_texts(void) {
+  pintle_database db;
+  pintle_sql_value row[4];
+  pintle_buf bytes;
+  char large[5000];
+  memset(&db, 0, sizeof db);
+  memset(&bytes, 0, sizeof bytes);
+  memset(large, 'l', sizeof large);
+  memset(&fake, 0, sizeof fake);
+  db.size = (uint32_t)sizeof db;
+  db.query_one = fake_query_one;
+  shelf[0] = pintle_sql_text(PINTLE_STR("first"));
+  shelf[1] = pintle_sql_int(9);
+  shelf[2] = pintle_sql_blob(pintle_bytesn(large, sizeof large));
+  shelf[3] = pintle_sql_text(PINTLE_STR(""));
+  shelved = 4;
+  CHECK(pintle_buf_write(&bytes, "kept", 4) == PINTLE_OK);
+  CHECK(took(&db, row, 4, &bytes) == PINTLE_OK);
+  CHECK(strcmp((const char *)row[0].bytes.ptr, "first") == 0 && row[0].bytes.len == 5);
+  CHECK(row[1].integer == 9 && row[2].bytes.len == sizeof large);
+  CHECK(memcmp(row[2].bytes.ptr, large, sizeof large) == 0 && row[2].bytes.ptr[sizeof large] == 0);
+  CHECK(row[3].kind == PINTLE_SQL_TEXT && row[3].bytes.len == 0 && *row[3].bytes.ptr == 0);
+  CHECK(memcmp(bytes.ptr, "keptfirst", 9) == 0);
+  /* Fewer are wanted, or given. */
+  CHECK(took(&db, row, 1, &bytes) == PINTLE_OK && memcmp(row[0].bytes.ptr, "first", 5) == 0);
+  shelved = 1;
+  CHECK(took(&db, row, 2, &bytes) == PINTLE_OK && row[1].kind == PINTLE_SQL_NULL);
+  /* Nowhere to put it, and a query that fails after its row. */
+  CHECK(took(&db, row, 1, NULL) == PINTLE_WRONG_TYPE && row[0].kind == PINTLE_SQL_NULL);
+  fake.fetched = PINTLE_TOO_LARGE;
+  CHECK(took(&db, row, 1, &bytes) == PINTLE_TOO_LARGE && row[0].kind == PINTLE_SQL_NULL);
+  pintle_buf_free(&bytes);
+}
+
+static void ended(pintle_status so_far, pintle_status commit, pintle_status expected, const char *calls) {
+  pintle_database db;
+  memset(&db, 0, sizeof db);
+  memset(&fake, 0, sizeof fake);
+  db.commit = fake_commit, db.rollback = fake_rollback;
+  fake.written = commit;
+  CHECK(pintle_sql_end(&db, 7, 3, so_far) == expected);
+  CHECK(strcmp(fake.calls, calls) == 0);
+}
+
+static void a_transaction_is_always_ended(void) {
+  ended(PINTLE_OK, PINTLE_OK, PINTLE_OK, "commit ");
+  ended(PINTLE_CONFLICT, PINTLE_OK, PINTLE_CONFLICT, "rollback ");
+  /* After these the handle is over, and a rollback would only put its own failure over the reason. */
+  ended(PINTLE_OK, PINTLE_CONFLICT, PINTLE_CONFLICT, "commit ");
+  ended(PINTLE_OK, PINTLE_BUSY, PINTLE_BUSY, "commit rollback ");
+}
+
+static void migrations_and_columns_carry_their_size(void) {
+  static const pintle_migration history[] = {PINTLE_MIGRATION(1, "one", "CREATE TABLE t (a)"),
+                                             PINTLE_MIGRATION(4, "four", "DROP TABLE t")};
+  pintle_sql_column column = pintle_sql_column_of(PINTLE_STR("a"), PINTLE_SQL_TEXT, PINTLE_COLUMN_UNIQUE);
+  CHECK(history[1].size == sizeof(pintle_migration) && history[1].number == 4);
+  CHECK(pintle_str_eq(history[1].name, PINTLE_STR("four")) && pintle_str_eq(history[1].sql, PINTLE_STR("DROP TABLE t")));
+  CHECK(column.size == sizeof column && column.kind == PINTLE_SQL_TEXT && column.flags == PINTLE_COLUMN_UNIQUE);
+  CHECK(column.reserved == 0 && column.default_value == NULL && pintle_str_eq(column.name, PINTLE_STR("a")));
+}
+
 /* With an argument: tries what it names, and says that it works. */
 int main(int count, char **words) {
   pintle_str topic = pintle_cstr(count == 2 ? words[1] : NULL);
@@ -217,6 +348,11 @@ int main(int count, char **words) {
     an_empty_value_is_an_empty_text_and_not_null();
   } else if (pintle_str_eq(topic, PINTLE_STR("loaders"))) {
     a_lease_is_always_ended();
+  } else if (pintle_str_eq(topic, PINTLE_STR("rows"))) {
+    values_are_what_was_put_in_and_read_as_what_they_are();
+    one_row_is_copied_with_its_texts();
+    a_transaction_is_always_ended();
+    migrations_and_columns_carry_their_size();
   } else if (pintle_str_eq(topic, PINTLE_STR("tables"))) {
     a_shorter_table_does_not_have_its_later_members();
   } else {

@@ -243,6 +243,11 @@ fn an_item_is_loaded_once_and_each_way_out_ends_the_lease() {
     said_by_the_application("loaders");
 }
 
+#[test]
+fn values_of_sql_go_in_and_come_out_as_they_are_and_each_way_out_ends_the_transaction() {
+    said_by_the_application("rows");
+}
+
 /// Runs the application, which has the plugin compiled in twice, for one of the things that it tries.
 fn said_by_the_application(topic: &str) {
     for compiler in compilers() {

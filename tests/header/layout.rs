@@ -64,12 +64,44 @@ fn layouts() -> Vec<Layout> {
             size, reserved, get, get_into, set, remove, exists, incr, expire, ttl, get_many, set_many, set_absent,
             fetch, fail, invalidate, invalidate_tag, clear, keys, stats
         }
-        PintleStorageInfo = "pintle_storage_info" { size, flags, version, created_ms, updated_ms }
-        PintleStorageOptions = "pintle_storage_options" { size, flags, if_version }
-        PintleStorage = "pintle_storage" { size, reserved, get, set, remove, exists, keys, clear }
-        PintleDatabase = "pintle_database" { size }
-        PintleIdempotency = "pintle_idempotency" { size }
-        PintleFiles = "pintle_files" { size }
+        PintleStorageInfo = "pintle_storage_info" { size, flags, version, created_ms, updated_ms, ttl_ms }
+        PintleStorageOptions = "pintle_storage_options" { size, flags, if_version, ttl_ms }
+        PintleStorageJob = "pintle_storage_job" { size, overlap, rule, zone, every_ms, delay_ms }
+        PintleStorageStep = "pintle_storage_step" { size, kind, key, value, delta, options, event, job }
+        PintleStorageChange = "pintle_storage_change" { size, kind, key, version, at_ms }
+        PintleWatchOptions = "pintle_watch_options" { size, flags, after }
+        PintleStorageStats = "pintle_storage_stats" {
+            size, reserved, items, bytes, most_items, most_bytes, version
+        }
+        PintleStorage = "pintle_storage" {
+            size, reserved, get, set, remove, exists, keys, clear, get_into, incr, expire, batch, watch, unwatch, stats
+        }
+        PintleSqlValue = "pintle_sql_value" { kind, reserved, integer, real, bytes }
+        PintleSqlRows = "pintle_sql_rows" { data, columns, row }
+        PintleSqlOptions = "pintle_sql_options" { size, flags, timeout_ms, max_rows }
+        PintleSqlInfo = "pintle_sql_info" {
+            size, error_code, changed, last_insert_id, rows, error_offset
+        }
+        PintleTransactionOptions = "pintle_transaction_options" { size, flags, wait_ms, timeout_ms }
+        PintleMigration = "pintle_migration" { size, number, name, sql }
+        PintleMigrateOptions = "pintle_migrate_options" { size, flags, timeout_ms }
+        PintleMigrateInfo = "pintle_migrate_info" { size, applied, pending, current }
+        PintleSqlColumn = "pintle_sql_column" { size, flags, name, kind, reserved, default_value }
+        PintleDatabaseStats = "pintle_database_stats" {
+            size, transactions, bytes, free_bytes, limit_bytes
+        }
+        PintleDatabase = "pintle_database" {
+            size, reserved, execute, query, query_one, script, begin, commit, rollback, migrate,
+            create_table, stats
+        }
+        PintleIdempotencyInfo = "pintle_idempotency_info" {
+            size, state, flags, attempt, token, left_ms, begun_ms
+        }
+        PintleIdempotencyOptions = "pintle_idempotency_options" { size, flags, lease_ms, keep_ms }
+        PintleIdempotency = "pintle_idempotency" { size, reserved, begin, complete, fail, renew, get }
+        PintleFileInfo = "pintle_file_info" { size, reserved, len, version, created_ms, updated_ms }
+        PintleFileOptions = "pintle_file_options" { size, flags, if_version }
+        PintleFiles = "pintle_files" { size, reserved, put, get, read, stat, list, remove, resource }
         PintleRequest = "pintle_request" { size, major, service, method, caller, data }
         PintleScopeInfo = "pintle_scope_info" { size, flags, generation }
         PintleHost = "pintle_host" {
@@ -84,7 +116,7 @@ fn layouts() -> Vec<Layout> {
 }
 
 /// Types of the header alone: Rust never sees one.
-const OF_C_ALONE: [&str; 1] = ["pintle_buf"];
+const OF_C_ALONE: [&str; 2] = ["pintle_buf", "pintle_sql_copy"];
 
 #[test]
 fn contract_5_sizes_and_offsets_are_the_same_in_c_and_cpp() {

@@ -11,6 +11,47 @@ PINTLE_MANIFEST({
 
 static const pintle_str topic = PINTLE_STR_INIT("a.b");
 
+static const pintle_migration history[] = {
+  PINTLE_MIGRATION(1, "first", "CREATE TABLE t (a INTEGER, b TEXT) STRICT"),
+  PINTLE_MIGRATION(2, "second", "CREATE INDEX i ON t (b)"),
+};
+
+static pintle_status on_row(void *data, const pintle_sql_value *row, size_t count) {
+  int64_t integer = pintle_sql_as_int(&row[0], -1);
+  double real = pintle_sql_as_real(&row[0], 0.5);
+  pintle_str text = pintle_sql_as_text(&row[1], PINTLE_STR("none"));
+  pintle_bytes blob = pintle_sql_as_blob(&row[1], pintle_bytesn(NULL, 0));
+  pintle_status status = pintle_sql_get_int(&row[0], &integer);
+  if (status == PINTLE_OK) status = pintle_sql_get_real(&row[0], &real);
+  if (status == PINTLE_OK) status = pintle_sql_get_text(&row[1], &text);
+  if (status == PINTLE_OK) status = pintle_sql_get_blob(&row[1], &blob);
+  *(size_t *)data += count + text.len + blob.len + (real > 1 || integer > 1);
+  return pintle_sql_is_null(&row[0]) ? PINTLE_CANCELLED : status;
+}
+
+static pintle_status tables(const pintle_database *db, pintle_ctx ctx) {
+  pintle_sql_value row[2];
+  pintle_sql_column column = pintle_sql_column_of(PINTLE_STR("a"), PINTLE_SQL_INTEGER, PINTLE_COLUMN_PRIMARY_KEY);
+  pintle_transaction tx = 0;
+  pintle_buf bytes;
+  size_t seen = 0;
+  pintle_status status = db->migrate(ctx, history, 2, NULL, NULL);
+  memset(&bytes, 0, sizeof bytes);
+  if (status == PINTLE_OK) status = db->create_table(ctx, 0, PINTLE_STR("u"), &column, 1, NULL);
+  if (status == PINTLE_OK) status = db->begin(ctx, 0, NULL, &tx);
+  if (status != PINTLE_OK) return status;
+  status = db->execute(ctx, tx, PINTLE_STR("INSERT INTO t VALUES (?1, ?2)"),
+                       PINTLE_SQL(pintle_sql_int(7), pintle_sql_text(PINTLE_STR("x"))), NULL, NULL);
+  if (status == PINTLE_OK)
+    status = db->query(ctx, tx, PINTLE_STR("SELECT ?1, ?2, ?3"),
+                       PINTLE_SQL(pintle_sql_real(0.5), pintle_sql_null(), pintle_sql_blob(pintle_bytesn("x", 1))),
+                       pintle_sql_each(on_row, &seen), NULL, NULL);
+  if (status == PINTLE_OK)
+    status = pintle_sql_one(db, ctx, tx, PINTLE_STR("SELECT a, b FROM t"), NULL, 0, row, 2, &bytes);
+  pintle_buf_free(&bytes);
+  return pintle_sql_end(db, ctx, tx, status);
+}
+
 static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   const pintle_host *host = (const pintle_host *)user;
   pintle_emit_options options;
@@ -42,6 +83,7 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
 static pintle_status load(pintle_ctx ctx, const pintle_host *host, void **state) {
   *state = (void *)(uintptr_t)host;
   if (second_unit_length(pintle_strn("four", 4)) != 4) return PINTLE_INTERNAL;
+  if (!PINTLE_HAS(host->database, stats) || tables(host->database, ctx) != PINTLE_OK) return PINTLE_UNSUPPORTED;
   return host->events->subscribe(ctx, PINTLE_STR(">"), on_event, *state, NULL, NULL, NULL);
 }
 

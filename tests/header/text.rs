@@ -27,7 +27,7 @@ pub(crate) struct Header {
     pub(crate) functions: Vec<Function>,
 }
 
-/// Reads `text`. Inline functions are left out: they are no part of the contract.
+/// Reads `text`. Inline functions and what is for C++ alone are left out: they are no part of the contract.
 pub(crate) fn read(text: &str) -> Header {
     let mut header = Header::default();
     let mut comment = Vec::new();
@@ -49,8 +49,8 @@ pub(crate) fn read(text: &str) -> Header {
             declaration = format!("{declaration} {}", lines.next().expect("a declaration ends").trim_start());
         }
         let comment = std::mem::take(&mut comment);
-        if declaration.starts_with("static inline") {
-            let _ = lines.by_ref().find(|line| *line == "}");
+        if declaration.starts_with("static inline") || declaration.starts_with("template ") {
+            let _ = lines.by_ref().find(|line| ["}", "};"].contains(line));
         } else if let Some(name) = declaration.strip_prefix("typedef struct ") {
             let name = name.trim_end_matches('{').trim().to_owned();
             open = Some(Struct { name, members: Vec::new() });
@@ -71,7 +71,7 @@ pub(crate) fn read(text: &str) -> Header {
     header
 }
 
-/// The text of a header without comments and without the lines of the preprocessor.
+/// The text of a header without comments, without the lines of the preprocessor, and without what is for C++ alone.
 pub(crate) fn code(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -81,7 +81,16 @@ pub(crate) fn code(text: &str) -> String {
         rest = &rest[start + end + 2..];
     }
     code += rest;
-    code.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+    let mut for_cpp = false;
+    let lines = code.lines().filter(|line| {
+        match line.trim() {
+            "#ifdef __cplusplus" => for_cpp = true,
+            "#else" | "#endif" => for_cpp = false,
+            _ => {}
+        }
+        !for_cpp && !line.trim_start().starts_with('#')
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn comment_from<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -120,7 +129,7 @@ fn structs_members_functions_and_comments_are_told_apart() {
         "#define TWO \\\n  lines(\n/* A table. */\ntypedef struct t {\n  uint32_t size;\n  /* Sets.\n   *\n   \
          * - ctx: who. */\n  int (*set)(ctx c,\n             const struct s *all);\n} t;\n\
          /* Made. */\ntypedef void (*made)(void *user);\nstatic inline int f(int a) {\n  return a;\n}\n\
-         EXPORT const t *entry(void);\n",
+         template <class T>\nstruct u {\n  T t;\n};\nEXPORT const t *entry(void);\n",
     );
     assert_eq!(header.structs.len(), 1);
     assert_eq!(header.structs[0].members, ["size", "set"]);

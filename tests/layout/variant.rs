@@ -66,7 +66,14 @@ const VARIANTS: [(&str, &str, &[Change]); 7] = [
         "shorter",
         "0.1.0",
         &[
-            Cut("abi/src/host.rs", "PintleHost", "files"),
+            Cut("abi/src/storage.rs", "PintleStorage", "stats"),
+            Replace(
+                "sdk/src/storage/mod.rs",
+                "function!(self.cx.host(), storage: PintleStorage, stats)",
+                "Err::<unsafe extern \"C\" fn(PintleCtx, *mut PintleStorageStats) -> PintleStatus, _>(\
+                    crate::table::missing(\"storage.stats\"))",
+            ),
+            Replace("sdk/src/storage/mod.rs", "use pintle_abi::{", "use pintle_abi::{PintleCtx, "),
             Cut("abi/src/plugin.rs", "PintlePlugin", "provide"),
             Replace("sdk/src/entry.rs", "provide: None,", ""),
         ],

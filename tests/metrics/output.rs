@@ -42,6 +42,8 @@ pub(crate) fn full() -> Stats {
         plugin.generation = [Some(u64::MAX), None][at];
         plugin.lane.stuck_ms = 1_500;
         plugin.storage = Some(UsageStats::default());
+        plugin.files = Some(UsageStats::default());
+        plugin.database = Some(UsageStats::default());
         plugin.suspensions = 2;
         (plugin.cache.evicted, plugin.cache.hits, plugin.cache.misses) = (3, 20, 10);
         plugin.events.dropped.too_late = 5;

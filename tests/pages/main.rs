@@ -3,6 +3,7 @@
 //! README.md has a test of its own (`tests/readme.rs`), and so have the first plugins (`tests/first_plugin`), the promises, the
 //! settings and the drawing of the house.
 
+mod database;
 mod dependencies;
 mod manifest;
 mod troubleshooting;
@@ -21,6 +22,7 @@ fn links_between_pages_lead_to_files() {
         "docs/settings.md",
         "docs/troubleshooting.md",
         "docs/promises.md",
+        "docs/database.md",
     ];
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];

@@ -6,6 +6,7 @@
 #[path = "../plugins/mirror/src/lib.rs"]
 mod mirror;
 mod real;
+mod sql;
 mod table;
 mod tested;
 
@@ -79,6 +80,12 @@ fn what_a_plugin_asks_for_is_answered_alike() {
         tables.iter().flat_map(|(place, operations)| tell(side, place, operations)).collect()
     };
     compare(&of(&real), &of(&tested));
+}
+
+#[test]
+fn a_statement_that_ends_early_leaves_as_little_in_both() {
+    let (real, tested) = sides(&json!({}));
+    compare(&tell(&real, "call", &sql::undone()), &tell(&tested, "call", &sql::undone()));
 }
 
 #[test]

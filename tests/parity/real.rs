@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::Side;
 
+/// How long a list of operations may take, each of which may wait for the disk.
+const PATIENCE: Duration = Duration::from_secs(25);
+
 pub(crate) struct Real {
     host: Host,
     _folder: TempDir,
@@ -59,13 +62,14 @@ fn text(bytes: &[u8]) -> String {
 
 impl Side for Real {
     fn call(&self, tenant: &str, service: &str, method: &str, request: &str) -> Result<String, String> {
-        status(self.host.call(tenant, service, 1, method, request.as_bytes(), None)).map(|reply| text(&reply))
+        status(self.host.call(tenant, service, 1, method, request.as_bytes(), Some(PATIENCE)))
+            .map(|reply| text(&reply))
     }
 
     fn emit(&self, tenant: &str, topic: &str, data: &str) -> Result<String, String> {
         let topic = Topic::parse(topic).expect("it is one");
         let draft = Draft::new(topic, "/application", data.as_bytes());
-        let results = status(self.host.emit_sync(tenant, draft, None))?;
+        let results = status(self.host.emit_sync(tenant, draft, Some(PATIENCE)))?;
         let replies = results.iter().map(|one| match one.outcome.error() {
             Some(error) => Err(format!("{:?}", error.kind())),
             None => Ok(text(one.outcome.reply())),

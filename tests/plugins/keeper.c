@@ -1,13 +1,12 @@
 /* keeper: keeps things in cache and storage, listens, runs jobs and holds contexts, as it is told. See README.md beside it.
  *
- * -DNAME=second makes the plugin `second`; -DCACHE='{ "namespaces": ["a"] }' narrows what it asks of the cache. */
+ * -DNAME=second makes the plugin `second`; -DCACHE='{ "namespaces": ["a"] }' narrows what it asks of the cache, -DSTORAGE and
+ * -DSCHEDULER alike, -DPUBLISH what it may publish; -DLIMITS is what its manifest expects; -DCONCURRENCY=2 lets so many of its
+ * calls run at once. */
 #define _GNU_SOURCE
-#include <pintle/plugin.h>
+#include "words.h"
 
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #ifndef NAME
 #define NAME keeper
@@ -18,16 +17,26 @@
 #ifndef STORAGE
 #define STORAGE {}
 #endif
-#define TEXT_OF(...) #__VA_ARGS__
-#define TEXT(...) TEXT_OF(__VA_ARGS__)
-#define MANIFEST(...) PINTLE_MANIFEST(__VA_ARGS__) /* expands NAME before it becomes text */
+#ifndef SCHEDULER
+#define SCHEDULER {}
+#endif
+#ifndef PUBLISH
+#define PUBLISH [">"]
+#endif
+#ifndef LIMITS
+#define LIMITS {}
+#endif
+#ifndef CONCURRENCY
+#define CONCURRENCY 1
+#endif
 
 MANIFEST({
   "id": TEXT(NAME), "version": "0.1.0", "abi": "1.0",
   "services": {
-    "cache": CACHE, "storage": STORAGE, "scheduler": {},
-    "events": { "subscribe": ["plugin.>", "k.>"], "publish": [">"] }
+    "cache": CACHE, "storage": STORAGE, "scheduler": SCHEDULER,
+    "events": { "subscribe": ["plugin.>", "k.>"], "publish": PUBLISH }
   },
+  "limits": LIMITS, "concurrency": CONCURRENCY,
   "provides": { TEXT(NAME.run): { "major": 1, "methods": ["do"] } },
   "config": {
     "type": "object",
@@ -38,9 +47,10 @@ MANIFEST({
 
 enum { WORDS = 8, HELD = 8 };
 
-static const pintle_host *host;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pintle_buf heard; /* what events and jobs came, one line each */
+static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
+static int is_shut; /* while it is, watches wait where they are told something */
 static pintle_buf loaded; /* what the commands in config `load` came to */
 
 /* What `hold` keeps, by name. */
@@ -48,47 +58,6 @@ static struct {
   char name[16];
   pintle_ctx ctx;
 } held[HELD];
-
-static void say(pintle_buf *to, const char *form, ...) {
-  char text[1024];
-  va_list values;
-  int length;
-  va_start(values, form);
-  length = vsnprintf(text, sizeof text, form, values);
-  va_end(values);
-  if (length > 0) pintle_buf_write(to, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
-}
-
-/* One word of a command. `%41` is a byte, `%-` nothing, `%*7` seven times x. */
-static pintle_str word_of(const char *from, size_t length, pintle_buf *memory) {
-  size_t at, times;
-  unsigned byte;
-  pintle_buf_clear(memory);
-  pintle_buf_write(memory, "", 0);
-  for (at = 0; at < length; at++) {
-    if (from[at] == '%' && from[at + 1] == '-') {
-      at += 1;
-    } else if (from[at] == '%' && from[at + 1] == '*') {
-      for (times = strtoul(from + at + 2, NULL, 10); times > 0; times--) pintle_buf_write(memory, "x", 1);
-      break;
-    } else if (from[at] == '%' && sscanf(from + at + 1, "%2x", &byte) == 1) {
-      char c = (char)byte;
-      pintle_buf_write(memory, &c, 1);
-      at += 2;
-    } else {
-      pintle_buf_write(memory, from + at, 1);
-    }
-  }
-  return pintle_buf_str(memory);
-}
-
-static int64_t number(pintle_str word) {
-  return strtoll(word.ptr, NULL, 10); /* every word is followed by a NUL */
-}
-
-static int is(pintle_str word, const char *text) {
-  return pintle_str_eq(word, pintle_cstr(text));
-}
 
 /* Written so that a test can compare it: bytes that are not plain text as %41. */
 static void say_bytes(pintle_buf *to, const uint8_t *bytes, size_t length) {
@@ -105,16 +74,6 @@ static void say_bytes(pintle_buf *to, const uint8_t *bytes, size_t length) {
 static void say_life(pintle_buf *to, int64_t ttl_ms) {
   if (ttl_ms == PINTLE_FOREVER) say(to, " endless");
   else say(to, " %" PRId64, ttl_ms);
-}
-
-/* The status, and what the host says of it. */
-static void say_status(pintle_buf *to, pintle_ctx ctx, pintle_status status) {
-  say(to, "%d", status);
-  if (status != PINTLE_OK) {
-    pintle_buf text = {0};
-    if (host->last_error(ctx, pintle_buf_sink(&text)) == PINTLE_OK) say(to, " %s", (char *)text.ptr);
-    pintle_buf_free(&text);
-  }
 }
 
 static void tenant_of(pintle_ctx ctx, pintle_buf *tenant) {
@@ -149,6 +108,31 @@ static pintle_status on_job(void *user, pintle_ctx ctx, const pintle_run *run, p
   return PINTLE_OK;
 }
 
+static pintle_status on_change(void *user, pintle_ctx ctx, const pintle_storage_change *change, pintle_sink reply) {
+  static const char *const kinds[] = {"?", "set", "removed", "expired", "cleared"};
+  pintle_buf tenant = {0};
+  const char *name = user;
+  (void)reply;
+  tenant_of(ctx, &tenant);
+  pthread_mutex_lock(&lock);
+  say(&heard, "watch %s %s %.*s version=%" PRIu64 " tenant=%s\n", name, kinds[change->kind < 5 ? change->kind : 0],
+      (int)change->key.len, change->key.ptr, change->version, tenant.ptr ? (char *)tenant.ptr : "");
+  while (is_shut) pthread_cond_wait(&opened, &lock);
+  pthread_mutex_unlock(&lock);
+  pintle_buf_free(&tenant);
+  if (strcmp(name, "failing") != 0) return PINTLE_OK;
+  host->set_error(ctx, PINTLE_STR("no more ink"));
+  return PINTLE_INTERNAL;
+}
+
+/* Says that a watch is over. */
+static void on_watch_over(void *user) {
+  pthread_mutex_lock(&lock);
+  say(&heard, "released %s\n", (char *)user);
+  pthread_mutex_unlock(&lock);
+  free(user);
+}
+
 static char *copy_of(pintle_str word) {
   char *copy = malloc(word.len + 1);
   if (copy != NULL) memcpy(copy, word.ptr, word.len + 1);
@@ -161,7 +145,7 @@ enum { TAGS = 20, MORE = 3 };
 static int begins(pintle_str word, const char *front, int64_t *rest) {
   size_t len = strlen(front);
   if (word.len < len || memcmp(word.ptr, front, len) != 0) return 0;
-  *rest = strtoll(word.ptr + len, NULL, 10);
+  *rest = number(pintle_strn(word.ptr + len, word.len - len));
   return 1;
 }
 
@@ -379,10 +363,320 @@ static int storage(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
   return 1;
 }
 
+/* `[OPTION…]` as at the end of `sput KEY VALUE`: `version=7`, `ttl=5`, `keep`, `json`; none if there are none. */
+static const pintle_storage_options *stored_with(pintle_storage_options *options, const pintle_str *w) {
+  int64_t value;
+  size_t at;
+  memset(options, 0, sizeof *options);
+  options->size = sizeof *options;
+  for (at = 0; at < MORE && w[at].len > 0; at++) {
+    if (is(w[at], "keep")) options->flags |= PINTLE_STORAGE_KEEP_TTL;
+    if (is(w[at], "json")) options->flags |= PINTLE_STORAGE_JSON;
+    if (begins(w[at], "ttl=", &options->ttl_ms)) options->flags |= PINTLE_STORAGE_TTL;
+    if (begins(w[at], "version=", &value)) {
+      options->flags |= PINTLE_STORAGE_IF_VERSION;
+      options->if_version = (uint64_t)value;
+    }
+  }
+  return at == 0 ? NULL : options;
+}
+
+enum { STEPS = 130, PARTS = 6, PLENTY = 1 << 20 };
+
+/* The bytes of a value; `*7` is seven times x. */
+static pintle_bytes value_of(pintle_str part) {
+  static char plenty[PLENTY];
+  size_t times = part.len > 0 && part.ptr[0] == '*' ? (size_t)number(pintle_strn(part.ptr + 1, part.len - 1)) : 0;
+  if (times == 0 || times > PLENTY) return pintle_bytesn(part.ptr, part.len);
+  memset(plenty, 'x', times);
+  return pintle_bytesn(plenty, times);
+}
+
+/* The next part of a text, up to `end`; empty if there is none. */
+static pintle_str part_of(pintle_str *rest, char end) {
+  size_t len = 0;
+  pintle_str part;
+  while (len < rest->len && rest->ptr[len] != end) len++;
+  part = pintle_strn(rest->ptr, len);
+  if (len < rest->len) len++;
+  *rest = pintle_strn(rest->ptr + len, rest->len - len);
+  return part;
+}
+
+/* sbatch set:KEY:VALUE[:OPTION…];remove:KEY[:OPTION];incr:KEY:DELTA[:OPTION…];check:KEY:version=N;emit:TOPIC:DATA
+ * ;cron:NAME:RULE:ZONE:DATA;every:NAME:MS;once:NAME:MS, with _ for a blank in rules; tells all that it is told. */
+static void batch(pintle_ctx ctx, pintle_str text, pintle_buf *to) {
+  static pintle_storage_step steps[STEPS]; /* too large for a stack; one batch at a time */
+  static pintle_storage_options options[STEPS];
+  static pintle_storage_job jobs[STEPS];
+  static uint64_t versions[STEPS];
+  static int64_t values[STEPS];
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pintle_status status;
+  size_t count = 0, at, failed = 4711;
+  pthread_mutex_lock(&one_at_a_time);
+  memset(steps, 0, sizeof steps);
+  memset(jobs, 0, sizeof jobs);
+  for (at = 0; at < STEPS; at++) versions[at] = 7777, values[at] = 7777;
+  while (text.len > 0 && count < STEPS) {
+    pintle_storage_step *step = &steps[count];
+    pintle_storage_job *job = &jobs[count];
+    pintle_str rest = part_of(&text, ';'), part[PARTS];
+    for (at = 0; at < PARTS; at++) part[at] = part_of(&rest, ':');
+    step->size = sizeof *step;
+    step->key = part[1];
+    job->size = sizeof *job;
+    if (is(part[0], "set")) {
+      step->kind = PINTLE_STEP_SET;
+      step->value = value_of(part[2]);
+      step->options = stored_with(&options[count], part + 3);
+    } else if (is(part[0], "remove") || is(part[0], "check")) {
+      step->kind = is(part[0], "remove") ? PINTLE_STEP_REMOVE : PINTLE_STEP_CHECK;
+      step->options = stored_with(&options[count], part + 2);
+    } else if (is(part[0], "incr")) {
+      step->kind = PINTLE_STEP_INCR;
+      step->delta = number(part[2]);
+      step->options = stored_with(&options[count], part + 3);
+    } else if (is(part[0], "emit")) {
+      step->kind = PINTLE_STEP_EMIT;
+      step->value = pintle_bytesn(part[2].ptr, part[2].len);
+    } else {
+      step->kind = PINTLE_STEP_SCHEDULE;
+      step->job = job;
+      if (is(part[0], "cron")) {
+        for (at = 0; at < part[2].len; at++) {
+          if (part[2].ptr[at] == '_') ((char *)part[2].ptr)[at] = ' ';
+        }
+        job->rule = part[2];
+        job->zone = part[3];
+        step->value = pintle_bytesn(part[4].ptr, part[4].len);
+      } else if (is(part[0], "every")) {
+        job->every_ms = number(part[2]);
+      } else if (is(part[0], "once")) {
+        job->delay_ms = number(part[2]);
+      } else {
+        step->kind = 77;
+      }
+    }
+    count++;
+  }
+  status = host->storage->batch(ctx, steps, count, versions, values, &failed);
+  say_status(to, ctx, status);
+  say(to, " failed=%zu versions=", failed);
+  for (at = 0; at < count; at++) say(to, "%s%" PRIu64, at ? "," : "", versions[at]);
+  say(to, " values=");
+  for (at = 0; at < count; at++) say(to, "%s%" PRId64, at ? "," : "", values[at]);
+  pthread_mutex_unlock(&one_at_a_time);
+}
+
+/* So many items with a number behind the prefix; the last one's version. */
+static void fill(pintle_ctx ctx, pintle_str prefix, int64_t count, pintle_buf *to) {
+  enum { TOGETHER = 100 };
+  pintle_storage_step steps[TOGETHER];
+  uint64_t versions[TOGETHER] = {0};
+  char keys[TOGETHER][64];
+  pintle_status status = PINTLE_OK;
+  int64_t at = 0;
+  size_t n = 0;
+  while (at < count && status == PINTLE_OK) {
+    memset(steps, 0, sizeof steps);
+    for (n = 0; n < TOGETHER && at < count; n++, at++) {
+      snprintf(keys[n], sizeof keys[n], "%s%" PRId64, prefix.ptr, at);
+      steps[n].size = sizeof steps[n];
+      steps[n].kind = PINTLE_STEP_SET;
+      steps[n].key = pintle_cstr(keys[n]);
+    }
+    status = host->storage->batch(ctx, steps, n, versions, NULL, NULL);
+  }
+  say_status(to, ctx, status);
+  say(to, " version=%" PRIu64, n > 0 ? versions[n - 1] : 0);
+}
+
+/* What is newer than the first tests of the storage. */
+static int store(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
+  const pintle_storage *storage = host->storage;
+  pintle_storage_options options;
+  pintle_storage_info info;
+  pintle_storage_stats stats;
+  pintle_watch_options begin;
+  uint64_t version = 7777;
+  uint32_t there = 7;
+  int64_t sum = 7777;
+  memset(&info, 0, sizeof info);
+  memset(&stats, 0, sizeof stats);
+  memset(&begin, 0, sizeof begin);
+  info.size = sizeof info;
+  stats.size = sizeof stats;
+  begin.size = sizeof begin;
+  if (is(w[0], "sput")) { /* sput KEY VALUE [OPTION…] */
+    say_status(to, ctx, storage->set(ctx, w[1], pintle_bytesn(w[2].ptr, w[2].len), stored_with(&options, w + 3), &version));
+    say(to, " version=%" PRIu64, version);
+  } else if (is(w[0], "sincr")) { /* sincr KEY DELTA [OPTION…] */
+    say_status(to, ctx, storage->incr(ctx, w[1], number(w[2]), stored_with(&options, w + 3), &sum, &version));
+    say(to, " %" PRId64 " version=%" PRIu64, sum, version);
+  } else if (is(w[0], "sexpire")) { /* sexpire KEY MS */
+    say_status(to, ctx, storage->expire(ctx, w[1], number(w[2]), &there));
+    say(to, " %u", there);
+  } else if (is(w[0], "slife")) { /* slife KEY */
+    say_status(to, ctx, storage->get(ctx, w[1], pintle_discard_sink(), &info));
+    say_life(to, info.ttl_ms);
+  } else if (is(w[0], "sinto")) { /* sinto KEY CAP */
+    uint8_t buf[64];
+    size_t len = 4711, cap = (size_t)number(w[2]), at, untouched = 0;
+    pintle_status status;
+    memset(buf, '#', sizeof buf);
+    status = storage->get_into(ctx, w[1], cap == 0 ? NULL : buf, cap, &len, &info);
+    for (at = 0; at < sizeof buf; at++) untouched += buf[at] == '#';
+    say_status(to, ctx, status);
+    say(to, " len=%zu untouched=%zu known=%d ", len, untouched, info.version != 0);
+    if (status == PINTLE_OK) say_bytes(to, buf, len);
+  } else if (is(w[0], "sstats")) {
+    say_status(to, ctx, storage->stats(ctx, &stats));
+    say(to, " items=%" PRIu64 " bytes=%" PRIu64 " most_items=%" PRIu64 " most_bytes=%" PRIu64 " version=%" PRIu64,
+        stats.items, stats.bytes, stats.most_items, stats.most_bytes, stats.version);
+  } else if (is(w[0], "sbatch")) {
+    batch(ctx, w[1], to);
+  } else if (is(w[0], "sfill")) { /* sfill PREFIX COUNT: so many items, a hundred in a commit */
+    fill(ctx, w[1], number(w[2]), to);
+  } else if (is(w[0], "swatch")) { /* swatch NAME PREFIX [AFTER]; tells the handle */
+    pintle_registration watch = 0;
+    pintle_watch_handler handler = on_change;
+    pintle_release over = on_watch_over;
+    char *user = copy_of(w[1]);
+    pintle_status status;
+    if (w[3].len > 0) begin.flags = PINTLE_WATCH_AFTER, begin.after = (uint64_t)number(w[3]);
+    status = storage->watch(ctx, w[2], handler, user, over, &begin, &watch);
+    if (status != PINTLE_OK) free(user);
+    say_status(to, ctx, status);
+    say(to, " %" PRIu64, watch);
+  } else if (is(w[0], "sunwatch")) { /* sunwatch HANDLE */
+    say_status(to, ctx, storage->unwatch(ctx, token_of(w[1])));
+  } else if (is(w[0], "shut") || is(w[0], "open")) {
+    pthread_mutex_lock(&lock);
+    is_shut = is(w[0], "shut");
+    pthread_cond_broadcast(&opened);
+    pthread_mutex_unlock(&lock);
+    say(to, "0");
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
+/* Wrong arguments by name; what came of them. */
+static void wrong(pintle_ctx ctx, pintle_str name, pintle_buf *to) {
+  const pintle_storage *storage = host->storage;
+  const pintle_str key = PINTLE_STR("k"), nothing = {NULL, 3};
+  const pintle_bytes value = pintle_bytesn("v", 1);
+  const pintle_sink none = {NULL, NULL};
+  struct {
+    pintle_storage_options known;
+    uint64_t newer;
+  } longer;
+  pintle_storage_options options;
+  pintle_storage_info info;
+  pintle_storage_stats stats;
+  pintle_storage_step step[2];
+  pintle_storage_job job;
+  pintle_emit_options event;
+  pintle_watch_options begin;
+  size_t len = 4711, failed = 4711;
+  uint32_t there = 7;
+  uint8_t buf[8];
+  pintle_watch_handler no_handler = NULL, handler = on_change;
+  pintle_release no_release = NULL;
+  int in_step = 1;
+  memset(&longer, 0, sizeof longer);
+  memset(&options, 0, sizeof options);
+  memset(&info, 0, sizeof info);
+  memset(&stats, 0, sizeof stats);
+  memset(step, 0, sizeof step);
+  memset(&job, 0, sizeof job);
+  memset(&event, 0, sizeof event);
+  memset(&begin, 0, sizeof begin);
+  longer.known.size = sizeof longer;
+  options.size = sizeof options;
+  info.size = sizeof info;
+  stats.size = sizeof stats;
+  step[0].size = step[1].size = sizeof step[0];
+  job.size = sizeof job;
+  event.size = sizeof event;
+  begin.size = sizeof begin;
+  step[0].kind = step[1].kind = PINTLE_STEP_SET;
+  step[0].key = step[1].key = key;
+  if (is(name, "key")) say_status(to, ctx, storage->set(ctx, nothing, value, NULL, NULL));
+  else if (is(name, "sink")) say_status(to, ctx, storage->get(ctx, key, none, NULL));
+  else if (is(name, "info")) info.size = 4, say_status(to, ctx, storage->get(ctx, key, pintle_discard_sink(), &info));
+  else if (is(name, "exists")) say_status(to, ctx, storage->exists(ctx, key, NULL));
+  else if (is(name, "len")) say_status(to, ctx, storage->get_into(ctx, key, buf, sizeof buf, NULL, NULL));
+  else if (is(name, "buf")) say_status(to, ctx, storage->get_into(ctx, key, NULL, 8, &len, NULL));
+  else if (is(name, "stats")) say_status(to, ctx, storage->stats(ctx, NULL));
+  else if (is(name, "stats-size")) stats.size = 7, say_status(to, ctx, storage->stats(ctx, &stats));
+  else if (is(name, "short")) {
+    stats.size = 16;
+    say_status(to, ctx, storage->stats(ctx, &stats));
+    say(to, " items=%" PRIu64 " bytes=%" PRIu64, stats.items, stats.bytes);
+  } else if (is(name, "flags")) options.flags = 64, say_status(to, ctx, storage->set(ctx, key, value, &options, NULL));
+  else if (is(name, "options-size")) options.size = 4097, say_status(to, ctx, storage->set(ctx, key, value, &options, NULL));
+  else if (is(name, "longer")) say_status(to, ctx, storage->set(ctx, key, value, &longer.known, NULL));
+  else if (is(name, "newer")) longer.newer = 1, say_status(to, ctx, storage->set(ctx, key, value, &longer.known, NULL));
+  else if (is(name, "ttl-twice")) {
+    options.flags = PINTLE_STORAGE_TTL | PINTLE_STORAGE_KEEP_TTL;
+    say_status(to, ctx, storage->set(ctx, key, value, &options, NULL));
+  } else if (is(name, "incr-json")) {
+    options.flags = PINTLE_STORAGE_JSON;
+    say_status(to, ctx, storage->incr(ctx, key, 1, &options, NULL, NULL));
+  } else if (is(name, "handler")) say_status(to, ctx, storage->watch(ctx, key, no_handler, NULL, no_release, NULL, NULL));
+  else if (is(name, "prefix")) say_status(to, ctx, storage->watch(ctx, nothing, handler, NULL, no_release, NULL, NULL));
+  else if (is(name, "watch-flags")) {
+    begin.flags = 2;
+    say_status(to, ctx, storage->watch(ctx, key, handler, NULL, no_release, &begin, NULL));
+  } else if (is(name, "no-watch")) say_status(to, ctx, storage->unwatch(ctx, 12345));
+  else if (is(name, "no-steps")) {
+    say_status(to, ctx, storage->batch(ctx, step, 0, NULL, NULL, &failed));
+    say(to, " failed=%zu", failed);
+  } else if (is(name, "null-steps")) {
+    say_status(to, ctx, storage->batch(ctx, NULL, 2, NULL, NULL, &failed));
+    say(to, " failed=%zu", failed);
+  } else if (is(name, "stale")) {
+    say(to, "%d failed=", storage->batch(12345, step, 2, NULL, NULL, &failed));
+    say(to, "%zu", failed);
+  } else {
+    if (is(name, "step-size")) step[1].size = 64;
+    else if (is(name, "step-null")) step[1].value.len = 3;
+    else if (is(name, "set-delta")) step[1].delta = 1;
+    else if (is(name, "set-event")) step[1].event = &event;
+    else if (is(name, "set-job")) step[1].job = &job;
+    else if (is(name, "remove-value")) step[1].kind = PINTLE_STEP_REMOVE, step[1].value = value;
+    else if (is(name, "remove-ttl"))
+      step[1].kind = PINTLE_STEP_REMOVE, step[1].options = &options, options.flags = PINTLE_STORAGE_TTL;
+    else if (is(name, "check-alone")) step[1].kind = PINTLE_STEP_CHECK;
+    else if (is(name, "check-delta")) step[1].kind = PINTLE_STEP_CHECK, step[1].delta = 1;
+    else if (is(name, "emit-options")) step[1].kind = PINTLE_STEP_EMIT, step[1].options = &options;
+    else if (is(name, "emit-wait")) step[1].kind = PINTLE_STEP_EMIT, step[1].event = &event, event.wait_ms = 5;
+    else if (is(name, "no-job")) step[1].kind = PINTLE_STEP_SCHEDULE;
+    else if (is(name, "job-size")) step[1].kind = PINTLE_STEP_SCHEDULE, step[1].job = &job, job.size = 4;
+    else if (is(name, "job-overlap")) step[1].kind = PINTLE_STEP_SCHEDULE, step[1].job = &job, job.overlap = 9;
+    else if (is(name, "job-both")) {
+      step[1].kind = PINTLE_STEP_SCHEDULE, step[1].job = &job, job.every_ms = 5, job.rule = PINTLE_STR("@daily");
+    } else if (is(name, "job-delay")) {
+      step[1].kind = PINTLE_STEP_SCHEDULE, step[1].job = &job, job.every_ms = 5, job.delay_ms = 5;
+    } else if (is(name, "job-zone")) {
+      step[1].kind = PINTLE_STEP_SCHEDULE, step[1].job = &job, job.zone = PINTLE_STR("UTC");
+    } else in_step = 0;
+    if (in_step) say_status(to, ctx, storage->batch(ctx, step, 2, NULL, NULL, &failed));
+    say(to, in_step ? " failed=%zu" : "-1 there is no such fault %zu", failed);
+    storage->exists(ctx, key, &there);
+    say(to, there == 0 ? "" : " and something was written");
+  }
+}
+
 static void one(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
   pintle_release release = free;
   int at;
-  if (cache(ctx, w, to) || items(ctx, w, to) || storage(ctx, w, to)) {
+  if (cache(ctx, w, to) || items(ctx, w, to) || storage(ctx, w, to) || store(ctx, w, to)) {
+  } else if (is(w[0], "wrong")) { /* wrong FAULT: of the storage */
+    wrong(ctx, w[1], to);
   } else if (is(w[0], "listen")) { /* listen NAME PATTERN */
     pintle_subscribe_options options;
     memset(&options, 0, sizeof options);
@@ -397,7 +691,7 @@ static void one(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
                host->scheduler->interval(ctx, w[1], number(w[2]), on_job, copy_of(w[3]), release, NULL, &job));
     say(to, " %" PRIu64, job);
   } else if (is(w[0], "stop")) { /* stop HANDLE: of a job */
-    say_status(to, ctx, host->scheduler->remove(ctx, (pintle_registration)strtoull(w[1].ptr, NULL, 10)));
+    say_status(to, ctx, host->scheduler->remove(ctx, token_of(w[1])));
   } else if (is(w[0], "hold")) { /* hold NAME */
     for (at = 0; at < HELD && held[at].ctx != 0; at++) continue;
     say_status(to, ctx, at == HELD ? PINTLE_QUOTA : host->hold(ctx, &held[at].ctx));
@@ -425,14 +719,7 @@ static void commands(pintle_ctx ctx, const char *text, size_t length, pintle_buf
   while (at < length) {
     pintle_ctx with = ctx;
     size_t first = 0;
-    for (n = 0; n < WORDS; n++) {
-      size_t begin = at;
-      while (at < length && text[at] != ' ' && text[at] != '\n') at++;
-      words[n] = word_of(text + begin, at - begin, &memory[n]);
-      if (at < length && text[at] == ' ') at++;
-    }
-    while (at < length && text[at] != '\n') at++;
-    at++;
+    at = words_of(text, length, at, words, memory, WORDS);
     if (is(words[0], "as")) {
       for (n = 0; n < HELD; n++) {
         if (is(words[1], held[n].name)) with = held[n].ctx;

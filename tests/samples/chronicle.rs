@@ -34,6 +34,23 @@ fn measure(host: &Started, tenant: &str, values: &[f64]) {
     until("it is noted", || all(host, tenant, "cpu.busy")[0] == json!(after));
 }
 
+/// How many minutes are in the database, as an operator sees it; none if it has no tables.
+fn rows(host: &Started, tenant: &str) -> i64 {
+    let database = host.database("chronicle", tenant).expect("it can be asked for");
+    let mut count = 0;
+    let told = database.query("SELECT count(*) FROM minutes", &[], None, |row| {
+        count = row.get(0)?;
+        Ok(())
+    });
+    if let Err(error) = told {
+        assert!(
+            error.to_string().contains("no such table") || error.to_string().contains("no database"),
+            "{error}"
+        );
+    }
+    count
+}
+
 #[test]
 fn a_metric_has_count_least_most_mean_and_last_by_minute() {
     let stage = stage();
@@ -105,7 +122,7 @@ fn a_restart_keeps_what_was_measured_and_joins_the_halves_of_its_minute() {
     measure(&host, "acme", &[10.0, 20.0]);
     host.restart("chronicle");
     assert_eq!(all(&host, "acme", "cpu.busy"), json!([2.0, 10.0, 20.0, 20.0]));
-    assert!(host.info("chronicle").counters.storage_items > 0);
+    assert!(rows(&host, "acme") > 0);
     measure(&host, "acme", &[1.0]);
     assert_eq!(all(&host, "acme", "cpu.busy"), json!([3.0, 1.0, 20.0, 1.0]));
     host.end();
@@ -117,14 +134,51 @@ fn a_restart_keeps_what_was_measured_and_joins_the_halves_of_its_minute() {
 }
 
 #[test]
+fn a_report_is_written_once_for_its_key_over_restarts_too() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[10.0, 20.0]);
+    let first = ask(&host, "acme", "report", &json!({ "key": "k" }));
+    assert_eq!(first["path"], "reports/k.csv");
+    let written = host.file("chronicle", "acme", "reports/k.csv").expect("it is there");
+    assert!(written.starts_with("metric,minute,count,min,max,mean,last\ncpu.busy,"), "{written}");
+    assert_eq!(Some(written.lines().count() as u64 - 1), first["rows"].as_u64());
+    measure(&host, "acme", &[30.0]);
+    host.end();
+    // Another host: it has more to tell, and does not.
+    let host = stage.start();
+    assert_eq!(ask(&host, "acme", "report", &json!({ "key": "k" })), first);
+    assert_eq!(host.file("chronicle", "acme", "reports/k.csv"), Some(written));
+    for (request, reason) in [
+        (r#"{"key":"k","from":7}"#, "the report \"k\" is one of other times: give this one another key"),
+        (r#"{"key":"../k"}"#, "path"),
+        (r#"{"from":7}"#, "missing field `key`"),
+    ] {
+        let refused = host.call("acme", "chronicle.query", 1, "report", request.as_bytes(), None);
+        let refused = refused.expect_err("it cannot be written").to_string();
+        assert!(refused.contains(reason), "{request}: {refused}");
+    }
+    assert_eq!(host.file("chronicle", "globex", "reports/k.csv"), None, "it is acme's");
+    host.end();
+}
+
+#[test]
 fn what_a_host_has_kept_can_be_asked_after_its_end() {
     let stage = stage();
     let host = stage.start();
     measure(&host, "acme", &[1.0]);
+    measure(&host, "globex", &[2.0, 7.0]);
     let stopped = host.stop();
     assert!(stopped.failed.is_empty(), "{stopped:?}");
-    // Written in `disable`, after which nobody can ask the storage itself.
-    assert!(host.info("chronicle").counters.storage_items > 0);
+    // Written in `disable`; the next host tells at once which metrics have the most.
+    let host = stage.start();
+    for (tenant, most) in [("acme", json!(["cpu.busy", 1.0])), ("globex", json!(["cpu.busy", 7.0]))] {
+        let top = ask(&host, tenant, "top", &json!({ "limit": 3 }));
+        assert_eq!(json!([top[0]["metric"], top[0]["max"]]), most, "{tenant}: {top}");
+        assert!(rows(&host, tenant) > 0);
+    }
+    assert_eq!(ask(&host, "initech", "top", &json!({})), json!([]));
+    host.end();
 }
 
 #[test]
@@ -133,7 +187,7 @@ fn a_minute_that_is_under_way_is_not_written() {
     let host = stage.start();
     measure(&host, "acme", &[1.0; 50]);
     // The clock may have gone to the next minute meanwhile, and then what has ended is written once.
-    assert!(host.info("chronicle").counters.storage_items <= 1);
+    assert!(rows(&host, "acme") <= 1);
     host.end();
 }
 
@@ -146,6 +200,8 @@ fn requests_that_cannot_be_answered_are_refused_with_a_reason() {
         ("series", r#"{"metric":"m","until":1}"#, "unknown field `until`"),
         ("series", r#"{"metric":"m","limit":0}"#, "`limit` is 0, and not 1 to 5000"),
         ("total", r#"{"metric":7}"#, "invalid type"),
+        ("top", r#"{"by":"name"}"#, "unknown variant `name`"),
+        ("top", r#"{"limit":1001}"#, "`limit` is 1001, and not 1 to 1000"),
         ("average", "{}", "average"),
     ] {
         let refused = host.call("", "chronicle.query", 1, method, request.as_bytes(), None);

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Stands in for `sysmon`, which alone may publish below `plugin.sysmon.`: emits what an event `measure.<topic>` carries as
-/// `plugin.sysmon.<topic>`, for the event's tenant.
+/// `plugin.sysmon.<topic>`, for the event's tenant and under its id.
 const MEASURED: &str = r#"
 #include <pintle/plugin.h>
 PINTLE_MANIFEST({
@@ -33,8 +33,11 @@ PINTLE_MANIFEST({
 });
 static const pintle_host *host;
 static pintle_status on_measure(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
+  pintle_emit_options options = {0};
   (void)user, (void)reply;
-  return host->events->emit(ctx, pintle_strn(event->topic.ptr + 8, event->topic.len - 8), event->data, NULL);
+  options.size = sizeof options;
+  options.id = event->id;
+  return host->events->emit(ctx, pintle_strn(event->topic.ptr + 8, event->topic.len - 8), event->data, &options);
 }
 static pintle_status load(pintle_ctx ctx, const pintle_host *given, void **state) {
   *state = NULL;
@@ -164,8 +167,23 @@ impl Deref for Started {
 impl Started {
     /// Publishes an event of the application.
     pub(crate) fn tell(&self, tenant: &str, topic: &str, data: &str) {
-        let draft = Draft::new(Topic::parse(topic).expect("it is a topic"), "/test", data.as_bytes());
+        self.tell_as(None, tenant, topic, data);
+    }
+
+    /// [`tell`](Started::tell) under an id of the application's own.
+    pub(crate) fn tell_as(&self, id: Option<&str>, tenant: &str, topic: &str, data: &str) {
+        let mut draft = Draft::new(Topic::parse(topic).expect("it is a topic"), "/test", data.as_bytes());
+        draft.id = id.map(str::to_owned);
         self.emit(tenant, draft).unwrap_or_else(|error| panic!("{topic}: {error}"));
+    }
+
+    /// What is in a file of a plugin.
+    pub(crate) fn file(&self, plugin: &str, tenant: &str, path: &str) -> Option<String> {
+        let files = self.files(plugin, tenant).unwrap_or_else(|error| panic!("{plugin}: {error}"));
+        files.stat(path).unwrap_or_else(|error| panic!("{path}: {error}"))?;
+        let mut bytes = Vec::new();
+        files.read(path, &mut bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Some(String::from_utf8(bytes).expect("the samples write text"))
     }
 
     /// The events of a topic so far, as `pick` sees them.

@@ -97,10 +97,107 @@ fn a_window_ends_by_itself_and_counting_begins_anew() {
 }
 
 #[test]
+fn all_alarms_of_a_metric_are_counted_over_restarts() {
+    let stage = stage("");
+    for total in 1..3 {
+        let host = stage.start();
+        swing(&host, "acme", ["cpu", "busy"]);
+        assert_eq!(host.await_events(ALARM, 2, told), ["acme raised 1", "acme cleared 1"]);
+        let records = host.end();
+        let raised = records.iter().find(|record| record["message"] == "alarm raised").expect("it is logged");
+        assert_eq!(raised["total"], total, "{raised}");
+    }
+}
+
+#[test]
+fn the_metrics_with_the_most_alarms_are_answered_from_a_table_over_restarts() {
+    let stage = stage("");
+    let host = stage.start();
+    let top = |host: &Started, tenant: &str, most: &str| {
+        host.ask(tenant, "threshold.alarms", "top", most).to_string()
+    };
+    assert_eq!(top(&host, "acme", "3"), "[]");
+    for metric in [["memory", "used"], ["cpu", "busy"], ["memory", "used"], ["load", "load1"]] {
+        swing(&host, "acme", metric);
+    }
+    host.tell("acme", "measure.cpu", r#"{"busy":90.25}"#);
+    swing(&host, "globex", ["cpu", "busy"]);
+    host.await_events(ALARM, 11, told);
+    let row =
+        |metric: &str, raised: u32| format!(r#"{{"highest":99.0,"metric":"{metric}","raised":{raised}}}"#);
+    let (cpu, memory, load) = (row("cpu.busy", 2), row("memory.used", 2), row("load.load1", 1));
+    assert_eq!(top(&host, "acme", "2"), format!("[{cpu},{memory}]"));
+    host.end();
+    let host = stage.start();
+    assert_eq!(top(&host, "acme", "9"), format!("[{cpu},{memory},{load}]"));
+    assert_eq!(top(&host, "globex", "9"), format!("[{}]", row("cpu.busy", 1)));
+    assert_eq!(top(&host, "", "9"), "[]");
+    for wrong in ["", "0", "1001", "many"] {
+        let refused = host.call("acme", "threshold.alarms", 1, "top", wrong.as_bytes(), None);
+        assert_eq!(refused.expect_err(wrong).kind(), pintle::ErrorKind::InvalidArgument);
+    }
+    host.end();
+}
+
+#[test]
 fn without_a_cache_there_are_alarms_all_the_same() {
     let host = stage("[plugin.threshold.grants]\nnamespaces = []").start();
     swing(&host, "acme", ["cpu", "busy"]);
     assert_eq!(host.await_events(ALARM, 2, told), ["acme raised -", "acme cleared -"]);
     let records = host.end();
     assert_eq!(said(&records, "alarms cannot be counted"), 2);
+}
+
+#[test]
+fn a_sample_that_comes_twice_makes_one_alarm_over_restarts_too() {
+    let stage = stage("");
+    let sample = |host: &Started, tenant: &str, id: &str, busy: u32| {
+        host.tell_as(Some(id), tenant, "measure.cpu", &format!(r#"{{"busy":{busy}}}"#));
+    };
+    let host = stage.start();
+    for (id, busy) in [("1", 99), ("2", 1), ("1", 99), ("2", 1), ("3", 98)] {
+        sample(&host, "acme", id, busy);
+    }
+    sample(&host, "globex", "1", 97);
+    assert_eq!(
+        host.await_events(ALARM, 4, told),
+        ["acme raised 1", "acme cleared 1", "acme raised 2", "globex raised 1"],
+        "an id counts for its tenant"
+    );
+    host.end();
+    let host = stage.start();
+    sample(&host, "acme", "1", 99);
+    sample(&host, "acme", "4", 96);
+    let alarms = host.await_events(ALARM, 1, |alarm| alarm.data["value"].clone());
+    assert_eq!(alarms, [96], "nothing is raised in another host, and only the sample that is new raises");
+    host.end();
+}
+
+#[test]
+fn another_sample_under_the_same_id_is_refused_and_said_to_be() {
+    let host = stage("").start();
+    for busy in [99, 1] {
+        host.tell_as(Some("1"), "acme", "measure.cpu", &format!(r#"{{"busy":{busy}}}"#));
+    }
+    until("it is refused", || host.info("threshold").counters.failed_handled == 1);
+    assert_eq!(host.events(ALARM, told), ["acme raised 1"]);
+    let records = host.end();
+    let refused = |record: &Value| record.to_string().contains("another sample had the same id");
+    assert!(records.iter().any(refused), "{records:#?}");
+}
+
+#[test]
+fn the_last_alarm_of_a_metric_is_in_a_file_of_its_tenant() {
+    let stage = stage("");
+    let host = stage.start();
+    for busy in [98, 1, 99, 2] {
+        host.tell("acme", "measure.cpu", &format!(r#"{{"busy":{busy}}}"#));
+    }
+    let last = host.await_events(ALARM, 4, |alarm| alarm.data.clone()).swap_remove(2);
+    host.end();
+    let host = stage.start();
+    let kept = host.file("threshold", "acme", "alarms/cpu.busy.json").expect("it outlives the host");
+    assert_eq!(serde_json::from_str::<Value>(&kept).expect("it is whole"), last);
+    assert_eq!(host.file("threshold", "globex", "alarms/cpu.busy.json"), None);
+    host.end();
 }

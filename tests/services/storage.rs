@@ -1,5 +1,10 @@
 //! The storage through its table.
 
+mod batch;
+mod items;
+mod quota;
+mod watch;
+
 use std::{
     fs, thread,
     time::{Duration, Instant},
@@ -8,6 +13,12 @@ use std::{
 use pintle::{ErrorKind, Host, Settings};
 
 use crate::keeper::{Place, ask, expect, keeper, until};
+
+/// The version that an answer tells.
+fn version(answer: &str) -> u64 {
+    let version = answer.split("version=").nth(1).expect("it tells one");
+    version.split(' ').next().and_then(|digits| digits.parse().ok()).expect("it is a number")
+}
 
 #[test]
 fn storage_1_remove_is_idempotent_and_tells_and_so_does_exists() {
@@ -73,10 +84,6 @@ fn everywhere_2_without_settings_a_stored_value_has_up_to_4_mib() {
 #[test]
 fn storage_2_3_versions_grow_are_never_reused_and_guard_writes() {
     let (_place, host) = keeper();
-    let version = |answer: &str| -> u64 {
-        let version = answer.split("version=").nth(1).expect("it tells one");
-        version.split(' ').next().and_then(|digits| digits.parse().ok()).expect("it is a number")
-    };
     let first = version(&ask(&host, "", "sset k one")[0]);
     let other = version(&ask(&host, "t", "sset k other")[0]);
     let second = version(&ask(&host, "", "sset k two")[0]);
@@ -182,7 +189,7 @@ fn what_is_stored_is_there_after_a_restart_with_its_version_and_times() {
 fn contract_16_in_load_durable_writes_answer_unavailable() {
     let place = Place::new().keeper("keeper", &[]);
     let place = place.toml(
-        "[plugin.keeper]\nconfig = { load = \"sset k v\\nsremove k\\nsclear\\nsget k\\nsexists k\\nset n k v\\nget n k\" }",
+        "[plugin.keeper]\nconfig = { load = \"sset k v\\nsremove k\\nsclear\\nsget k\\nsexists k\\nset n k v\\nget n k\\nsincr k 1\\nsexpire k 5\\nsbatch check:k:version=0\" }",
     );
     let host = place.started();
     let answers = ask(&host, "", "loaded");
@@ -191,6 +198,9 @@ fn contract_16_in_load_durable_writes_answer_unavailable() {
     assert!(answers[1].starts_with(refused) && answers[2].starts_with(refused), "{answers:?}");
     assert_eq!(&answers[3..6], ["1 the storage has no item \"k\" in this scope", "0 0", "0"], "{answers:?}");
     assert!(answers[6].starts_with("0 bytes v"), "{answers:?}");
+    for answer in &answers[7..10] {
+        assert!(answer.starts_with(refused), "{answers:?}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run --watch` on it; what
 //! is to be seen is up to that. The demo's settings are `xtask/demo.toml`. It adds events by which two tenants ask for
-//! samples of their own, and work for the processors, so that there is something to be alarmed about. At the end it
-//! asks what is kept (`kept`), which is more at each run.
+//! samples of their own, and work for the processors, so that there is something to be alarmed about. Towards the end it
+//! stops the host and starts another on the same data, and asks what is kept (`kept`) before and after that.
 
 mod kept;
 
@@ -31,6 +31,9 @@ use crate::{Failure, cargo};
 const WORK: (Duration, Duration, Duration) =
     (Duration::from_secs(3), Duration::from_secs(2), Duration::from_secs(7));
 
+/// How long the second host runs, of the whole length.
+const SECOND: Duration = Duration::from_secs(3);
+
 /// What two tenants ask of `sysmon`.
 const EVENTS: &str = r#"{"specversion":"1.0","id":"1","source":"/demo","type":"sysmon.watch","tenant":"acme"}
 {"specversion":"1.0","id":"2","source":"/demo","type":"sysmon.watch","tenant":"globex"}
@@ -47,32 +50,50 @@ pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
     let folder = target_dir().join("demo");
     furnish(&folder).map_err(|cause| format!("cannot furnish {}: {cause}", folder.display()))?;
     let settings = folder.join("pintle.toml");
-    let before = Kept::ask(&settings)?;
+    let earlier = Kept::ask(&settings)?;
 
     // Ctrl-C goes to everybody in the foreground: pintle stops by it, and this program must live to see that.
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
         .map_err(|cause| format!("cannot take SIGINT: {cause}"))?;
-    let mut pintle = Command::new(command());
-    pintle.arg("run").arg("--watch").arg("--settings").arg(&settings);
-    pintle.arg("--events").arg(folder.join("events.jsonl")).current_dir(&folder);
-    let work = length.is_none_or(|length| length >= WORK.2);
+    // A demo that runs until Ctrl-C, or has no time for it, has one host.
+    let [first, second] = match length {
+        Some(length) if length >= WORK.2 + SECOND => [Some(length - SECOND), Some(SECOND)],
+        length => [length, None],
+    };
+    let work = first.is_none_or(|first| first >= WORK.2);
     if work {
         let (from, long) = (WORK.0.as_secs(), WORK.1.as_secs());
         eprintln!(
             "after {from} s this demo keeps the processors busy for {long} s, so that their alarm is raised"
         );
     }
-    let child = pintle.spawn().map_err(|cause| format!("{} does not start: {cause}", command().display()))?;
     if work {
         keep_busy();
     }
-    let status = ended(child, length).map_err(|cause| format!("cannot wait for pintle: {cause}"))?;
-    if !status.success() {
-        return Err(format!("pintle failed: {status}"));
+    watch(&folder, &settings, first)?;
+    let mut before = earlier;
+    if second.is_some() {
+        before = Kept::ask(&settings)?;
+        let (samples, seconds) = (before.samples(), SECOND.as_secs());
+        eprintln!(
+            "\nthe host has stopped, and chronicle has kept {samples} samples: another host, for {seconds} s"
+        );
+        watch(&folder, &settings, second)?;
     }
     println!("\n{}", Kept::ask(&settings)?.told(&before));
+    println!("{}", kept::report(&settings)?);
     println!("the data is in {}: run the demo again, and it goes on", folder.join("data").display());
     Ok(())
+}
+
+/// One host at work in the demo's folder.
+fn watch(folder: &Path, settings: &Path, length: Option<Duration>) -> Result<(), Failure> {
+    let mut pintle = Command::new(command());
+    pintle.arg("run").arg("--watch").arg("--settings").arg(settings);
+    pintle.arg("--events").arg(folder.join("events.jsonl")).current_dir(folder);
+    let child = pintle.spawn().map_err(|cause| format!("{} does not start: {cause}", command().display()))?;
+    let status = ended(child, length).map_err(|cause| format!("cannot wait for pintle: {cause}"))?;
+    if status.success() { Ok(()) } else { Err(format!("pintle failed: {status}")) }
 }
 
 /// How long to run; `None` is until Ctrl-C.

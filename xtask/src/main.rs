@@ -27,7 +27,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 11] = [
+const CHORES: [Chore; 14] = [
     Chore {
         name: "asan",
         options: "",
@@ -82,6 +82,24 @@ const CHORES: [Chore; 11] = [
         options: "",
         help: "builds every sample plugin and says where it is",
         run: list_samples,
+    },
+    Chore {
+        name: "sql-differential",
+        options: "[--queries N] [--seed S]",
+        help: "runs random SQL through a plugin and through SQLite itself and compares the answers, 20000 by default",
+        run: sql_differential,
+    },
+    Chore {
+        name: "storage-kill",
+        options: "[--rounds N] [--seed S] [--tmpfs] [--inject]",
+        help: "kills a host that writes to its storage so many times, 200 by default, fills its disk, or has it fail",
+        run: storage_kill,
+    },
+    Chore {
+        name: "storage-model",
+        options: "[--turns N] [--seed S] [--listing KEYS]",
+        help: "runs random operations on the storage and on its model, five million by default, or lists many keys",
+        run: storage_model,
     },
     Chore {
         name: "valgrind",
@@ -203,6 +221,70 @@ fn cache_model(options: &[String]) -> Result<(), Failure> {
         ],
         &[("PINTLE_CACHE_MODEL", &format!("{backend} {turns} {seed}"))],
     )
+}
+
+/// The full form of what `tests/sql` does at every test run.
+fn sql_differential(options: &[String]) -> Result<(), Failure> {
+    let (mut queries, mut seed) = (20_000_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--queries" => queries = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --queries and --seed")),
+        }
+    }
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--test", "sql", "--", "--ignored", "--exact"];
+    cargo(
+        &[&how[..], &["full", "--nocapture"]].concat(),
+        &[("PINTLE_SQL_DIFFERENTIAL", &format!("{queries} {seed}"))],
+    )
+}
+
+/// The full forms of what `host/services/storage/{kill_tests,full_disk_tests}.rs` do at every test run.
+fn storage_kill(options: &[String]) -> Result<(), Failure> {
+    let (mut rounds, mut seed, mut test) = (200_u64, 0_u64, "kill_tests::storage_13_after_a_kill");
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rounds" => rounds = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            "--tmpfs" => test = "full_disk_tests::storage_13_on_a_disk_of_a_mebibyte",
+            "--inject" => test = "kill_tests::storage_13_where_the_disk_fails",
+            _ => return Err(format!("`{word}` is none of --rounds, --seed, --tmpfs and --inject")),
+        }
+    }
+    let test = format!("services::storage::{test}");
+    cargo(
+        &["test", "--quiet", "-p", "pintle", "--lib", &test, "--", "--nocapture"],
+        &[("PINTLE_STORAGE_KILL", &format!("{rounds} {seed}"))],
+    )
+}
+
+/// The full forms of what `host/services/storage/{random,listing_tests}.rs` do at every test run.
+fn storage_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed, mut listing) = (5_000_000_u64, 0_u64, None);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--turns" => turns = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            "--listing" => listing = Some(number(word, words.next())?),
+            _ => return Err(format!("`{word}` is none of --turns, --seed and --listing")),
+        }
+    }
+    let (test, variable, value) = match listing {
+        Some(keys) => ("listing_tests::full", "PINTLE_STORAGE_LISTING", keys.to_string()),
+        None => ("random::tests::full", "PINTLE_STORAGE_MODEL", format!("ledger {turns} {seed}")),
+    };
+    let test = format!("services::storage::{test}");
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--lib", "--", "--ignored", "--exact"];
+    cargo(&[&how[..], &[&*test, "--nocapture"]].concat(), &[(variable, &value)])
+}
+
+fn number(option: &str, value: Option<&String>) -> Result<u64, Failure> {
+    let value = value.ok_or_else(|| format!("`{option}` lacks its number"))?;
+    value.parse().map_err(|_| format!("`{option}` takes a number, and `{value}` is none"))
 }
 
 /// The full form of what `tests/cycles.rs` does at every test run.

@@ -154,6 +154,9 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
         );
     }
     line("storage", kept(&plugin["storage"]));
+    if count(&plugin["database"], "bytes") > 0 {
+        line("databases", kept(&plugin["database"]).replacen(" items", "", 1));
+    }
     let all = |of: &Value| of.as_object().cloned().unwrap_or_default();
     let calls: Vec<_> = all(&plugin["calls"])
         .iter()

@@ -1,5 +1,5 @@
-//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `config` and `cache`, with one that runs beside
-//! them, and with none.
+//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `config`, `cache`,
+//! `storage` and `sql`, with one that runs beside them, and with none.
 //!
 //! `place` has the folder of a test, the host and the commands in it; the others have what their names say.
 
@@ -10,5 +10,7 @@ mod cache;
 mod events;
 mod nobody;
 mod place;
+mod sql;
+mod storage;
 mod strangers;
 mod terminal;

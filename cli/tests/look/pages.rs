@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "inspect",
     "list",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 12] = [
     "tail",
     "config",
     "cache",
+    "storage",
+    "sql",
     "completions",
     "man",
 ];
@@ -53,6 +55,7 @@ fn every_command_has_a_page_of_the_manual() {
         ("plugins", &["list", "load", "enable", "disable", "unload", "release"][..]),
         ("config", &["get", "set", "unset"]),
         ("cache", &["stats", "list", "get", "invalidate"]),
+        ("storage", &["stats", "list", "get", "set", "remove", "export", "import", "check"]),
     ] {
         for command in commands {
             let page = place.ask(&["man", parent, command]);

@@ -134,8 +134,9 @@ fn in_a_pipeline_of_a_shell_head_ends_it_with_status_0() {
         let line = format!(
             "{pintle:?} run --plugins plugins --until-idle {watch} --events in | {reader}; echo ${{PIPESTATUS[0]}}"
         );
-        let ran =
-            Command::new("bash").args(["-c", &line]).current_dir(place.path("")).output().expect("it starts");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &line]).current_dir(place.path("")).env("XDG_DATA_HOME", place.path("usual"));
+        let ran = bash.output().expect("it starts");
         let (told, said) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         let told: Vec<&str> = told.lines().collect();
         assert_eq!((told.len(), told.last(), &*said), (lines + 1, Some(&"0"), ""), "{line}: {told:?}");

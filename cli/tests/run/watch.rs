@@ -59,7 +59,8 @@ fn on_a_terminal_it_draws_a_table_in_place_and_the_log_above_it() {
         format!("stty cols 200 rows 40; exec {} run --watch --events in", pintle.get_program().display());
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
-    script.env("TERM", "xterm").env_remove("NO_COLOR").current_dir(place.path(""));
+    script.env("TERM", "xterm").env_remove("NO_COLOR").env("XDG_DATA_HOME", place.path("usual"));
+    script.current_dir(place.path(""));
     let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     // The terminal makes SIGINT of it, as it does for a person.
     let (mut keys, stdout) =

@@ -8,16 +8,14 @@ mod space;
 mod tests;
 mod write;
 
-use std::cell::RefCell;
-
 use pintle_abi::*;
 
-use super::{Call, callback::unknown_value, enter, input, sink::Sink};
+use super::{Call, callback::unknown_value, enter, input, sink::Sink, thread::with_copy};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::{
         cache::{Address, Age, Item, Lifetime, Space, Value},
-        keys::{Key, LONGEST_KEY, LONGEST_NAME, Namespace},
+        keys::{LONGEST_NAME, Namespace},
     },
 };
 
@@ -47,14 +45,6 @@ pub(super) static TABLE: PintleCache = PintleCache {
 /// The most items that one call of `get_many` or `set_many` is about.
 const MOST_AT_ONCE: usize = 1_024;
 
-/// What a thread keeps of its copy buffer between two calls.
-const KEPT: usize = 64 << 10;
-
-thread_local! {
-    /// Where a value waits between the cache, whose locks must not be held while a plugin's sink runs, and that sink.
-    static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
 /// Where the item lies, if the plugin may reach there.
 ///
 /// # Safety
@@ -64,7 +54,7 @@ unsafe fn address<'a>(call: &'a Call, ns: PintleStr, key: PintleStr) -> Result<A
     // SAFETY: the caller vouches for it, here and below.
     let namespace = unsafe { namespace(call, ns) }?;
     // SAFETY: as above.
-    let key = unsafe { key_of("key", key) }?;
+    let key = unsafe { input::key("key", key) }?;
     Ok(Address { scope: call.data_scope(), namespace, key })
 }
 
@@ -83,7 +73,8 @@ unsafe fn space<'a>(call: &'a Call, ns: PintleStr) -> Result<Space<'a>> {
 unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
     // SAFETY: the caller vouches for it.
     let bytes = unsafe { input::raw("ns", ns.ptr.cast(), ns.len) }?;
-    let namespace = match short(bytes, LONGEST_NAME).and_then(input::plain).and_then(Namespace::plain) {
+    let namespace = match input::short(bytes, LONGEST_NAME).and_then(input::plain).and_then(Namespace::plain)
+    {
         Some(namespace) => namespace,
         None => Namespace::parse("ns", bytes)?,
     };
@@ -93,35 +84,6 @@ unsafe fn namespace<'a>(call: &Call, ns: PintleStr) -> Result<Namespace<'a>> {
         return Err(not_granted(call, namespace));
     }
     Ok(namespace)
-}
-
-/// # Safety
-/// The text is readable for this call.
-#[inline(always)]
-unsafe fn key_of<'a>(name: &'static str, key: PintleStr) -> Result<Key<'a>> {
-    // SAFETY: the caller vouches for it.
-    let bytes = unsafe { input::raw(name, key.ptr.cast(), key.len) }?;
-    match short(bytes, LONGEST_KEY).and_then(input::plain).and_then(Key::plain) {
-        Some(key) => Ok(key),
-        None => Key::parse(name, bytes),
-    }
-}
-
-/// The bytes, if they are not so many that they need no look.
-#[inline]
-fn short(bytes: &[u8], longest: usize) -> Option<&[u8]> {
-    (bytes.len() <= longest).then_some(bytes)
-}
-
-/// Lends this thread's copy buffer.
-fn with_copy<R>(run: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    // Taken, not borrowed: a destructor that runs late in a thread's life finds none and makes its own.
-    let mut copy = COPY.try_with(RefCell::take).unwrap_or_default();
-    let result = run(&mut copy);
-    if copy.capacity() <= KEPT {
-        let _ = COPY.try_with(|kept| kept.replace(copy));
-    }
-    result
 }
 
 /// Copies the value of an item: bytes, or digits; nothing of a note that there is nothing.

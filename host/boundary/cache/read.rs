@@ -7,7 +7,7 @@ use pintle_abi::*;
 
 use super::{
     super::{sink::tell, status_of},
-    Call, MOST_AT_ONCE, Sink, address, at_index, enter, input, key_of, milliseconds, missing, space, take,
+    Call, MOST_AT_ONCE, Sink, address, at_index, enter, input, milliseconds, missing, space, take,
     what_is_known, with_copy,
 };
 use crate::{
@@ -92,7 +92,7 @@ pub(super) unsafe extern "C" fn get_into(
             Found::TooLong(needed) => {
                 // SAFETY: as above.
                 unsafe { len.write(needed) };
-                Err(too_small(cap, needed))
+                Err(input::too_small(cap, needed))
             }
             Found::Absent => Err(absent()),
             Found::Nothing => Err(missing()),
@@ -127,7 +127,7 @@ pub(super) unsafe extern "C" fn get_many(
         let (space, keys) = unsafe { (space(call, ns)?, input::texts("keys", keys, count, MOST_AT_ONCE)?) };
         let checked = keys.iter().enumerate().map(|(index, key)| {
             // SAFETY: as above.
-            unsafe { key_of("keys", key) }.map_err(|error| at_index(error, index))
+            unsafe { input::key("keys", key) }.map_err(|error| at_index(error, index))
         });
         let checked: Vec<Key<'_>> = checked.collect::<Result<_>>()?;
         call.core().cache.check_open()?;
@@ -213,12 +213,4 @@ pub(super) fn absent() -> Error {
         ErrorKind::NotFound,
         "the cache has no such item: it is known that there is nothing to be loaded (`set_absent`)",
     )
-}
-
-#[cold]
-#[inline(never)]
-fn too_small(cap: usize, needed: usize) -> Error {
-    Error::lazy(ErrorKind::BufferTooSmall, move || {
-        format!("the value has {needed} bytes, the buffer has room for {cap}: pass one of that size")
-    })
 }

@@ -2,7 +2,7 @@
 
 use pintle_abi::*;
 
-use super::{super::sink::write_page, Sink, enter, input, key_of, space};
+use super::{super::sink::write_page, Sink, enter, input, space};
 use crate::{
     identity::Method,
     services::{
@@ -19,7 +19,7 @@ pub(super) unsafe extern "C" fn invalidate(
 ) -> PintleStatus {
     enter(ctx, Method::CacheInvalidate, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
-        let (space, pattern) = unsafe { (space(call, ns)?, key_of("pattern", pattern)?) };
+        let (space, pattern) = unsafe { (space(call, ns)?, input::key("pattern", pattern)?) };
         let pattern = Glob::parse("pattern", pattern.as_str().as_bytes())?;
         let removed = call.core().cache.invalidate(&space, &pattern)?;
         // SAFETY: the contract says that outputs lead to memory of the caller.

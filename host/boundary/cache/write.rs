@@ -6,7 +6,7 @@ use pintle_abi::*;
 
 use super::{
     super::{status_of, thread},
-    Call, MOST_AT_ONCE, address, at_index, enter, input, key_of, space, unknown_value,
+    Call, MOST_AT_ONCE, address, at_index, enter, input, space, unknown_value,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -225,7 +225,7 @@ struct Entry<'a> {
 /// What the entry leads to is readable for this call.
 unsafe fn parse<'a>(entry: &PintleCacheEntry, tags: &mut Vec<Namespace<'a>>) -> Result<Entry<'a>> {
     // SAFETY: the caller vouches for it, here and below.
-    let (key, options) = unsafe { (key_of("key", entry.key)?, input::options(entry.options)?) };
+    let (key, options) = unsafe { (input::key("key", entry.key)?, input::options(entry.options)?) };
     // SAFETY: as above.
     let value = unsafe { input::raw("value", entry.value.ptr, entry.value.len) }?;
     check_conditions(options.as_ref())?;

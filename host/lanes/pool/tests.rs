@@ -230,6 +230,40 @@ fn a_call_past_its_deadline_makes_its_lane_stuck_until_it_returns() {
 }
 
 #[test]
+fn each_handler_of_a_task_has_a_deadline_of_its_own_and_none_follows_one_that_went_past_it() {
+    let (pool, told) = pool(1, 4);
+    let lane = lane(&pool, "a", 1);
+    let (began, begins) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Plain::new(may_go_on);
+    lane.push_always(task(move |run| {
+        for handler in 0..4 {
+            if handler > 0 && !run.begin_another() {
+                break;
+            }
+            began.send(handler).expect("the test listens");
+            may_go_on.lock().expect("no panic").recv().expect("the test lets it");
+        }
+    }));
+    let (mut monitor, start) = (Monitor::default(), Instant::now());
+    for handler in 0..3 {
+        assert_eq!(begins.recv(), Ok(handler));
+        pool.look(&mut monitor, start + DEADLINE / 2 * handler);
+        assert!(!lane.is_stuck(), "each of them has run for no time yet");
+        if handler < 2 {
+            go_on.send(()).expect("it waits");
+        }
+    }
+    pool.look(&mut monitor, start + DEADLINE * 2);
+    assert!(lane.is_stuck(), "the third one has run for its whole deadline");
+    go_on.send(()).expect("it waits");
+    assert!(pool.wait_idle(soon()));
+    assert_eq!(begins.recv().ok(), None, "the fourth one is not begun");
+    assert_eq!(told.take(), ["a stuck in a task after 30 s", "a resumed after a task"]);
+    pool.audit();
+}
+
+#[test]
 fn others_go_on_while_twenty_calls_hang_and_the_threads_go_when_they_return() {
     let (pool, _) = pool(2, 64);
     let lanes: Vec<_> = (0..20).map(|number| lane(&pool, &format!("hung-{number}"), 1)).collect();

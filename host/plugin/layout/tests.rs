@@ -295,7 +295,15 @@ fn contract_90_every_type_of_the_contract_is_compared() {
     let header = include_str!("../../../cbindgen.toml");
     let listed = header.split_once("\n[export.rename]\n").expect("it renames").1;
     let types = listed.lines().filter_map(|line| Some(line.split_once(" = ")?.0));
-    let integers = ["PintleCtx", "PintleStatus", "PintleRegistration", "PintleLogger", "PintleCacheLease"];
+    let integers = [
+        "PintleCtx",
+        "PintleStatus",
+        "PintleRegistration",
+        "PintleLogger",
+        "PintleCacheLease",
+        "PintleTransaction",
+        "PintleIdempotencyToken",
+    ];
     let missing: Vec<&str> = types
         .filter(|name| name.starts_with("Pintle") && !lengths.contains_key(*name))
         .filter(|name| !integers.contains(name))

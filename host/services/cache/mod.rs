@@ -35,7 +35,9 @@ pub(crate) use item::{
     Space, Spans, Usage, Value, Whole, Written,
 };
 pub(crate) use leases::{CallId, Fetch, Fetched, Fetcher};
-pub(crate) use memory::{Fill, MemoryCache};
+#[cfg(test)]
+pub(crate) use memory::Lost;
+pub(crate) use memory::{ENTRIES, Entries, Fill, Hot, MemoryCache, PIECE, Piece, Slab};
 pub(crate) use sqlite::{SqliteCache, SqliteOptions};
 #[cfg(test)]
 pub(crate) use tiered::Copies;

@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Lifetime, MOST_TAGS, MemoryCache, SetIf,
-    Space, Spans, Value, Written,
+    Address, Age, CacheBackend, Draft, ExpireIf, Expired, Glob, Lifetime, Lost, MOST_TAGS, MemoryCache,
+    SetIf, Space, Spans, Value, Written,
     conformance::{Owned, Seen},
     model::Model,
     sqlite::in_a_folder_of_its_own,
@@ -55,7 +55,7 @@ type Make = fn(Arc<ManualClock>) -> Box<dyn CacheBackend>;
 
 /// The back ends that are held to the model, by the names that `cargo xtask cache-model` knows them by.
 const BACKENDS: [(&str, Make); 3] = [
-    ("memory", |clock| Box::new(MemoryCache::new(256 << 20, clock))),
+    ("memory", |clock| Box::new(MemoryCache::new(256 << 20, clock, Arc::<Lost>::default()))),
     ("sqlite", |clock| Box::new(in_a_folder_of_its_own(clock))),
     ("tiered", |clock| Box::new(memory_over_a_file(clock))),
 ];

@@ -98,7 +98,7 @@ impl Draft {
     }
 
     /// Holds the draft against all limits.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.depth > MAX_DEPTH {
             let (topic, depth) = (self.topic.clone(), self.depth);
             return Err(Error::lazy(ErrorKind::Reentrant, move || {

@@ -40,6 +40,12 @@ pub(crate) trait Write: Send + Sync + 'static {
 
     /// About how many bytes it writes.
     fn size(&self) -> usize;
+
+    /// It is on disk with this answer, and its caller will be told so after this. Called once, in the order in which writes
+    /// were committed, on whatever thread leads; must not wait, nor call the ledger.
+    fn committed(&self, answer: &Self::Answer) {
+        let _ = answer;
+    }
 }
 
 /// A write of any type, and its caller.
@@ -50,8 +56,8 @@ pub(super) trait Member: Send + Sync {
     /// Answers with this error, whatever was answered before.
     fn refuse(&self, error: Error);
 
-    /// Whether its answer is a success.
-    fn succeeded(&self) -> bool;
+    /// Whether its answer is a success, which is on disk: then the write is told so.
+    fn committed(&self) -> bool;
 
     fn size(&self) -> usize;
 
@@ -122,8 +128,15 @@ impl<W: Write> Member for Ticket<W> {
         *self.answer.lock() = Some(Err(error));
     }
 
-    fn succeeded(&self) -> bool {
-        matches!(&*self.answer.lock(), Some(Ok(_)))
+    fn committed(&self) -> bool {
+        match &*self.answer.lock() {
+            Some(Ok(answer)) => {
+                // What comes after a commit cannot undo it: a panic there is written to stderr, and that is all.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.write.committed(answer)));
+                true
+            }
+            _ => false,
+        }
     }
 
     fn size(&self) -> usize {
@@ -235,7 +248,7 @@ impl Lead<'_> {
     fn dismiss(&mut self) {
         let counters = self.writer.counters();
         for member in self.members.drain(..) {
-            let counter = if member.succeeded() { &counters.writes } else { &counters.failed };
+            let counter = if member.committed() { &counters.writes } else { &counters.failed };
             counter.fetch_add(1, Relaxed);
             member.seat().call(Call::Go);
         }

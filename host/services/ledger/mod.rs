@@ -23,6 +23,8 @@ mod open_tests;
 mod tests;
 
 use std::{
+    fs::{self, OpenOptions},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -148,6 +150,26 @@ impl Ledger {
         look(&connection).map_err(|fault| fault.told_of(&self.path))
     }
 
+    /// Sees to it that power loss takes nothing that was committed before, where commits alone do not
+    /// ([`Durability::Normal`]). For whoever is about to undo something outside that a commit has replaced.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE: the disk fails.
+    pub(crate) fn sync(&self) -> Result<()> {
+        // What is no longer in the log was synced when it was moved. SQLite locks the file and the index of the log, never the
+        // log itself, so that to close it here takes no lock away.
+        let log = open::beside(&fs::canonicalize(&self.path).unwrap_or_else(|_| (*self.path).into()), "-wal");
+        let synced = match OpenOptions::new().write(true).open(&log) {
+            Ok(file) => file.sync_data(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        synced.map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("{} cannot be synced: {error}", log.display()))
+        })
+    }
+
     /// What it has done so far.
     pub(crate) fn counts(&self) -> LedgerCounts {
         let Counters { writes, failed, commits, largest_group, run_again, checkpoints } = &*self.counters;
@@ -160,6 +182,12 @@ impl Ledger {
             checkpoints: checkpoints.load(Relaxed),
             log_pages: self.log.pages(),
         }
+    }
+
+    /// Writes that wait, the leader's group aside.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.group.waiting()
     }
 
     /// Takes no more, finishes what writes and what reads, moves everything into the file and closes it. A second call

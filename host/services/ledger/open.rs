@@ -33,13 +33,13 @@ pub(in crate::services) const HEADER: &[u8] = b"SQLite format 3\0";
 pub(in crate::services) const APPLICATION_AT: Range<usize> = 68..72;
 
 /// How long somebody else may keep the file locked. Only a tool that somebody runs beside the host does that.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2_000 });
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 400 } else { 2_000 });
 
 /// Statements that stay prepared on each connection.
 const STATEMENTS: usize = 64;
 
-/// What is left of the write-ahead log's file when it begins anew.
-const LOG_FILE: i64 = checkpoint::LONGEST as i64 * 4096;
+/// The bytes of a page.
+const PAGE: u64 = 4096;
 
 const UPDATE: &str = "update the host or use another data folder";
 
@@ -218,9 +218,22 @@ pub(in crate::services) fn lay_out(
     synchronous(connection, durability)?;
     // A thread of its own does that.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_FILE)?;
+    limit_log(connection, checkpoint::LONGEST)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(mode)
+}
+
+/// So many pages are left of the write-ahead log's file when it begins anew.
+pub(super) fn limit_log(connection: &Connection, pages: u64) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_size_limit", pages * PAGE)
+}
+
+/// How many bytes the disk of a file has left for this user; none: the system does not say.
+pub(super) fn room(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    None
 }
 
 fn synchronous(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {

@@ -19,11 +19,11 @@ use rusqlite::{CachedStatement, Connection};
 
 use super::{
     Counters,
-    checkpoint::{STEP, begins_anew},
+    checkpoint::{LONGEST, STEP, begins_anew},
     closed,
     fault::{Fault, failed},
     group::{Member, Ran},
-    open::LedgerOptions,
+    open::{self, LedgerOptions},
 };
 use crate::{error::Result, services::clock::Clock};
 
@@ -43,6 +43,10 @@ pub(super) struct Writer {
     full: Mutex<Option<Full>>,
 }
 
+/// The pages that the log may grow by on a tight disk, and that its file keeps then: with them items can be removed on a disk
+/// that is full.
+const SHORT: u64 = STEP / 4;
+
 /// A disk that was full, seen when the log was to be moved.
 #[derive(Clone, Copy)]
 struct Full {
@@ -51,6 +55,8 @@ struct Full {
     /// How many commits there had been when the log was last to be moved, and whether it was.
     commits: u64,
     moved: bool,
+    /// How many bytes the disk had left then; none: nobody knows.
+    room: Option<u64>,
 }
 
 /// What a write sees of the ledger: everything that was written before it, in its own group too.
@@ -185,15 +191,20 @@ impl Writer {
 
     /// Moves the log into the file, after a transaction that came to nothing, for lack of room most likely; tells
     /// whether it begins anew. On a disk that stays full this would be work without end, so it is not done again before
-    /// something could be written or some time has passed.
+    /// something could be written, there is more room, or some time has passed.
     fn make_room(&self, connection: &Connection) -> bool {
         let (commits, at) = (self.counters.commits.load(Relaxed), self.clock.monotonic());
         let mut full = self.full.lock();
-        if full.is_some_and(|full| !full.moved && full.commits == commits && at < full.at + STAYS_FULL) {
+        let room = open::room(&self.path);
+        let is_as_full =
+            |full: &Full| full.commits == commits && at < full.at + STAYS_FULL && room <= full.room;
+        if full.is_some_and(|full| !full.moved && is_as_full(&full)) {
             return false;
         }
+        // What fails here is seen when the log is moved.
+        let _ = open::limit_log(connection, SHORT);
         let moved = begins_anew(connection);
-        *full = Some(Full { at, commits, moved });
+        *full = Some(Full { at, commits, moved, room: open::room(&self.path) });
         moved
     }
 
@@ -203,9 +214,12 @@ impl Writer {
         let Some(full) = *held else { return false };
         if full.moved && self.clock.monotonic() >= full.at + STAYS_TIGHT {
             *held = None;
+            drop(held);
+            // What fails here leaves the log's file shorter than it may be.
+            self.with(|connection| drop(open::limit_log(connection, LONGEST)));
             return false;
         }
-        if full.moved { pages >= STEP } else { self.counters.commits.load(Relaxed) > full.commits }
+        if full.moved { pages >= SHORT } else { self.counters.commits.load(Relaxed) > full.commits }
     }
 
     /// Moves the log while there is room for that; tells whether it begins anew.
@@ -213,6 +227,7 @@ impl Writer {
         let moved = begins_anew(connection);
         if let Some(full) = &mut *self.full.lock() {
             (full.commits, full.moved) = (self.counters.commits.load(Relaxed), moved);
+            full.room = open::room(&self.path);
         }
         moved
     }

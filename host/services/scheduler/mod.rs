@@ -76,11 +76,7 @@ impl Scheduler {
         zone: Option<&str>,
         target: Arc<dyn Run>,
     ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
-        check_name(&request.name)?;
-        let plan = match self.rules.rule(rule, zone)? {
-            Rule::Calendar(rule) => Plan::Calendar(rule),
-            Rule::Every(every_ms) => Plan::Every(span("rule", every_ms, 1)?),
-        };
+        let plan = self.by_rule(&request.name, rule, zone)?;
         self.add(request, plan, target)
     }
 
@@ -96,8 +92,7 @@ impl Scheduler {
         every_ms: i64,
         target: Arc<dyn Run>,
     ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
-        check_name(&request.name)?;
-        let plan = Plan::Every(span("every_ms", every_ms, 1)?);
+        let plan = by_interval(&request.name, every_ms)?;
         self.add(request, plan, target)
     }
 
@@ -112,9 +107,35 @@ impl Scheduler {
         delay_ms: i64,
         target: Arc<dyn Run>,
     ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
-        check_name(&request.name)?;
-        let plan = Plan::Once(span("delay_ms", delay_ms, 0)?);
+        let plan = once_after(&request.name, delay_ms)?;
         self.add(request, plan, target)
+    }
+
+    /// What [`Scheduler::cron`] would say of these: for a job that is kept first, and scheduled later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::cron`].
+    pub(crate) fn check_cron(&self, name: &str, rule: &str, zone: Option<&str>) -> Result<()> {
+        self.by_rule(name, rule, zone).map(drop)
+    }
+
+    /// The same of [`Scheduler::interval`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::interval`].
+    pub(crate) fn check_interval(&self, name: &str, every_ms: i64) -> Result<()> {
+        by_interval(name, every_ms).map(drop)
+    }
+
+    /// The same of [`Scheduler::once`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::once`].
+    pub(crate) fn check_once(&self, name: &str, delay_ms: i64) -> Result<()> {
+        once_after(name, delay_ms).map(drop)
     }
 
     /// Makes a job live or not. While it is not, no run of it falls due; spans count from when it becomes live.
@@ -151,6 +172,14 @@ impl Scheduler {
         self.timer.stop();
     }
 
+    fn by_rule(&self, name: &str, rule: &str, zone: Option<&str>) -> Result<Plan> {
+        check_name(name)?;
+        Ok(match self.rules.rule(rule, zone)? {
+            Rule::Calendar(rule) => Plan::Calendar(rule),
+            Rule::Every(every_ms) => Plan::Every(span("rule", every_ms, 1)?),
+        })
+    }
+
     fn add(
         &self,
         request: JobRequest,
@@ -173,6 +202,16 @@ impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scheduler").field("rules", &self.rules).finish_non_exhaustive()
     }
+}
+
+fn by_interval(name: &str, every_ms: i64) -> Result<Plan> {
+    check_name(name)?;
+    Ok(Plan::Every(span("every_ms", every_ms, 1)?))
+}
+
+fn once_after(name: &str, delay_ms: i64) -> Result<Plan> {
+    check_name(name)?;
+    Ok(Plan::Once(span("delay_ms", delay_ms, 0)?))
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::{
-    LedgerStorage, SCHEMA, StorageBackend,
+    LedgerStorage, OUTBOX, SCHEMA, StorageBackend, StorageOptions,
     conformance::{Bed, Scopes, key, suites},
 };
 use crate::services::{
@@ -14,7 +14,7 @@ use crate::services::{
 };
 
 /// A ledger in a folder of its own.
-struct OnLedger {
+pub(super) struct OnLedger {
     folder: TempDir,
     clock: Arc<ManualClock>,
     ledger: Arc<Ledger>,
@@ -25,11 +25,17 @@ impl OnLedger {
         let options = LedgerOptions {
             durability: Durability::Off,
             clock: Arc::clone(clock) as _,
-            schemas: vec![SCHEMA],
+            schemas: vec![SCHEMA, OUTBOX],
             report: Box::new(|error| eprintln!("{error}")),
         };
         let ledger = Ledger::open(folder.path().join("ledger.db"), options).expect("nothing is in its way");
         Self { folder, clock: Arc::clone(clock), ledger: Arc::new(ledger) }
+    }
+}
+
+impl OnLedger {
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 }
 
@@ -39,7 +45,8 @@ impl Bed for OnLedger {
     }
 
     fn backend(&self) -> Box<dyn StorageBackend> {
-        Box::new(LedgerStorage::new(Arc::clone(&self.ledger)))
+        let options = StorageOptions::new(Arc::clone(&self.clock) as _, |error| eprintln!("{error}"));
+        Box::new(LedgerStorage::open(Arc::clone(&self.ledger), options).expect("it can be read"))
     }
 
     fn restart(self) -> Self {
@@ -55,7 +62,7 @@ fn items_tell_the_times_that_the_clock_showed_whatever_it_was() {
     let (year_1900, year_2101) = (-2_208_988_800_000, 4_133_980_800_000);
     let clock = ManualClock::at(year_2101);
     let bed = OnLedger::new(&clock);
-    let storage = super::Storage::new(bed.backend(), 1 << 20);
+    let storage = super::Storage::new(bed.backend(), 1 << 20, Arc::clone(&clock) as _);
     let scopes = Scopes::of(&[("meter", "acme")]);
     let mut last = 0;
     for (created, updated) in
@@ -65,44 +72,14 @@ fn items_tell_the_times_that_the_clock_showed_whatever_it_was() {
         for now in [created, updated] {
             clock.set_wall(now);
             let written = storage.set(&scopes.at(0), key(&name), b"1", None);
-            let Ok(super::Written::Done(version)) = written else { panic!("{now}: {written:?}") };
+            let Ok(super::plain::Written::Done(version)) = written else { panic!("{now}: {written:?}") };
             assert!(version > last, "versions follow no clock");
             last = version;
         }
-        let (_, info) = storage.get(&scopes.at(0), key(&name)).expect("it can be read").expect("it is there");
+        let (_, info) =
+            storage.fetch(&scopes.at(0), key(&name)).expect("it can be read").expect("it is there");
         assert_eq!((info.created_ms, info.updated_ms), (created, updated));
     }
 }
 
-suites! { OnLedger {
-    #[test]
-    fn storage_1_remove_tells_whether_the_item_was_there_and_so_does_exists();
-    #[test]
-    fn storage_2_versions_come_from_one_sequence_and_never_twice();
-    #[test]
-    fn storage_2_an_item_knows_its_version_and_its_times();
-    #[test]
-    fn storage_3_a_conflict_tells_the_version_and_changes_nothing();
-    #[test]
-    fn storage_3_of_many_that_write_on_one_version_one_does();
-    #[test]
-    fn storage_9_listing_is_by_literal_prefix_in_byte_order();
-    #[test]
-    fn storage_10_pages_go_on_where_they_were_whatever_is_deleted();
-    #[test]
-    fn storage_10_a_page_that_is_full_to_the_last_key_is_the_last();
-    #[test]
-    fn storage_12_clear_empties_the_scope_and_no_other();
-    #[test]
-    fn everywhere_2_a_value_has_up_to_4_mib();
-    #[test]
-    fn everywhere_3_an_empty_value_is_a_value_and_any_byte_is_kept();
-    #[test]
-    fn everywhere_4_no_names_can_be_chosen_so_that_scopes_meet();
-    #[test]
-    fn everywhere_5_what_fails_leaves_value_and_version_as_they_were();
-    #[test]
-    fn usage_is_what_is_there();
-    #[test]
-    fn what_was_written_is_there_after_a_restart();
-} }
+suites!(OnLedger);

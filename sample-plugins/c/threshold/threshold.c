@@ -9,6 +9,15 @@
  * cache cannot be asked: an alarm is more than its number. `beside` has what the other metrics were lately, as far as the
  * cache knows. Each tenant has alarms and counts of its own. New limits for the system begin with new counts.
  *
+ * How many alarms of a metric there ever were is counted in the storage, over restarts, and stands in the log as `total`.
+ * Each tenant's alarms are also rows of a table, from which the service threshold.alarms 1 answers `top`: the metrics with the
+ * most alarms, as many as the request says, [{"metric","raised","highest"}].
+ *
+ * The last alarm that was raised of a metric lies in a file, alarms/<metric>.json, for whoever comes later.
+ *
+ * A sample that comes twice, under the same id, makes one alarm: operations that must happen once are begun and completed
+ * with the host, which remembers them over restarts (announce_once).
+ *
  * Samples are flat JSON objects; numbers are passed on as they were written, so that no locale can spoil them.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0 */
@@ -23,8 +32,13 @@ PINTLE_MANIFEST({
   "license": "MIT OR Apache-2.0",
   "services": {
     "events": { "subscribe": ["plugin.sysmon.>"], "publish": ["alarm"] },
-    "cache": { "methods": ["get", "set", "incr", "invalidate"], "namespaces": ["alarms", "latest"] }
+    "cache": { "methods": ["get", "set", "incr", "invalidate"], "namespaces": ["alarms", "latest"] },
+    "storage": { "methods": ["incr"] },
+    "database": { "methods": ["migrate", "execute", "query"] },
+    "idempotency": { "methods": ["begin", "complete", "fail"] },
+    "files": { "methods": ["put"] }
   },
+  "provides": { "threshold.alarms": { "major": 1, "methods": ["top"] } },
   "config": {
     "type": "object",
     "properties": {
@@ -95,6 +109,16 @@ static pintle_status pass_on(pintle_ctx ctx, pintle_status status) {
   if (host->last_error(ctx, pintle_buf_sink(&text)) == PINTLE_OK) host->set_error(ctx, pintle_buf_str(&text));
   pintle_buf_free(&text);
   return status;
+}
+
+/* Says in the log what could not be done, with the host's reason. For what an alarm does not wait for. */
+static void warn(pintle_ctx ctx, const char *what) {
+  pintle_buf why = {0};
+  pintle_field reason;
+  host->last_error(ctx, pintle_buf_sink(&why));
+  reason = pintle_field_text(PINTLE_STR("reason"), pintle_buf_str(&why));
+  host->log->write(ctx, PINTLE_LOG_WARN, pintle_cstr(what), &reason, 1);
+  pintle_buf_free(&why);
 }
 
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -199,8 +223,6 @@ static pintle_status add_count(pintle_ctx ctx, const threshold *self, int rule, 
 /* How many alarms this one makes, or how many there were. 0 where the cache cannot tell, which the log says. */
 static int64_t count_alarms(pintle_ctx ctx, const threshold *self, int rule, int raised) {
   pintle_cache_info info = {0};
-  pintle_buf why = {0};
-  pintle_field reason;
   uint8_t digits[24];
   size_t len;
   int64_t count = 0;
@@ -215,10 +237,7 @@ static int64_t count_alarms(pintle_ctx ctx, const threshold *self, int rule, int
   }
   if (status == PINTLE_OK) return count;
   if (status == PINTLE_NOT_FOUND) return 0; /* the window has ended */
-  host->last_error(ctx, pintle_buf_sink(&why));
-  reason = pintle_field_text(PINTLE_STR("reason"), pintle_buf_str(&why));
-  host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarms cannot be counted"), &reason, 1);
-  pintle_buf_free(&why);
+  warn(ctx, "alarms cannot be counted");
   return 0;
 }
 
@@ -226,6 +245,15 @@ static int64_t count_alarms(pintle_ctx ctx, const threshold *self, int rule, int
 static void uncount_alarm(pintle_ctx ctx, const threshold *self, int rule) {
   int64_t left;
   if (add_count(ctx, self, rule, -1, &left) == PINTLE_OK && left < 0) add_count(ctx, self, rule, 1, NULL);
+}
+
+/* How many alarms of a metric were raised since the plugin was installed, with this one. 0 where the storage cannot tell. */
+static int64_t count_for_good(pintle_ctx ctx, int rule) {
+  char key[64];
+  int64_t total = 0;
+  const int len = snprintf(key, sizeof key, "raised/%s", rules[rule].metric);
+  if (host->storage->incr(ctx, pintle_strn(key, (size_t)len), 1, NULL, &total, NULL) != PINTLE_OK) return 0;
+  return total;
 }
 
 static pintle_status add(pintle_buf *buf, const char *text) { return pintle_buf_write(buf, text, strlen(text)); }
@@ -264,15 +292,91 @@ static void find_beside(pintle_ctx ctx, int rule, pintle_buf *members) {
   host->cache->get_many(ctx, PINTLE_STR("latest"), others, count, add_sample, members);
 }
 
-/* Emits the alarm and logs it. Where that fails nothing has changed, and the next sample tries again. */
+/* Keeps an alarm as the last one of its metric. Whoever reads the file sees this alarm or the one before, whole, and once
+ * `put` has answered it is on disk. */
+static void keep_alarm(pintle_ctx ctx, int rule, const pintle_buf *data) {
+  char path[64];
+  const int len = snprintf(path, sizeof path, "alarms/%s.json", rules[rule].metric);
+  const pintle_bytes bytes = pintle_bytesn(data->ptr, data->len);
+  if (host->files->put(ctx, pintle_strn(path, (size_t)len), bytes, NULL, NULL) != PINTLE_OK)
+    warn(ctx, "the alarm is not in its file");
+}
+
+/* What the database has gone through. One that has been run is never changed: what is to be otherwise is added behind it. */
+static const pintle_migration history[] = {
+  PINTLE_MIGRATION(1, "alarms", "CREATE TABLE alarms (metric TEXT PRIMARY KEY, raised INTEGER NOT NULL) STRICT"),
+  PINTLE_MIGRATION(2, "highest", "ALTER TABLE alarms ADD COLUMN highest REAL"),
+};
+
+/* Brings the database of `ctx` up to date. Each tenant has one of its own, so it is done where it is used; what was run
+ * before costs a look. */
+static pintle_status prepare_table(pintle_ctx ctx) {
+  return host->database->migrate(ctx, history, sizeof history / sizeof *history, NULL, NULL);
+}
+
+/* Counts an alarm in the table. */
+static void note_row(pintle_ctx ctx, int rule, const number *value) {
+  pintle_status status = prepare_table(ctx);
+  if (status == PINTLE_OK)
+    status = host->database->execute(
+        ctx, 0,
+        PINTLE_STR("INSERT INTO alarms (metric, raised, highest) VALUES (?1, 1, ?2) "
+                   "ON CONFLICT (metric) DO UPDATE SET raised = raised + 1, highest = max(coalesce(highest, excluded.highest), excluded.highest)"),
+        PINTLE_SQL(pintle_sql_text(pintle_cstr(rules[rule].metric)), pintle_sql_real(value->value)), NULL, NULL);
+  if (status != PINTLE_OK) warn(ctx, "the alarm is not in the table");
+}
+
+/* Writes a row of `top` behind those before it. `data` is the buffer. */
+static pintle_status write_row(void *data, const pintle_sql_value *row, size_t count) {
+  pintle_buf *json = data;
+  const pintle_str metric = pintle_sql_as_text(&row[0], PINTLE_STR("?"));
+  char text[160];
+  int len;
+  (void)count;
+  len = snprintf(text, sizeof text, "%s{\"metric\":\"%.*s\",\"raised\":%" PRId64 ",\"highest\":", json->len > 1 ? "," : "",
+                 (int)metric.len, metric.ptr, pintle_sql_as_int(&row[1], 0));
+  if (len < 0 || (size_t)len >= sizeof text) return PINTLE_TOO_LARGE;
+  if (pintle_buf_write(json, text, (size_t)len) != PINTLE_OK) return PINTLE_TOO_LARGE;
+  if (pintle_sql_is_null(&row[2])) return add(json, "null}");
+  /* Thousandths, in integers: no locale has a say in them. */
+  len = snprintf(text, sizeof text, "%" PRId64 "e-3}", (int64_t)(pintle_sql_as_real(&row[2], 0) * 1000 + 0.5));
+  return pintle_buf_write(json, text, (size_t)len);
+}
+
+/* The metrics with the most alarms: threshold.alarms. */
+static pintle_status on_call(void *state, pintle_ctx ctx, const pintle_request *request, pintle_sink reply) {
+  const char *const digits = (const char *)request->data.ptr;
+  pintle_buf json = {0};
+  number most;
+  pintle_status status;
+  (void)state;
+  if (!parse_number(pintle_strn(digits, request->data.len), &most) || most.value < 1 || most.value > 1000)
+    return fail(ctx, PINTLE_INVALID_ARGUMENT, "how many are wanted: ", "a number from 1 to 1000");
+  status = add(&json, "[");
+  if (status == PINTLE_OK) {
+    status = prepare_table(ctx);
+    if (status == PINTLE_OK)
+      status = host->database->query(
+          ctx, 0, PINTLE_STR("SELECT metric, raised, highest FROM alarms ORDER BY raised DESC, metric LIMIT ?1"),
+          PINTLE_SQL(pintle_sql_int((int64_t)most.value)), pintle_sql_each(write_row, &json), NULL, NULL);
+    if (status != PINTLE_OK) pass_on(ctx, status);
+  }
+  if (status == PINTLE_OK) status = add(&json, "]");
+  if (status == PINTLE_OK) status = pintle_sink_write(reply, json.ptr, json.len);
+  pintle_buf_free(&json);
+  return status;
+}
+
+/* Emits the alarm, keeps it and logs it. Where emitting fails, nothing has changed, and the next sample tries again. */
 static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, const number *value, int raised) {
   const char *state = raised ? "raised" : "cleared";
   const char *parts[12];
   const int64_t count = count_alarms(ctx, self, rule, raised);
   char counted[80] = "";
   pintle_buf data = {0}, beside = {0};
-  pintle_field fields[5];
+  pintle_field fields[6];
   pintle_status status = PINTLE_OK;
+  int64_t total;
   size_t at;
   if (count > 0)
     snprintf(counted, sizeof counted, ",\"count\":%" PRId64 ",\"window_ms\":%" PRId64, count,
@@ -295,6 +399,7 @@ static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, c
     status = host->events->emit(ctx, PINTLE_STR("alarm"), pintle_bytesn(data.ptr, data.len), NULL);
     if (status != PINTLE_OK) pass_on(ctx, status);
   }
+  if (status == PINTLE_OK && raised) keep_alarm(ctx, rule, &data);
   pintle_buf_free(&data);
   if (status != PINTLE_OK) {
     if (raised && count > 0) uncount_alarm(ctx, self, rule);
@@ -305,19 +410,66 @@ static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, c
   fields[1] = pintle_field_text(PINTLE_STR("field"), pintle_cstr(rules[rule].field));
   fields[2] = pintle_field_number(PINTLE_STR("value"), value->value);
   fields[3] = pintle_field_number(PINTLE_STR("limit"), self->settings.limits[rule].value);
-  fields[4] = pintle_field_integer(PINTLE_STR("count"), count);
+  at = 4;
+  if (count > 0) fields[at++] = pintle_field_integer(PINTLE_STR("count"), count);
+  total = raised ? count_for_good(ctx, rule) : 0;
+  if (raised) note_row(ctx, rule, value);
+  if (total > 0) fields[at++] = pintle_field_integer(PINTLE_STR("total"), total);
   if (raised)
-    host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarm raised"), fields, count > 0 ? 5 : 4);
+    host->log->write(ctx, PINTLE_LOG_WARN, PINTLE_STR("alarm raised"), fields, at);
   else
-    host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("alarm cleared"), fields, count > 0 ? 5 : 4);
+    host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("alarm cleared"), fields, at);
   return PINTLE_OK;
+}
+
+/* Announces an alarm, but for a sample that has made its alarm before: `again` gets 1 then.
+ *
+ * Events may come twice. Whoever sends one and does not hear that it arrived sends it again, with the same id, maybe after a
+ * restart. So what the sample leads to is an operation of the host, with the sample's id as its key:
+ *
+ * - `begin` answers OK whatever it finds: what there is to do stands in `begun.state`. Of all who begin under the same key
+ *   one is told STARTED.
+ * - Who has started ends it: `complete` when it is done, so that all who come later are told DONE; `fail` when nothing has
+ *   happened, so that the next one starts. A plugin that dies in between has ended nothing: others are told IN_PROGRESS
+ *   until its lease is over, a minute, and then one of them starts. So an alarm may come twice after a crash, but it comes.
+ * - The fingerprint says what the sample was about. The same id with another one is no repetition but a mistake. */
+static pintle_status announce_once(pintle_ctx ctx, const threshold *self, const pintle_event *event, int rule,
+                                   const number *value, int raised, int *again) {
+  const pintle_sink nobody = {0}; /* there is no result that anybody would ask for */
+  pintle_idempotency_info begun = {0};
+  char asked[128]; /* at most 256 bytes; what may be longer is hashed */
+  pintle_status status;
+  const int len = snprintf(asked, sizeof asked, "%s=%s", rules[rule].metric, value->text);
+  begun.size = sizeof begun;
+  *again = 0;
+  status = host->idempotency->begin(ctx, PINTLE_STR("alarm"), event->id, pintle_bytesn(asked, (size_t)len), NULL, &begun,
+                                    nobody);
+  if (status != PINTLE_OK) { /* better one alarm too many than none */
+    warn(ctx, "an alarm may come twice");
+    return announce(ctx, self, rule, value, raised);
+  }
+  if (begun.state == PINTLE_IDEMPOTENCY_DONE) {
+    *again = 1;
+    return PINTLE_OK;
+  }
+  if (begun.state == PINTLE_IDEMPOTENCY_IN_PROGRESS)
+    return fail(ctx, PINTLE_BUSY, "the alarm of this sample was begun and not ended: ", "send it again in a minute");
+  if (begun.state != PINTLE_IDEMPOTENCY_STARTED)
+    return fail(ctx, PINTLE_CONFLICT, "another sample had the same id: ", "give each of them one of its own");
+
+  status = announce(ctx, self, rule, value, raised);
+  if (status != PINTLE_OK)
+    host->idempotency->fail(ctx, begun.token, 0, pintle_bytesn(NULL, 0));
+  else if (host->idempotency->complete(ctx, begun.token, pintle_bytesn(NULL, 0)) != PINTLE_OK)
+    warn(ctx, "an alarm may come twice");
+  return status;
 }
 
 static pintle_status on_sample(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   threshold *self = user;
   alarm *known;
   number value;
-  int rule, above;
+  int rule, above, again;
   (void)reply;
   for (rule = 0; rule < RULES; rule++) {
     pintle_status status;
@@ -329,8 +481,8 @@ static pintle_status on_sample(void *user, pintle_ctx ctx, const pintle_event *e
     known = find_alarm(self, event->tenant, rule);
     if (above == (known != NULL)) return PINTLE_OK;
     if (above && (event->tenant.len > TENANT_SIZE || !make_room(self))) return fail(ctx, PINTLE_TOO_LARGE, "there is no memory for ", "one more alarm");
-    status = announce(ctx, self, rule, &value, above);
-    if (status != PINTLE_OK) return status;
+    status = announce_once(ctx, self, event, rule, &value, above, &again);
+    if (status != PINTLE_OK || again) return status;
     if (above)
       note_alarm(self, event->tenant, rule);
     else
@@ -403,6 +555,13 @@ static pintle_status on_configure(void *state, pintle_ctx ctx, pintle_bytes conf
   return PINTLE_OK;
 }
 
+/* The system's own table is there from the start, so that a history that was changed is noticed now and not with an alarm. */
+static pintle_status on_enable(void *state, pintle_ctx ctx) {
+  pintle_status status = prepare_table(ctx);
+  (void)state;
+  return status == PINTLE_OK || status == PINTLE_DENIED ? PINTLE_OK : pass_on(ctx, status);
+}
+
 /* What was sampled until now is no news when samples come again. */
 static pintle_status on_disable(void *state, pintle_ctx ctx) {
   (void)state;
@@ -457,11 +616,13 @@ static const pintle_plugin plugin = {
   .id = PINTLE_STR_INIT("threshold"),
   .version = PINTLE_STR_INIT("0.1.0"),
   .load = on_load,
+  .enable = on_enable,
   .disable = on_disable,
   .unload = on_unload,
   .configure = on_configure,
   .save = on_save,
   .restore = on_restore,
+  .call = on_call,
 };
 
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void) { return &plugin; }

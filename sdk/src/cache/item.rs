@@ -83,7 +83,7 @@ pub enum Age {
 /// How long an item lives. Counted in whole milliseconds, rounded up. A [`Duration`] is made one by `.into()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lifetime {
-    /// Until it is removed, or room is needed.
+    /// Until it is removed; in the cache also until room is needed.
     Endless,
     /// So long from now on.
     For(Duration),
@@ -99,7 +99,7 @@ impl Lifetime {
         }
     }
 
-    pub(super) fn read(ms: i64) -> Self {
+    pub(crate) fn read(ms: i64) -> Self {
         if ms == PINTLE_FOREVER {
             Self::Endless
         } else {
@@ -114,7 +114,7 @@ impl From<Duration> for Lifetime {
     }
 }
 
-/// What [`Cache::get_into`](crate::Cache::get_into) found.
+/// What [`Cache::get_into`](crate::Cache::get_into) and [`Storage::get_into`](crate::Storage::get_into) found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched<'b> {
     /// The value: the front of the buffer.

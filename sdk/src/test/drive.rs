@@ -34,16 +34,71 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn end(self) {
-        loop {
-            let Some((event, to)) = self.inside.state().inbox.pop_front() else { break };
-            deliver(self.inside, &event, to);
-        }
+        settle(self.inside);
         let panic = self.inside.state().panic.take();
         if let Some(payload) = panic {
             drop(self);
             panic::resume_unwind(payload);
         }
     }
+}
+
+/// Delivers what waits: events, and changes of the storage.
+fn settle(inside: &Inside) {
+    // A watch that changes what it watches never comes to an end, and in a real host keeps its lane at work.
+    for _ in 0..MOST_CHANGES {
+        loop {
+            let Some((event, to)) = inside.state().inbox.pop_front() else { break };
+            deliver(inside, &event, to);
+        }
+        if !tell_next(inside) {
+            return;
+        }
+    }
+    panic!("a watch was told {MOST_CHANGES} changes in a row: it seems to change what it watches");
+}
+
+/// So many changes are told in a row.
+const MOST_CHANGES: u32 = 100_000;
+
+/// Tells a watch of the oldest change that one of them has not been told; false if there is none.
+fn tell_next(inside: &Inside) -> bool {
+    let (registration, handler, change, loaded) = {
+        let mut state = inside.state();
+        let state = &mut *state;
+        let Some(loaded) = state.loaded.filter(|loaded| loaded.enabled) else { return false };
+        let next = state.registrations.iter().filter_map(|(handle, one)| {
+            let What::Watch { told, .. } = one.what else { return None };
+            let own = one.generation == loaded.generation;
+            let change = state.storage.next_change(&one.tenant, &one.name, told).filter(|_| own)?;
+            Some((change, *handle))
+        });
+        let Some((change, handle)) = next.min_by_key(|(change, handle)| (change.version, *handle)) else {
+            return false;
+        };
+        let one = state.registrations.get_mut(&handle).expect("it was found there");
+        let What::Watch { handler, told } = &mut one.what else { return false };
+        told.up_to = change.version;
+        let handler = *handler;
+        (one.clone(), handler, change, loaded)
+    };
+    let PintleWatchHandler(Some(handler)) = handler else { return true };
+    let raw = PintleStorageChange {
+        size: size_of::<PintleStorageChange>() as u32,
+        kind: change.kind,
+        key: PintleStr::new(&change.key),
+        version: change.version,
+        at_ms: change.at_ms,
+    };
+    let outcome = under_call(inside, &loaded, &registration.tenant, 0, None, |ctx, reply| {
+        // SAFETY: as the contract says: the `user` of this registration, and a change that is lent for the call.
+        unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
+    });
+    if let Err(error) = outcome {
+        let tenant = registration.tenant.as_deref().map(str::to_owned);
+        report(inside, "a watch failed", &registration.name, tenant, &error);
+    }
+    true
 }
 
 pub(super) fn pointer(state: usize) -> *mut c_void {
@@ -57,9 +112,13 @@ pub(super) fn run(inside: &Inside, ctx: PintleCtx, function: impl FnOnce() -> Pi
     }
     let status = function();
     let mut text = None;
-    if let Some(entry) = inside.state().contexts.get_mut(&ctx) {
-        entry.running = false;
-        text = entry.error.take();
+    {
+        let mut state = inside.state();
+        state.end_transactions(ctx);
+        if let Some(entry) = state.contexts.get_mut(&ctx) {
+            entry.running = false;
+            text = entry.error.take();
+        }
     }
     give_back(inside);
     match (Status::from_code(status), text) {
@@ -338,9 +397,10 @@ fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
     outcome
 }
 
-/// Moves the clock, and runs each job when it is due on the way.
+/// Moves the clock; on the way items expire, and each job runs when it is due.
 pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
     let turn = Turn::take(inside)?;
+    settle(inside);
     loop {
         let due = {
             let mut state = inside.state();
@@ -353,6 +413,16 @@ pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
                 _ => None,
             });
             let due = jobs.filter(|(at, _)| *at <= to_ms).min();
+            // What expires before that, or with it, is not there any more when the job runs.
+            let expiry = state.storage.next_expiry().filter(|at| *at <= due.map_or(to_ms, |(at, _)| at));
+            if let Some(at) = expiry {
+                state.now_ms = state.now_ms.max(at);
+                let now_ms = state.now_ms;
+                state.storage.pass(now_ms);
+                drop(state);
+                settle(inside);
+                continue;
+            }
             if let Some((at, handle)) = due {
                 state.now_ms = state.now_ms.max(at);
                 if let Some(What::Job { beat: Beat::Every(every, next), .. }) =
@@ -362,16 +432,15 @@ pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
                 }
             } else {
                 state.now_ms = state.now_ms.max(to_ms);
+                let now_ms = state.now_ms;
+                state.storage.pass(now_ms);
             }
             due
         };
         let Some((at, handle)) = due else { break };
         // What fails is in the log, and keeps its schedule.
         let _ = run_now(inside, handle, at);
-        loop {
-            let Some((event, to)) = inside.state().inbox.pop_front() else { break };
-            deliver(inside, &event, to);
-        }
+        settle(inside);
     }
     turn.end();
     Ok(())

@@ -31,7 +31,7 @@ pub(super) static TABLE: PintleEvents = PintleEvents {
 ///
 /// # Safety
 /// Everything is readable for this call.
-unsafe fn draft(
+pub(super) unsafe fn draft(
     call: &Call,
     rest: PintleStr,
     data: PintleBytes,

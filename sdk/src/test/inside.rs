@@ -16,16 +16,17 @@ use std::{
 
 use pintle_abi::{
     PintleCtx, PintleEventHandler, PintleJobHandler, PintlePlugin, PintleRelease, PintleStatus,
+    PintleWatchHandler,
 };
 use serde_json::Value;
 
-use super::{Emitted, LogRecord, cache::Kept, manifest::Manifest, storage::Stored};
+use super::{Emitted, LogRecord, Scheduled, cache, files, idempotency, manifest::Manifest, storage};
 use crate::{Error, Level, Result, Status};
 
 /// Noon of the first day of 2026, UTC: times in tests are the same every time.
 const START_MS: i64 = 1_767_268_800_000;
 
-/// How many subscriptions, jobs, held contexts and loggers a plugin may have, of each.
+/// How many subscriptions, jobs, watches, held contexts and loggers a plugin may have, of each.
 const MOST_REGISTRATIONS: usize = 1_024;
 
 /// Hosts by number.
@@ -71,10 +72,16 @@ pub(super) struct State {
     pub(super) registrations: BTreeMap<u64, Registration>,
     pub(super) releases: Vec<(usize, PintleRelease)>,
     pub(super) loggers: HashMap<u64, (u64, Vec<(String, Value)>)>,
-    pub(super) cache: Kept,
-    pub(super) storage: BTreeMap<(Tenant, String), Stored>,
-    pub(super) version: u64,
+    pub(super) cache: cache::Kept,
+    pub(super) operations: BTreeMap<idempotency::Place, idempotency::Operation>,
+    pub(super) storage: storage::Kept,
+    #[cfg(feature = "test-sql")]
+    pub(super) databases: super::database::Kept,
+    pub(super) files: BTreeMap<(Tenant, String), files::Kept>,
+    pub(super) file_version: u64,
+    pub(super) resources: HashMap<String, Vec<u8>>,
     pub(super) emitted: Vec<Emitted>,
+    pub(super) scheduled: Vec<Scheduled>,
     /// What the plugin emitted, with the subscriptions of its own that get it.
     pub(super) inbox: VecDeque<(Emitted, Vec<u64>)>,
     pub(super) logs: Vec<LogRecord>,
@@ -143,7 +150,7 @@ pub(super) struct Reply {
     pub(super) overflowed: bool,
 }
 
-/// A subscription or a job.
+/// A subscription, a job or a watch.
 #[derive(Clone)]
 pub(super) struct Registration {
     pub(super) generation: u64,
@@ -158,8 +165,19 @@ pub(super) struct Registration {
 
 #[derive(Clone)]
 pub(super) enum What {
-    Subscription { pattern: String, handler: PintleEventHandler },
-    Job { handler: PintleJobHandler, beat: Beat },
+    Subscription {
+        pattern: String,
+        handler: PintleEventHandler,
+    },
+    Job {
+        handler: PintleJobHandler,
+        beat: Beat,
+    },
+    /// Its name is the prefix.
+    Watch {
+        handler: PintleWatchHandler,
+        told: storage::Told,
+    },
 }
 
 /// When a job runs.
@@ -191,10 +209,16 @@ impl Inside {
                 registrations: BTreeMap::new(),
                 releases: Vec::new(),
                 loggers: HashMap::new(),
-                cache: Kept::default(),
-                storage: BTreeMap::new(),
-                version: 0,
+                cache: cache::Kept::default(),
+                storage: storage::Kept::default(),
+                #[cfg(feature = "test-sql")]
+                databases: super::database::Kept::default(),
+                operations: BTreeMap::new(),
+                files: BTreeMap::new(),
+                file_version: 0,
+                resources: HashMap::new(),
                 emitted: Vec::new(),
+                scheduled: Vec::new(),
                 inbox: VecDeque::new(),
                 logs: Vec::new(),
                 providers: HashMap::new(),
@@ -233,7 +257,9 @@ impl Inside {
     }
 
     pub(super) fn close(&self, ctx: PintleCtx) -> Option<Entry> {
-        self.state().contexts.remove(&ctx)
+        let mut state = self.state();
+        state.end_transactions(ctx);
+        state.contexts.remove(&ctx)
     }
 
     /// Takes the lane until the guard is dropped; REENTRANT where this thread has it already.
@@ -274,6 +300,14 @@ impl Drop for Lane<'_> {
 }
 
 impl State {
+    /// Rolls back what was begun under a context and is still open.
+    pub(super) fn end_transactions(&mut self, ctx: PintleCtx) {
+        #[cfg(feature = "test-sql")]
+        self.databases.end_of(ctx);
+        #[cfg(not(feature = "test-sql"))]
+        let _ = ctx;
+    }
+
     /// Room for one more registration of this kind; none: for one more held context?
     pub(super) fn must_have_room(&self, generation: u64, kind: Option<&What>) -> Result<()> {
         let there = match kind {
@@ -308,7 +342,7 @@ fn must_be_few(there: usize) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "a plugin has at most {MOST_REGISTRATIONS} subscriptions, as many jobs, held contexts and loggers"
+        "a plugin has at most {MOST_REGISTRATIONS} subscriptions, as many jobs, watches, held contexts and loggers"
     );
     Err(Error::new(Status::Quota, text))
 }
@@ -320,6 +354,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A call of the plugin, past the checks that all functions have in common.
 pub(super) struct Call {
+    #[cfg_attr(
+        not(feature = "test-sql"),
+        expect(dead_code, reason = "only a transaction belongs to a context")
+    )]
+    pub(super) ctx: PintleCtx,
     pub(super) inside: Arc<Inside>,
     pub(super) entry: Entry,
     pub(super) manifest: Arc<Manifest>,
@@ -409,7 +448,7 @@ fn admit(ctx: PintleCtx, function: &'static str) -> Result<Call> {
         manifest.must_grant(function)?;
     }
     drop(state);
-    Ok(Call { inside, entry, manifest })
+    Ok(Call { ctx, inside, entry, manifest })
 }
 
 fn remember(ctx: PintleCtx, message: &str) {

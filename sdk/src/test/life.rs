@@ -74,6 +74,8 @@ fn finish(inside: &Inside, generation: u64) {
     state.contexts.retain(|_, entry| entry.generation != generation);
     state.loggers.retain(|_, (of, _)| *of != generation);
     state.cache.end_generation(generation);
+    #[cfg(feature = "test-sql")]
+    state.databases.end_generation(generation);
 }
 
 fn drop_registrations(state: &mut State, generation: u64, which: impl Fn(bool) -> bool) {

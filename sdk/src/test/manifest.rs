@@ -18,6 +18,7 @@ pub(super) struct Manifest {
     pub(super) provides: BTreeMap<String, Provided>,
     pub(super) config: Value,
     pub(super) state: u32,
+    pub(super) files: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,8 +26,11 @@ pub(super) struct Manifest {
 pub(super) struct Services {
     cache: Option<Asked>,
     storage: Option<Asked>,
+    database: Option<Asked>,
+    files: Option<Asked>,
     events: Option<Asked>,
     scheduler: Option<Asked>,
+    idempotency: Option<Asked>,
     call: Vec<String>,
 }
 
@@ -71,10 +75,20 @@ impl Manifest {
         let asked = match service {
             "cache" => &self.services.cache,
             "storage" => &self.services.storage,
+            "database" => &self.services.database,
+            "files" => &self.services.files,
             "events" => &self.services.events,
             "scheduler" => &self.services.scheduler,
+            "idempotency" => &self.services.idempotency,
             // The log and the settings are for all.
             _ => return Ok(()),
+        };
+        // Some functions go together: who may do the one may do the other.
+        let method = match (service, method) {
+            ("database", "query_one") => "query",
+            ("database", "script") => "execute",
+            ("database", "commit" | "rollback") => "begin",
+            _ => method,
         };
         let listed =
             |asked: &Asked| asked.methods.as_ref().is_none_or(|all| all.iter().any(|one| one == method));

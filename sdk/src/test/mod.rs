@@ -64,7 +64,7 @@
 //!
 //! The life of a plugin and what each phase allows; grants of the manifest ([`Denied`](crate::Status::Denied)); scopes;
 //! contexts that end ([`StaleHandle`](crate::Status::StaleHandle)); limits of keys, names and sizes; lifetimes, versions and
-//! conditions; what is stale, tagged or being loaded in the cache; depth of events; replies; that a plugin does one thing at
+//! conditions; batches and watches; SQL, its transactions and what of it is denied; what is stale, tagged or being loaded in the cache; depth of events; replies; that a plugin does one thing at
 //! a time.
 //!
 //! # What is not
@@ -72,18 +72,27 @@
 //! - **Time stands still** until [`advance`](Host::advance). Deadlines do not pass while code runs. So nobody waits for an item
 //!   of the cache that another is loading: [`Timeout`](crate::Status::Timeout) comes at once.
 //! - **Everything runs on the thread of the test**, one thing after the other, whatever `concurrency` the manifest asks for.
-//!   What a plugin emits waits for its own subscriptions until its running function has returned.
+//!   What a plugin emits and changes waits for its own subscriptions and watches until its running function has returned.
 //! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job. Time zones are not looked up.
 //! - **The manifest is believed.** Defaults of the settings are filled in; nothing is checked against its schema, as
 //!   `pintle check` and a real host do.
+//! - **What a batch of the storage emits is published at once**, where a real host keeps it until it has durable events. The
+//!   jobs of a batch are [shown](Host::scheduled), and do not run. A watch is told the last change of each key.
 //! - **Nobody else is there.** The test plays other plugins: [`provide`](Host::provide), [`listen`](Host::listen).
+//! - **SQL needs the feature `test-sql`**, which compiles SQLite; without it there is no database. Nobody waits for who writes:
+//!   [`Busy`](crate::Status::Busy) comes at once. A statement is known to take too long by its steps. Rows are all read before
+//!   the first is handed over.
 //! - Queues never fill, and nothing is evicted. [`fail_next`](Host::fail_next) makes what else can go wrong go wrong.
 
 mod cache;
 mod config;
 mod cron;
+#[cfg(feature = "test-sql")]
+mod database;
 mod drive;
 mod events;
+mod files;
+mod idempotency;
 mod input;
 mod inside;
 mod life;
@@ -107,7 +116,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Cache, Context, EmitOptions, Error, Level, Plugin, Result, Status, Storage,
+    Cache, Context, Database, EmitOptions, Error, Files, Idempotency, Level, Overlap, Plugin, Result, Status,
+    Storage,
     context::milliseconds,
     entry::Described,
     events::at,
@@ -283,6 +293,13 @@ impl Host {
         std::mem::take(&mut self.inside.state().emitted)
     }
 
+    /// The jobs that batches of the plugin's have scheduled so far ([`Batch::schedule`](crate::Batch::schedule)), for whomever,
+    /// in order. They do not run.
+    #[must_use]
+    pub fn scheduled(&self) -> Vec<Scheduled> {
+        self.inside.state().scheduled.clone()
+    }
+
     /// What was logged so far, by the plugin and about it: that a handler or a job failed is the host's own record.
     #[must_use]
     pub fn logs(&self) -> Vec<LogRecord> {
@@ -309,6 +326,11 @@ impl Host {
     pub fn advance(&self, by: Duration) -> Result<()> {
         let to_ms = self.inside.state().now_ms.saturating_add(milliseconds(by));
         drive::advance(&self.inside, to_ms)
+    }
+
+    /// What is in a resource that the manifest lists in `files`. A real host reads it beside the library.
+    pub fn put_resource(&self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.inside.state().resources.insert(name.to_owned(), bytes.into());
     }
 
     /// The plugin's next call of this function fails, once: `host.fail_next("storage.set", Status::Unavailable, "the disk is
@@ -396,7 +418,7 @@ impl Scoped {
         };
         let event = {
             let mut state = self.inside.state();
-            let [id, subject, content_type, key] = options.texts();
+            let ([id, subject, content_type, key], _) = options.texts_and_wait();
             let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
             Emitted {
                 topic: topic.to_owned(),
@@ -475,10 +497,30 @@ impl Scoped {
         self.cx.cache(namespace)
     }
 
-    /// What the plugin stores for this scope, to look at and to prepare, also before it starts.
+    /// What the plugin stores for this scope, to look at and to prepare, also before it starts. The plugin's watches are told
+    /// what the test changes when it next asks something of the plugin; [`advance`](Host::advance) by nothing will do.
     #[must_use]
     pub fn storage(&self) -> Storage<'_> {
         self.cx.storage()
+    }
+
+    /// The plugin's database for this scope, to look at and to prepare, also before it starts. With the feature `test-sql`.
+    #[must_use]
+    pub fn database(&self) -> Database<'_> {
+        self.cx.database()
+    }
+
+    /// What the plugin has begun for this scope, to look at and to prepare: the test can begin and end operations as another
+    /// run of the plugin would.
+    #[must_use]
+    pub fn idempotency(&self) -> Idempotency<'_> {
+        self.cx.idempotency()
+    }
+
+    /// The plugin's files for this scope, to look at and to prepare, also before it starts.
+    #[must_use]
+    pub fn files(&self) -> Files<'_> {
+        self.cx.files()
     }
 }
 
@@ -536,6 +578,39 @@ impl Emitted {
         serde_json::from_slice(&self.data)
             .map_err(|error| Error::from(error).context(format_args!("the data of {}", self.topic)))
     }
+}
+
+/// A durable job that a batch of the plugin's has scheduled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scheduled {
+    /// Its name.
+    pub name: String,
+    /// On whose behalf; `None` in the system scope.
+    pub tenant: Option<String>,
+    /// When it runs.
+    pub timing: Timing,
+    /// What happens to a run that is due while the last one has not ended.
+    pub overlap: Overlap,
+    /// What its runs are given.
+    pub data: Vec<u8>,
+}
+
+/// When a job runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Timing {
+    /// By a cron rule in a time zone, which is empty for UTC.
+    Cron {
+        /// The rule.
+        rule: String,
+        /// The zone's IANA name.
+        zone: String,
+    },
+    /// At a steady beat.
+    Every(Duration),
+    /// Once, so long after the commit.
+    Once(Duration),
 }
 
 /// A record of the log.

@@ -1,4 +1,4 @@
-//! Lists of keys in pages: of storage and of the cache.
+//! Lists of keys in pages: of storage, of files and of the cache.
 
 use pintle_abi::{PintleSink, PintleStr};
 

@@ -84,7 +84,7 @@ unsafe extern "C" fn once(
     unsafe { schedule(ctx, "scheduler.once", name, beat, handler, (user, release), options, job) }
 }
 
-fn in_range(argument: &str, ms: i64, least: i64) -> Result<()> {
+pub(super) fn in_range(argument: &str, ms: i64, least: i64) -> Result<()> {
     if (least..=LONGEST_MS).contains(&ms) {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::{ffi::c_void, ptr, sync::Arc};
 use pintle_abi::*;
 
 use super::{
-    cache, config, events, input,
+    cache, config, events, files, idempotency, input,
     inside::{Call, Entry, Kind, enter, host_of, remembered},
     log, scheduler, storage,
 };
@@ -16,9 +16,25 @@ pub(super) const PATIENCE_MS: i64 = 5_000;
 /// As much as the host keeps of the text of an error.
 const LONGEST_ERROR: usize = 4_096;
 
-static DATABASE: PintleDatabase = PintleDatabase { size: size_of::<PintleDatabase>() as u32 };
-static IDEMPOTENCY: PintleIdempotency = PintleIdempotency { size: size_of::<PintleIdempotency>() as u32 };
-static FILES: PintleFiles = PintleFiles { size: size_of::<PintleFiles>() as u32 };
+/// Not there: its size says so.
+#[cfg(not(feature = "test-sql"))]
+static DATABASE: PintleDatabase = PintleDatabase {
+    size: 4,
+    reserved: 0,
+    execute: None,
+    query: None,
+    query_one: None,
+    script: None,
+    begin: None,
+    commit: None,
+    rollback: None,
+    migrate: None,
+    create_table: None,
+    stats: None,
+};
+
+#[cfg(feature = "test-sql")]
+use super::database::TABLE as DATABASE;
 
 pub(super) static TABLE: PintleHost = PintleHost {
     size: size_of::<PintleHost>() as u32,
@@ -38,8 +54,8 @@ pub(super) static TABLE: PintleHost = PintleHost {
     database: &raw const DATABASE,
     events: &raw const events::TABLE,
     scheduler: &raw const scheduler::TABLE,
-    idempotency: &raw const IDEMPOTENCY,
-    files: &raw const FILES,
+    idempotency: &raw const idempotency::TABLE,
+    files: &raw const files::TABLE,
 };
 
 unsafe extern "C" fn last_error(ctx: PintleCtx, out: PintleSink) -> PintleStatus {
@@ -190,8 +206,11 @@ unsafe extern "C" fn service(
             "pintle.config" => TABLE.config.cast(),
             "pintle.cache" => TABLE.cache.cast(),
             "pintle.storage" => TABLE.storage.cast(),
+            "pintle.database" => TABLE.database.cast(),
             "pintle.events" => TABLE.events.cast(),
             "pintle.scheduler" => TABLE.scheduler.cast(),
+            "pintle.idempotency" => TABLE.idempotency.cast(),
+            "pintle.files" => TABLE.files.cast(),
             _ => ptr::null(),
         };
         if found.is_null() || major != 1 || *found < min_size {

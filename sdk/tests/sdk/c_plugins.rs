@@ -71,7 +71,11 @@ fn load(source: &str, define: &str, config: Value) -> Driver {
 fn threshold() -> Driver {
     let plugin = entry(open("sample-plugins/c/threshold/threshold.c", "-DX")).expect("it has an entry");
     let config = json!({ "cpu_above": 80, "memory_above": 90.5, "load_above": 4e0, "window_ms": 60_000 });
-    let fake = Fake::with(|host| host.cache = &counting::CACHE);
+    let fake = Fake::with(|host| {
+        (host.cache, host.storage) = (&counting::CACHE, &counting::STORAGE);
+        (host.idempotency, host.files) = (&counting::IDEMPOTENCY, &counting::FILES);
+        host.database = &counting::DATABASE;
+    });
     Driver::load(plugin, fake.configured(config)).expect("it loads")
 }
 
@@ -141,10 +145,16 @@ fn threshold_raises_and_clears_once_each() {
 #[test]
 fn threshold_logs_what_it_does_with_fields() {
     let driver = threshold();
-    driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":81}"#);
-    let record =
-        r#"log.write 3 alarm raised topic="plugin.sysmon.cpu" field="busy" value=81.0 limit=80.0 count=1"#;
-    assert_eq!(driver.fake.take().last().map(String::as_str), Some(record));
+    for total in 1..3 {
+        driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":81}"#);
+        let record = format!(
+            r#"log.write 3 alarm raised topic="plugin.sysmon.cpu" field="busy" value=81.0 limit=80.0 count=1 total={total}"#
+        );
+        let calls = driver.fake.take();
+        assert_eq!(calls.iter().rfind(|call| call.starts_with("log.write")), Some(&record));
+        driver.fake.deliver(1, "plugin.sysmon.cpu", br#"{"busy":1}"#);
+        counting::end_windows(&driver.fake);
+    }
     driver.unload();
 }
 
@@ -276,11 +286,41 @@ fn threshold_knows_after_a_reload_what_is_raised() {
 #[test]
 fn threshold_tries_again_where_an_alarm_could_not_be_emitted_and_counts_it_once() {
     let driver = threshold();
+    let operations = |driver: &Driver| {
+        let of_host = |call: &String| call.starts_with("idempotency.") || call.starts_with("files.");
+        driver.fake.take().into_iter().filter(of_host).collect::<Vec<_>>()
+    };
     driver.fake.refuse("emit", PINTLE_BUSY, "no room");
     assert_eq!(deliver_busy(&driver, 99), (PINTLE_BUSY, Some("no room".to_owned())));
-    driver.fake.take();
+    assert_eq!(operations(&driver), ["idempotency.begin alarm id-1 cpu.busy=99", "idempotency.fail 41 0"]);
     assert_eq!(deliver_busy(&driver, 98).0, PINTLE_OK);
-    assert_eq!(alarms(&driver), [busy(98, "raised", 1)]);
+    let calls = driver.fake.calls();
+    assert!(calls.contains(&format!("emit alarm {}", busy(98, "raised", 1))), "{calls:?}");
+    assert_eq!(
+        operations(&driver),
+        [
+            "idempotency.begin alarm id-1 cpu.busy=98",
+            "files.put alarms/cpu.busy.json",
+            "idempotency.complete 41"
+        ]
+    );
+    driver.unload();
+}
+
+#[test]
+fn threshold_raises_an_alarm_that_it_can_neither_guard_nor_keep() {
+    let driver = threshold();
+    driver.fake.refuse("idempotency.begin", PINTLE_UNAVAILABLE, "the disk is full");
+    driver.fake.refuse("files.put", PINTLE_UNAVAILABLE, "the disk is still full");
+    assert_eq!(deliver_busy(&driver, 81).0, PINTLE_OK);
+    let calls = driver.fake.calls();
+    for told in [
+        r#"log.write 3 an alarm may come twice reason="the disk is full""#,
+        r#"log.write 3 the alarm is not in its file reason="the disk is still full""#,
+    ] {
+        assert!(calls.iter().any(|call| call == told), "{told} is missing in {calls:?}");
+    }
+    assert_eq!(alarms(&driver), [busy(81, "raised", 1)]);
     driver.unload();
 }
 

@@ -1,4 +1,5 @@
-//! A cache for the fake host that counts, and nothing else: what `threshold` asks for. Its windows end when a test says so.
+//! A cache and a storage for the fake host that count, operations that always start, files that nobody reads, and a database: what
+//! `threshold` asks for. Its windows end when a test says so.
 
 #![allow(
     clippy::missing_safety_doc,
@@ -7,14 +8,14 @@
 )]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::c_void,
     sync::{Mutex, OnceLock},
 };
 
 use pintle_abi::*;
 
-use crate::fake::{Fake, on, text};
+use crate::fake::{Fake, bytes, on, text};
 
 /// Sums by fake host and key.
 static SUMS: OnceLock<Mutex<HashMap<(u64, String), i64>>> = OnceLock::new();
@@ -41,6 +42,150 @@ pub(crate) const CACHE: PintleCache = PintleCache {
     keys: None,
     stats: None,
 };
+
+pub(crate) const STORAGE: PintleStorage = PintleStorage {
+    size: size_of::<PintleStorage>() as u32,
+    reserved: 0,
+    get: None,
+    set: None,
+    remove: None,
+    exists: None,
+    keys: None,
+    clear: None,
+    get_into: None,
+    incr: Some(incr_stored),
+    expire: None,
+    batch: None,
+    watch: None,
+    unwatch: None,
+    stats: None,
+};
+
+/// Every operation starts, whatever became of it before.
+pub(crate) const IDEMPOTENCY: PintleIdempotency = PintleIdempotency {
+    size: size_of::<PintleIdempotency>() as u32,
+    reserved: 0,
+    begin: Some(begin),
+    complete: Some(complete),
+    fail: Some(fail),
+    renew: None,
+    get: None,
+};
+
+const TOKEN: PintleIdempotencyToken = 41;
+
+unsafe extern "C" fn begin(
+    ctx: PintleCtx,
+    operation: PintleStr,
+    key: PintleStr,
+    fingerprint: PintleBytes,
+    _: *const PintleIdempotencyOptions,
+    info: *mut PintleIdempotencyInfo,
+    _: PintleSink,
+) -> PintleStatus {
+    let (operation, key) = unsafe { (text(operation), text(key)) };
+    let fingerprint = String::from_utf8_lossy(unsafe { bytes(fingerprint) });
+    on(ctx, "idempotency.begin", format!(" {operation} {key} {fingerprint}"), |_| {
+        let info = unsafe { &mut *info };
+        assert_eq!(info.size as usize, size_of::<PintleIdempotencyInfo>());
+        (info.state, info.token) = (PINTLE_IDEMPOTENCY_STARTED, TOKEN);
+        PINTLE_OK
+    })
+}
+
+unsafe extern "C" fn complete(ctx: PintleCtx, token: PintleIdempotencyToken, _: PintleBytes) -> PintleStatus {
+    on(ctx, "idempotency.complete", format!(" {token}"), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn fail(
+    ctx: PintleCtx,
+    token: PintleIdempotencyToken,
+    keep: u32,
+    _: PintleBytes,
+) -> PintleStatus {
+    on(ctx, "idempotency.fail", format!(" {token} {keep}"), |_| PINTLE_OK)
+}
+
+pub(crate) const FILES: PintleFiles = PintleFiles {
+    size: size_of::<PintleFiles>() as u32,
+    reserved: 0,
+    put: Some(put),
+    get: None,
+    read: None,
+    stat: None,
+    list: None,
+    remove: None,
+    resource: None,
+};
+
+unsafe extern "C" fn put(
+    ctx: PintleCtx,
+    path: PintleStr,
+    _: PintleBytes,
+    _: *const PintleFileOptions,
+    _: *mut PintleFileInfo,
+) -> PintleStatus {
+    on(ctx, "files.put", format!(" {}", unsafe { text(path) }), |_| PINTLE_OK)
+}
+
+/// A database that takes everything and tells nothing: what is written there is not what these tests are about.
+pub(crate) const DATABASE: PintleDatabase = PintleDatabase {
+    size: size_of::<PintleDatabase>() as u32,
+    reserved: 0,
+    execute: Some(execute),
+    query: None,
+    query_one: None,
+    script: None,
+    begin: None,
+    commit: None,
+    rollback: None,
+    migrate: Some(migrate),
+    create_table: None,
+    stats: None,
+};
+
+unsafe extern "C" fn execute(
+    _: PintleCtx,
+    _: PintleTransaction,
+    _: PintleStr,
+    _: *const PintleSqlValue,
+    _: usize,
+    _: *const PintleSqlOptions,
+    _: *mut PintleSqlInfo,
+) -> PintleStatus {
+    PINTLE_OK
+}
+
+unsafe extern "C" fn migrate(
+    _: PintleCtx,
+    _: *const PintleMigration,
+    _: usize,
+    _: *const PintleMigrateOptions,
+    _: *mut PintleMigrateInfo,
+) -> PintleStatus {
+    PINTLE_OK
+}
+
+/// Sums that stay, by fake host and key.
+static STORED: Mutex<BTreeMap<(u64, String), i64>> = Mutex::new(BTreeMap::new());
+
+unsafe extern "C" fn incr_stored(
+    ctx: PintleCtx,
+    key: PintleStr,
+    delta: i64,
+    _: *const PintleStorageOptions,
+    value: *mut i64,
+    _: *mut u64,
+) -> PintleStatus {
+    let key = unsafe { text(key) }.to_owned();
+    on(ctx, "storage.incr", format!(" {key} {delta}"), |_| {
+        let mut stored = STORED.lock().unwrap();
+        let sum = stored.entry((ctx & 0xffff_ffff, key.clone())).or_default();
+        *sum += delta;
+        unsafe { value.write(*sum) };
+        PINTLE_OK
+    })
+}
 
 /// Forgets what was counted, as a cache does when its time is over.
 pub(crate) fn end_windows(fake: &Fake) {

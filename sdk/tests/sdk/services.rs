@@ -40,7 +40,7 @@ impl Plugin for Stage {
 plugin!(Stage, inline r#"{ "id": "stage", "version": "1.0.0", "abi": "1.0" }"#, entry = stage);
 
 /// Runs `act` inside the plugin, under the fake's own context.
-fn play(fake: &Fake, act: impl FnOnce(&Context) -> Result<()> + Send + 'static) {
+pub(crate) fn play(fake: &Fake, act: impl FnOnce(&Context) -> Result<()> + Send + 'static) {
     ACTS.lock().expect("not poisoned").push((fake.ctx, Box::new(act)));
     // SAFETY: the entry returns static data, and `load` is called as a host does.
     let (plugin, status, state) = unsafe {
@@ -495,6 +495,13 @@ fn a_miss_never_asks_the_host_why() {
         exists: None,
         keys: None,
         clear: None,
+        get_into: None,
+        incr: None,
+        expire: None,
+        batch: None,
+        watch: None,
+        unwatch: None,
+        stats: None,
     };
     let fake = Fake::with(|host| {
         host.last_error = Some(last_error);

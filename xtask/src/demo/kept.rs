@@ -1,11 +1,12 @@
 //! What the sample `chronicle` has kept: asked as an application asks, from a host of its own on the demo's data folder,
-//! while no other host has it. It is asked many times for the same, to show what its cache is good for.
+//! while no other host has it. It is asked many times for the same, to show what its cache is good for, and twice for the same
+//! report, to show that it is written once.
 
 use std::{
     collections::BTreeMap,
     fmt,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use pintle::{Host, Settings};
@@ -18,6 +19,10 @@ const SCOPES: [&str; 3] = ["", "acme", "globex"];
 const METRIC: &str = "cpu.busy";
 const MINUTES: usize = 3;
 
+/// Of which metrics the demo shows those with the largest mean, and how many.
+const LED: &str = "cpu.";
+const LEADERS: usize = 3;
+
 /// How often each of them is asked for these minutes again.
 const AGAIN: u32 = 100;
 
@@ -25,7 +30,7 @@ const AGAIN: u32 = 100;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Kept {
     scopes: BTreeMap<&'static str, Scope>,
-    /// How often chronicle looked for something stored, and how often it read storage for it, by its own count.
+    /// How often chronicle looked for something stored, and how often it read its database for it, by its own count.
     looked: u64,
     stored: u64,
 }
@@ -43,22 +48,14 @@ struct Scope {
     /// How long it took to ask for these, the first time and on average of all other times.
     first: Duration,
     again: Duration,
+    /// The metrics of `LED` with the largest mean.
+    top: Vec<Value>,
 }
 
 impl Kept {
-    /// Starts a host with `chronicle` alone, asks, and stops it.
+    /// Asks a host of its own for everything.
     pub(super) fn ask(settings: &Path) -> Result<Self, String> {
-        let mut settings = Settings::from_file(settings).map_err(|problems| problems.to_string())?;
-        for (id, plugin) in &mut settings.plugin {
-            plugin.enabled = id == "chronicle";
-        }
-        let host = Host::builder().settings(settings).build().map_err(|error| error.to_string())?;
-        if let Some(error) = host.start().failed.first() {
-            return Err(error.to_string());
-        }
-        let kept = Self::ask_running(&host);
-        host.stop();
-        kept
+        with_chronicle(settings, Self::ask_running)
     }
 
     fn ask_running(host: &Host) -> Result<Self, String> {
@@ -68,7 +65,12 @@ impl Kept {
         Ok(Self { scopes: scopes?, looked: number(&reads, "asked"), stored: number(&reads, "stored") })
     }
 
-    /// A table of what is kept; `before` is what was kept before the demo ran.
+    /// How many samples are kept, of all tenants.
+    pub(super) fn samples(&self) -> u64 {
+        self.scopes.values().map(|scope| scope.samples).sum()
+    }
+
+    /// A table of what is kept; `before` is what was kept before the last host started.
     pub(super) fn told<'a>(&'a self, before: &'a Self) -> impl fmt::Display + 'a {
         Told { kept: self, before }
     }
@@ -98,8 +100,49 @@ impl Scope {
             series: series.as_array().cloned().unwrap_or_default(),
             first,
             again,
+            top: ask("top", json!({ "by": "mean", "prefix": LED, "limit": LEADERS }))?
+                .as_array()
+                .cloned()
+                .unwrap_or_default(),
         })
     }
+}
+
+/// Starts a host with `chronicle` alone, asks, and stops it.
+fn with_chronicle<T>(settings: &Path, ask: impl FnOnce(&Host) -> Result<T, String>) -> Result<T, String> {
+    let mut settings = Settings::from_file(settings).map_err(|problems| problems.to_string())?;
+    for (id, plugin) in &mut settings.plugin {
+        plugin.enabled = id == "chronicle";
+    }
+    let host = Host::builder().settings(settings).build().map_err(|error| error.to_string())?;
+    if let Some(error) = host.start().failed.first() {
+        return Err(error.to_string());
+    }
+    let answer = ask(&host);
+    host.stop();
+    answer
+}
+
+/// Asks two hosts, one after the other, for the same report of acme; what they say of it.
+pub(super) fn report(settings: &Path) -> Result<String, String> {
+    let key = format!("demo-{}", UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
+    let asked = |host: &Host| {
+        let answer = ask(host, "acme", "report", &json!({ "key": key }))?;
+        let files = host.files("chronicle", "acme").map_err(|error| error.to_string())?;
+        let path = answer["path"].as_str().unwrap_or_default();
+        let file = files.stat(path).map_err(|error| error.to_string())?;
+        Ok((answer, file.ok_or_else(|| format!("the report {key} is not among the files of chronicle"))?))
+    };
+    let (first, second) = (with_chronicle(settings, asked)?, with_chronicle(settings, asked)?);
+    if first != second {
+        return Err(format!("the same report was written twice: {first:?}, {second:?}"));
+    }
+    let (answer, file) = first;
+    let (path, rows) = (answer["path"].as_str().unwrap_or_default(), number(&answer, "rows"));
+    Ok(format!(
+        "acme's report {path}, asked for from two hosts and written once: {rows} rows, {} bytes",
+        file.len
+    ))
 }
 
 fn ask(host: &Host, tenant: &str, method: &str, request: &Value) -> Result<Value, String> {
@@ -122,7 +165,7 @@ impl fmt::Display for Told<'_> {
         writeln!(f, "what chronicle keeps, asked from another host, over restarts:\n")?;
         writeln!(
             f,
-            "TENANT    METRICS  MINUTES  SAMPLES  ALARMS  LINES  OF EARLIER RUNS  SINCE   {METRIC} BY MINUTE: LEAST MEAN MOST"
+            "TENANT    METRICS  MINUTES  SAMPLES  ALARMS  LINES  OF EARLIER HOSTS  SINCE   {METRIC} BY MINUTE: LEAST MEAN MOST"
         )?;
         for (tenant, scope) in &self.kept.scopes {
             let earlier = self.before.scopes.get(tenant).map_or(0, |scope| scope.samples);
@@ -130,7 +173,7 @@ impl fmt::Display for Told<'_> {
             let series: Vec<_> = scope.series.iter().map(minute).collect();
             writeln!(
                 f,
-                "{name:<8}  {:>7}  {:>7}  {:>7}  {:>6}  {:>5}  {:>15}  {}  {}",
+                "{name:<8}  {:>7}  {:>7}  {:>7}  {:>6}  {:>5}  {:>16}  {}  {}",
                 scope.metrics,
                 scope.minutes,
                 scope.samples,
@@ -151,8 +194,16 @@ impl fmt::Display for Told<'_> {
                 name(tenant)
             )?;
         }
+        writeln!(f, "\nthe metrics of {LED} with the largest mean, by SQL:\n")?;
+        for (tenant, scope) in scopes {
+            let leaders: Vec<_> = scope.top.iter().map(leader).collect();
+            writeln!(f, "{:<8}  {}", name(tenant), leaders.join(" | "))?;
+        }
         let hits = looked.saturating_sub(*stored);
-        write!(f, "\nof {looked} lookups chronicle found {hits} in the cache, and read storage for {stored}")
+        write!(
+            f,
+            "\nof {looked} lookups chronicle found {hits} in the cache, and read its database for {stored}"
+        )
     }
 }
 
@@ -164,6 +215,11 @@ fn minute(minute: &Value) -> String {
     let percent = |name: &str| minute[name].as_f64().unwrap_or_default();
     let at = clock(minute["minute"].as_i64().unwrap_or_default());
     format!("{at} {:.0} {:.0} {:.0}", percent("min"), percent("mean"), percent("max"))
+}
+
+fn leader(leader: &Value) -> String {
+    let name = leader["metric"].as_str().unwrap_or_default();
+    format!("{name} {:.1}", leader["mean"].as_f64().unwrap_or_default())
 }
 
 /// The time of day, UTC.
@@ -190,6 +246,10 @@ mod tests {
             ],
             first: Duration::from_micros(900),
             again: Duration::from_micros(90),
+            top: vec![
+                json!({"metric": "cpu.user", "count": 9, "min": 0, "max": 9, "mean": 7.26}),
+                json!({"metric": "cpu.busy", "count": 9, "min": 0, "max": 9, "mean": 4.0}),
+            ],
         };
         let kept = |scopes| Kept { scopes, looked: 210, stored: 6 };
         let before = kept(BTreeMap::from([("acme", scope(10))]));
@@ -201,8 +261,9 @@ mod tests {
         assert_eq!(words[1][..8], ["acme", "2", "3", "25", "1", "0", "10", "11:10Z"]);
         assert_eq!(words[1][8..], ["11:11Z", "1", "10", "100"]);
         for line in [
+            "acme      cpu.user 7.3 | cpu.busy 4.0",
             "acme         900 us the first time,     90 us each time after that",
-            "of 210 lookups chronicle found 204 in the cache, and read storage for 6",
+            "of 210 lookups chronicle found 204 in the cache, and read its database for 6",
         ] {
             assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
         }

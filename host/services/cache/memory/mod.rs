@@ -15,6 +15,7 @@ mod shares;
 #[cfg(test)]
 mod shares_tests;
 mod sieve;
+mod slab;
 mod slots;
 mod sweep;
 mod tags;
@@ -34,6 +35,10 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use pool::Pool;
 use shard::{Draft, Hash, NewExtras, Reach, Rule, Shard, Short};
 use shares::Shares;
+#[cfg(test)]
+pub(crate) use slab::Lost;
+pub(crate) use slab::{ENTRIES, Entries, PIECE, Piece, Slab};
+pub(crate) use slots::Hot;
 use slots::{ENDLESS, Kind};
 
 use super::{
@@ -87,6 +92,7 @@ pub(crate) struct MemoryCache {
     /// Never waited for by one who holds a shard.
     balance: Mutex<()>,
     clock: Arc<dyn Clock>,
+    slab: Arc<dyn Slab>,
     seed: u64,
     shared_seed: SharedSeed,
     /// What can be had for items.
@@ -110,16 +116,16 @@ pub(crate) struct Fill<'a> {
 }
 
 impl MemoryCache {
-    /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items. An item of 1 MiB
-    /// needs a capacity of somewhat more than that.
-    pub(crate) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Self {
+    /// A cache that never takes more than `capacity` bytes, with all that it takes to keep its items, in slots that `slab`
+    /// lends. An item of 1 MiB needs a capacity of somewhat more than that.
+    pub(crate) fn new(capacity: usize, clock: Arc<dyn Clock>, slab: Arc<dyn Slab>) -> Self {
         let wanted = (capacity / SMALLEST_SHARE).min(ENOUGH_SHARDS).max(capacity / LARGE_SHARE);
         let wanted = wanted.clamp(1, MOST_SHARDS);
         // The power of two below, or the number itself.
-        Self::with_shards(capacity, 1 << wanted.ilog2(), clock)
+        Self::with_shards(capacity, 1 << wanted.ilog2(), clock, slab)
     }
 
-    fn with_shards(capacity: usize, shards: usize, clock: Arc<dyn Clock>) -> Self {
+    fn with_shards(capacity: usize, shards: usize, clock: Arc<dyn Clock>, slab: Arc<dyn Slab>) -> Self {
         let capacity = capacity.saturating_sub(shards * (Shard::BYTES + size_of::<Padded>()));
         let share = capacity / shards;
         let random = RandomState::new();
@@ -130,6 +136,7 @@ impl MemoryCache {
             shares: Shares::new(capacity),
             balance: Mutex::new(()),
             clock,
+            slab,
             seed: random.hash_one("seed"),
             shared_seed: SharedSeed::from_u64(random.hash_one("shared seed")),
             capacity,
@@ -185,7 +192,7 @@ impl MemoryCache {
     fn lock(&self, shard: usize) -> MappedMutexGuard<'_, Shard> {
         let share = self.share;
         MutexGuard::map(self.shards[shard].0.lock(), |shard| {
-            &mut **shard.get_or_insert_with(|| Box::new(Shard::new(share)))
+            &mut **shard.get_or_insert_with(|| Box::new(Shard::new(share, Arc::clone(&self.slab))))
         })
     }
 
@@ -227,7 +234,7 @@ impl MemoryCache {
     fn check_fits(&self, hash: Hash, at: &Address<'_>, draft: &Draft<'_>) -> Result<()> {
         let (len, capacity) = (draft.body.value().len(), self.capacity);
         if draft.body.heap() + SURELY_ENOUGH <= capacity
-            || Shard::new(0).need(None, hash, at, draft) <= capacity
+            || Shard::new(0, Arc::clone(&self.slab)).need(None, hash, at, draft) <= capacity
         {
             return Ok(());
         }

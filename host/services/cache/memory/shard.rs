@@ -1,14 +1,16 @@
 //! One shard: the index that finds items, the slots that they lie in, the queues of eviction, the wheel of deadlines, the
 //! rooms and tags, and how many bytes the shard may take. Its engine ([`super::MemoryCache`]) holds a lock around it.
 
+use std::sync::Arc;
+
 use super::{
     body::{Body, same},
     index::Index,
-    no_memory,
     pool::{Grant, Pool},
     rooms::Rooms,
     shares::{Owner, Shares},
     sieve::Ghost,
+    slab::Slab,
     slots::{Cold, Extras, Hot, Kind, Links, Moved, NONE, Slots},
     tags::{Bearer, Tags, Wanted},
     wheel::{NOWHERE, Wheel},
@@ -20,7 +22,7 @@ use crate::{
 
 /// What an item takes beside memory of its own: its slot, its place in an index that is half full and in the list of its
 /// room.
-const ITEM_BYTES: usize = size_of::<Hot>() + size_of::<Cold>() + 2 * size_of::<u64>() + 2 * size_of::<u32>();
+const ITEM_BYTES: usize = size_of::<Hot>() + size_of::<Cold>() + 2 * size_of::<u32>() + 2 * size_of::<u32>();
 
 /// What it takes to bear a tag, beside the item's own list of them.
 const BEARER_BYTES: usize = 2 * size_of::<Bearer>();
@@ -122,10 +124,10 @@ impl Shard {
     /// What an empty one takes.
     pub(super) const BYTES: usize = size_of::<Self>() + Wheel::BYTES;
 
-    pub(super) fn new(share: usize) -> Self {
+    pub(super) fn new(share: usize, slab: Arc<dyn Slab>) -> Self {
         Self {
-            index: Index::default(),
-            slots: Slots::default(),
+            index: Index::new(Arc::clone(&slab)),
+            slots: Slots::new(slab),
             rooms: Rooms::default(),
             last_version: 0,
             wheel: Wheel::new(),
@@ -336,8 +338,8 @@ impl Shard {
     fn add(&mut self, shares: &Shares, hash: Hash, at: &Address<'_>, draft: Draft<'_>) -> Result<u64> {
         let new = draft.extras.unwrap_or(NewExtras::NONE);
         // All that can fail comes first.
-        self.slots.try_reserve().map_err(|_| no_memory())?;
-        self.index.try_reserve().map_err(|_| no_memory())?;
+        self.slots.try_reserve()?;
+        self.index.try_reserve(|slot| self.slots.cold(slot).tag)?;
         let owner = match self.owners.iter().position(|owner| owner.plugin() == at.scope.plugin) {
             Some(owner) => owner,
             None => {
@@ -411,7 +413,7 @@ impl Shard {
         }
         let cold = self.slots.cold_mut(at);
         let (tag, place, extras) = (cold.tag, cold.place, cold.extras.take());
-        self.index.remove(tag, at);
+        self.index.remove(tag, at, |slot| self.slots.cold(slot).tag);
         if let Some(extras) = extras {
             went += self.tags.leave(&mut self.slots, &extras.tags);
         }

@@ -5,15 +5,21 @@
 //! used since the hand of eviction passed is two bits in a third place, so small that it stays in the processor's cache,
 //! and the hand does not push hot halves out of it.
 //!
-//! Slots lie in chunks, so that nothing is copied when there are more of them: eight of one size, eight of twice that
-//! size, and so on, so that few are needed and an eighth is empty at most. And they lie close together, so that no memory
-//! is held by items that are gone: when one goes, the last one moves into its place. One hole is left standing, for
-//! most often an item goes because another needs its room.
+//! Slots lie in pieces, so that nothing is copied when there are more of them. And they lie close together, so that no
+//! memory is held by items that are gone: when one goes, the last one moves into its place. One hole is left standing,
+//! for most often an item goes because another needs its room.
 
-use std::collections::TryReserveError;
+use std::sync::Arc;
 
-use super::body::{Body, allocated};
-use crate::services::cache::{Age, Value};
+use super::{
+    body::{Body, allocated},
+    no_memory,
+    slab::{PIECE, Piece, Slab},
+};
+use crate::{
+    error::Result,
+    services::cache::{Age, Value},
+};
 
 /// No slot, and no room.
 pub(super) const NONE: u32 = u32::MAX;
@@ -24,7 +30,7 @@ pub(super) const ENDLESS: u64 = u64::MAX;
 /// What a reader or a write in place needs of an item, or the hole. In this order, so that all but the end of the value
 /// lies on the first line.
 #[repr(C, align(128))]
-pub(super) struct Hot {
+pub(crate) struct Hot {
     pub(super) version: u64,
     /// Until when it is fresh, in nanoseconds of monotonic time.
     pub(super) deadline: u64,
@@ -101,6 +107,17 @@ impl Links {
 }
 
 impl Hot {
+    /// Nobody lies there.
+    pub(crate) const HOLE: Self = Self {
+        version: 0,
+        deadline: ENDLESS,
+        room: NONE,
+        kind: Kind::Bytes,
+        kept: false,
+        extras: false,
+        body: Body::EMPTY,
+    };
+
     #[inline]
     pub(super) fn value(&self) -> Value<'_> {
         match self.kind {
@@ -122,60 +139,54 @@ pub(super) struct Moved {
 }
 
 /// All slots of a shard. In this order, so that what a hit reads of it lies together.
-#[derive(Default)]
 #[repr(C)]
 pub(super) struct Slots {
-    hot: Vec<Vec<Hot>>,
+    hot: Vec<Piece>,
     /// Two bits for each slot: how often it was used since the hand passed, up to three times.
     used: Vec<u64>,
+    /// As many as there are pieces, each with room for as many.
     cold: Vec<Vec<Cold>>,
     /// With the hole.
     len: u32,
     hole: Option<u32>,
-    bytes: usize,
+    slab: Arc<dyn Slab>,
 }
 
 const MOST_USED: u64 = 3;
 
 const USED_IN_A_WORD: usize = 32;
 
-/// How many slots the smallest chunks have, as a power of two.
-const FIRST: u32 = 6;
+const WORDS: usize = PIECE / USED_IN_A_WORD;
 
-/// How many chunks have the same size, as a power of two.
-const ALIKE: u32 = 3;
+/// The slots of a piece and their bits, the allocation of the cold halves, and its places in the lists, which grow by
+/// doubling.
+const PIECE_BYTES: usize = PIECE * size_of::<Hot>()
+    + allocated(PIECE * size_of::<Cold>())
+    + 2 * (WORDS * size_of::<u64>() + size_of::<Piece>() + size_of::<Vec<Cold>>());
 
-/// The chunk that a slot lies in, and where in it.
+/// The piece that a slot lies in, and where in it.
 #[inline]
 fn place(at: u32) -> (usize, usize) {
-    let number = at as usize + (1 << (FIRST + ALIKE));
-    let size = number.ilog2() - ALIKE;
-    let chunk = ((size - FIRST) << ALIKE) as usize + (number >> size) % (1 << ALIKE);
-    (chunk, number % (1 << size))
-}
-
-fn chunk_len(chunk: usize) -> usize {
-    1 << (FIRST as usize + (chunk >> ALIKE))
-}
-
-/// Its slots and their bits, its allocations, and its places in the lists of chunks, which grow by doubling.
-const fn chunk_bytes(len: usize) -> usize {
-    len * (size_of::<Hot>() + size_of::<Cold>()) + len / 4 + 2 * size_of::<Hot>() + 4 * size_of::<Vec<Hot>>()
+    (at as usize / PIECE, at as usize % PIECE)
 }
 
 impl Slots {
+    pub(super) fn new(slab: Arc<dyn Slab>) -> Self {
+        Self { hot: Vec::new(), used: Vec::new(), cold: Vec::new(), len: 0, hole: None, slab }
+    }
+
     /// With the hole.
     pub(super) fn len(&self) -> u32 {
         self.len
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.hot.len() * PIECE_BYTES
     }
 
     /// What the next [`Self::add`] takes.
     pub(super) fn growth(&self) -> usize {
-        if self.has_room() { 0 } else { chunk_bytes(chunk_len(self.hot.len())) }
+        if self.has_room() { 0 } else { PIECE_BYTES }
     }
 
     #[inline]
@@ -184,21 +195,18 @@ impl Slots {
     }
 
     /// Makes sure that the next [`Self::add`] finds memory.
-    pub(super) fn try_reserve(&mut self) -> Result<(), TryReserveError> {
+    pub(super) fn try_reserve(&mut self) -> Result<()> {
         if self.has_room() {
             return Ok(());
         }
-        let len = chunk_len(self.hot.len());
-        let (mut hot, mut cold) = (Vec::new(), Vec::new());
-        hot.try_reserve_exact(len)?;
-        cold.try_reserve_exact(len)?;
-        self.used.try_reserve(len / USED_IN_A_WORD)?;
-        self.hot.try_reserve(1)?;
-        self.cold.try_reserve(1)?;
-        self.used.resize(self.used.len() + len / USED_IN_A_WORD, 0);
-        self.hot.push(hot);
+        let mut cold = Vec::new();
+        cold.try_reserve_exact(PIECE).map_err(|_| no_memory())?;
+        self.used.try_reserve(WORDS).map_err(|_| no_memory())?;
+        self.hot.try_reserve(1).map_err(|_| no_memory())?;
+        self.cold.try_reserve(1).map_err(|_| no_memory())?;
+        self.hot.push(self.slab.lend().ok_or_else(no_memory)?);
+        self.used.resize(self.used.len() + WORDS, 0);
         self.cold.push(cold);
-        self.bytes += chunk_bytes(len);
         Ok(())
     }
 
@@ -206,19 +214,17 @@ impl Slots {
     pub(super) fn add(&mut self, hot: Hot, cold: Cold) -> u32 {
         let number = match self.hole.take() {
             Some(hole) => {
-                *self.hot_mut(hole) = hot;
                 *self.cold_mut(hole) = cold;
                 hole
             }
             None => {
                 let number = self.len;
-                let chunk = place(number).0;
-                self.hot[chunk].push(hot);
-                self.cold[chunk].push(cold);
+                self.cold[place(number).0].push(cold);
                 self.len += 1;
                 number
             }
         };
+        *self.hot_mut(number) = hot;
         self.set_used(number, 0);
         number
     }
@@ -228,9 +234,7 @@ impl Slots {
         let last = self.len - 1;
         let moved = match self.hole {
             None => {
-                let hot = self.hot_mut(at);
-                hot.room = NONE;
-                hot.body = Body::EMPTY;
+                *self.hot_mut(at) = Hot::HOLE;
                 self.cold_mut(at).extras = None;
                 self.hole = Some(at);
                 None
@@ -255,55 +259,59 @@ impl Slots {
             }
         };
         if self.len == 1 && self.hole.is_some() {
-            *self = Self::default();
+            *self = Self::new(Arc::clone(&self.slab));
         }
         moved
     }
 
     fn pop(&mut self) -> (Hot, Cold) {
-        self.len -= 1;
-        let (chunk, _) = place(self.len);
-        let (Some(hot), Some(cold)) = (self.hot[chunk].pop(), self.cold[chunk].pop()) else {
-            unreachable!("it was counted")
-        };
-        if self.hot[chunk].is_empty() {
+        let last = self.len - 1;
+        let hot = std::mem::replace(self.hot_mut(last), Hot::HOLE);
+        let (piece, _) = place(last);
+        let Some(cold) = self.cold[piece].pop() else { unreachable!("it was counted") };
+        self.len = last;
+        if self.cold[piece].is_empty() {
             // With one that was reserved and not needed.
-            while self.hot.len() > chunk {
-                self.hot.pop();
-                self.cold.pop();
-                let len = chunk_len(self.hot.len());
-                self.used.truncate(self.used.len() - len / USED_IN_A_WORD);
-                self.bytes -= chunk_bytes(len);
-            }
-            if self.used.capacity() > 4 * self.used.len() {
-                self.used.shrink_to(2 * self.used.len());
-            }
+            self.shrink_to(piece);
         }
         (hot, cold)
     }
 
+    fn shrink_to(&mut self, pieces: usize) {
+        self.cold.truncate(pieces);
+        self.used.truncate(pieces * WORDS);
+        for piece in self.hot.drain(pieces..) {
+            self.slab.take_back(piece);
+        }
+        if self.hot.capacity() > 4 * self.hot.len() {
+            self.hot.shrink_to(2 * self.hot.len());
+            self.cold.shrink_to(2 * self.cold.len());
+            self.used.shrink_to(2 * self.used.len());
+        }
+    }
+
     #[inline]
     pub(super) fn hot(&self, at: u32) -> &Hot {
-        let (chunk, place) = place(at);
-        &self.hot[chunk][place]
+        let (piece, place) = place(at);
+        &self.hot[piece][place]
     }
 
     #[inline]
     pub(super) fn hot_mut(&mut self, at: u32) -> &mut Hot {
-        let (chunk, place) = place(at);
-        &mut self.hot[chunk][place]
+        let (piece, place) = place(at);
+        &mut self.hot[piece][place]
     }
 
     #[inline]
     pub(super) fn cold(&self, at: u32) -> &Cold {
-        let (chunk, place) = place(at);
-        &self.cold[chunk][place]
+        let (piece, place) = place(at);
+        &self.cold[piece][place]
     }
 
     #[inline]
     pub(super) fn cold_mut(&mut self, at: u32) -> &mut Cold {
-        let (chunk, place) = place(at);
-        &mut self.cold[chunk][place]
+        let (piece, place) = place(at);
+        &mut self.cold[piece][place]
     }
 
     /// How often it was used since the hand passed.
@@ -375,19 +383,10 @@ impl Slots {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_follow_on_each_other_without_a_gap() {
-        let mut next = (0, 0);
-        for at in 0..3_000_000 {
-            assert_eq!(place(at), next);
-            next.1 += 1;
-            if next.1 == chunk_len(next.0) {
-                next = (next.0 + 1, 0);
-            }
+impl Drop for Slots {
+    fn drop(&mut self) {
+        for piece in self.hot.drain(..) {
+            self.slab.take_back(piece);
         }
     }
 }

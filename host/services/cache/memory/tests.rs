@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{super::random::Dice, MemoryCache, NS_A_MS, Shard, rooms};
+use super::{super::random::Dice, Lost, MemoryCache, NS_A_MS, Shard, rooms};
 use crate::{
     error::ErrorKind,
     identity::Tenant,
@@ -17,7 +17,7 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 
-cache_conformance!(|clock| Box::new(MemoryCache::new(64 * MIB, clock)));
+cache_conformance!(|clock| Box::new(MemoryCache::new(64 * MIB, clock, Arc::<Lost>::default())));
 
 impl MemoryCache {
     /// Bytes in use, after a look at every count that could be wrong.
@@ -42,7 +42,12 @@ impl MemoryCache {
 pub(super) fn scene(capacity: usize, shards: usize) -> (Scene, Arc<MemoryCache>) {
     let mut engine = None;
     let scene = Scene::new(|clock: Arc<ManualClock>| {
-        let cache = Arc::new(MemoryCache::with_shards(capacity, shards, clock as Arc<dyn Clock>));
+        let cache = Arc::new(MemoryCache::with_shards(
+            capacity,
+            shards,
+            clock as Arc<dyn Clock>,
+            Arc::<Lost>::default(),
+        ));
         engine = Some(Arc::clone(&cache));
         Box::new(cache)
     });
@@ -427,7 +432,8 @@ fn threads_that_write_read_and_remove_the_same_items_see_whole_values() {
 
 #[test]
 fn small_caches_have_one_shard_and_large_ones_many() {
-    let shards = |capacity| MemoryCache::new(capacity, ManualClock::at(0)).shards.len();
+    let shards =
+        |capacity| MemoryCache::new(capacity, ManualClock::at(0), Arc::<Lost>::default()).shards.len();
     let cases =
         [(0, 1), (MIB, 1), (2 * MIB - 1, 1), (2 * MIB, 2), (64 * MIB, 64), (300 * MIB, 64), (1 << 33, 1024)];
     for (capacity, expected) in cases {

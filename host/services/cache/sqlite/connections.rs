@@ -193,6 +193,12 @@ impl Connections {
         look()
     }
 
+    /// Nobody writes while this is held, however long it takes to get it.
+    #[cfg(test)]
+    pub(super) fn pause(&self) -> impl Sized + '_ {
+        self.writer.lock()
+    }
+
     /// The thread's part: moves the log.
     pub(super) fn checkpoint(&self) -> Result<(), Failure> {
         let held = self.beside.lock();

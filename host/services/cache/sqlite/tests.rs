@@ -10,11 +10,13 @@ use super::{
         conformance::{Owned, Scene, cache_conformance},
         model::Model,
     },
+    connections::Connections,
     *,
 };
 use crate::services::{
     cache::{SetIf, Value},
     clock::ManualClock,
+    ledger::Fault,
 };
 
 const MIB: u64 = 1 << 20;
@@ -34,8 +36,16 @@ pub(super) fn folder() -> TempDir {
 
 /// One that nothing may go wrong with.
 pub(super) fn open(folder: &TempDir, clock: Arc<ManualClock>, capacity: u64) -> SqliteCache {
-    let report = Box::new(|error: &Error| panic!("nothing goes wrong: {error}"));
-    let options = SqliteOptions { capacity, clock, report };
+    open_with(folder, clock, capacity, |error| panic!("nothing goes wrong: {error}"))
+}
+
+fn open_with(
+    folder: &TempDir,
+    clock: Arc<ManualClock>,
+    capacity: u64,
+    report: impl Fn(&Error) + Send + Sync + 'static,
+) -> SqliteCache {
+    let options = SqliteOptions { capacity, clock, report: Box::new(report) };
     SqliteCache::open(folder.path().join("cache.db"), options).expect("nothing is in its way")
 }
 
@@ -74,26 +84,15 @@ impl SqliteCache {
     }
 
     /// That all that is counted is right; tells how many bytes the items have.
+    ///
+    /// Looked at while nobody writes: the upkeep thread may be about to take something away.
     pub(super) fn check(&self) -> u64 {
-        let check: String = self
-            .store
-            .read(|file| Ok(file.pragma_query_value(None, "integrity_check", |row| row.get(0))?))
-            .expect("it answers");
-        assert_eq!(check, "ok");
-        let lost = "SELECT count(*) FROM tags WHERE NOT EXISTS
-            (SELECT 1 FROM items WHERE items.item = tags.item AND tagged)";
-        assert_eq!(self.count(lost), 0, "tags go with their items");
-        let mut shares = self.store.with(|connections| Ok(connections.shares())).expect("it answers");
+        let look = |connections: &Connections| {
+            let _nobody_writes = connections.pause();
+            Ok((connections.shares(), connections.read(looked_over)?))
+        };
+        let (mut shares, counted) = self.store.with(look).expect("it answers");
         let bytes = shares.values().map(|share| share.bytes).sum();
-        let counted: Vec<(Arc<str>, u64, u64)> = self
-            .store
-            .read(|file| {
-                let mut sum =
-                    file.prepare("SELECT plugin, count(*), sum(size) FROM items GROUP BY plugin")?;
-                let rows = sum.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })
-            .expect("it answers");
         for (plugin, items, bytes) in counted {
             let share = shares.remove(&plugin).expect("it is counted");
             assert_eq!((share.items, share.bytes), (items, bytes), "{plugin}");
@@ -101,6 +100,19 @@ impl SqliteCache {
         assert!(shares.values().all(|share| share.items == 0 && share.bytes == 0), "{shares:?}");
         bytes
     }
+}
+
+/// That the file is whole; what lies in it of each plugin, in items and bytes.
+fn looked_over(file: &Connection) -> Result<Vec<(Arc<str>, u64, u64)>, Fault> {
+    let check: String = file.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
+    assert_eq!(check, "ok");
+    let lost = "SELECT count(*) FROM tags WHERE NOT EXISTS
+        (SELECT 1 FROM items WHERE items.item = tags.item AND tagged)";
+    let lost: i64 = file.query_row(lost, [], |row| row.get(0))?;
+    assert_eq!(lost, 0, "tags go with their items");
+    let mut sum = file.prepare("SELECT plugin, count(*), sum(size) FROM items GROUP BY plugin")?;
+    let rows = sum.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 #[test]
@@ -537,7 +549,14 @@ fn a_cache_that_has_become_smaller_than_an_item_in_it_shrinks_too() {
 #[test]
 fn what_went_wrong_is_looked_at_again_though_nothing_else_is_to_be_done() {
     let folder = folder();
-    let (scene, cache) = scene(&folder, MIB);
+    let mut engine = None;
+    let scene = Scene::new(|clock: Arc<ManualClock>| {
+        // Its thread may be the one that finds the file locked.
+        let cache = Arc::new(open_with(&folder, clock, MIB, |_| ()));
+        engine = Some(Arc::clone(&cache));
+        Box::new(cache)
+    });
+    let cache = engine.expect("it was made");
     set(&cache, &scene.key("k"), b"v", Lifetime::Endless);
     scene.clock.settle();
     let other = Connection::open(folder.path().join("cache.db")).expect("it can be opened");

@@ -17,7 +17,7 @@ use crate::{
     error::{ErrorKind, Result},
     services::{
         cache::{
-            Address, CacheBackend, Draft, ExpireIf, Expired, Glob, Lifetime, MemoryCache, SetIf, Spans,
+            Address, CacheBackend, Draft, ExpireIf, Expired, Glob, Lifetime, Lost, MemoryCache, SetIf, Spans,
             Value, Written,
             conformance::{Owned, Scene, cache_conformance},
             double::{Double, Point},
@@ -46,7 +46,10 @@ mod over_memory {
     use super::*;
 
     cache_conformance!(|clock: Arc<ManualClock>| {
-        let (near, far) = (MemoryCache::new(64 << 20, clock.clone()), Box::new(Model::new(clock.clone())));
+        let (near, far) = (
+            MemoryCache::new(64 << 20, clock.clone(), Arc::<Lost>::default()),
+            Box::new(Model::new(clock.clone())),
+        );
         Box::new(Tiered::new(near, far, options(clock)))
     });
 }
@@ -59,7 +62,7 @@ mod memory_over_a_file {
 }
 
 pub(in super::super) fn memory_over_a_file(clock: Arc<ManualClock>) -> Tiered {
-    let near = MemoryCache::new(64 << 20, clock.clone());
+    let near = MemoryCache::new(64 << 20, clock.clone(), Arc::<Lost>::default());
     Tiered::new(near, Box::new(in_a_folder_of_its_own(clock.clone())), options(clock))
 }
 

@@ -1,4 +1,4 @@
-//! What one tenant has had measured and is not in storage yet: minutes by metric. Bounded, whatever comes.
+//! What one tenant has had measured and is not in the database yet: minutes by metric. Bounded, whatever comes.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -7,10 +7,10 @@ use crate::minute::{self, Minute};
 /// The most metrics of a tenant.
 const MOST_METRICS: usize = 1_000;
 
-/// The longest name: it is part of a key in storage, which has 512 bytes.
+/// The longest name: it is part of a key in the cache, which has 512 bytes.
 const LONGEST_NAME: usize = 256;
 
-/// The most minutes of a metric that wait for a storage that does not take them. The oldest are given up.
+/// The most minutes of a metric that wait for a database that does not take them. The oldest are given up.
 const MOST_WAITING: usize = 180;
 
 /// Minutes by metric, in order.
@@ -33,7 +33,7 @@ impl Book {
         room
     }
 
-    /// Takes out what has ended before `end`, for storage.
+    /// Takes out what has ended before `end`, for the database.
     pub(crate) fn take_ended(&mut self, end: i64) -> Vec<(String, Vec<Minute>)> {
         let taken = self.metrics.iter_mut().filter_map(|(metric, minutes)| {
             let first_open = minutes.partition_point(|minute| minute.minute < end);
@@ -45,7 +45,7 @@ impl Book {
         taken
     }
 
-    /// Takes back what storage did not take.
+    /// Takes back what the database did not take.
     pub(crate) fn put_back(&mut self, metric: &str, earlier: Vec<Minute>) {
         let minutes = match self.metrics.entry(metric.to_owned()) {
             Entry::Vacant(free) => free.insert(earlier),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_storage_did_not_take_waits_in_its_place_and_not_without_end() {
+    fn what_the_database_did_not_take_waits_in_its_place_and_not_without_end() {
         let mut book = Book::default();
         book.note("a", 0, 1.0);
         let taken = book.take_ended(i64::MAX);

@@ -1,24 +1,31 @@
 //! `chronicle`: keeps what `sysmon` measured, minute by minute: how often, the least, the most, the mean and the last
 //! value of each metric, and how many alarms and lines there were. Each tenant has a chronicle of its own.
 //!
-//! The minute that is under way is in memory (`book.rs`, of `minute.rs`); a job writes what has ended to storage
-//! (`shelf.rs`), once a minute, and `disable` writes the rest. A crash loses at most the last minute. What is read from
-//! storage is cached until something is written. What an event says
-//! is read in `reading.rs`; `query.rs` answers the service `chronicle.query` 1:
+//! The minute that is under way is in memory (`book.rs`, of `minute.rs`); a job writes what has ended to the tenant's SQL
+//! database (`shelf.rs`), once a minute, all of a tenant's in one transaction, and `disable` writes the rest. A crash loses at
+//! most the last minute, and nothing by half. What is read from there is cached until something is written. What an event says
+//! is read in `reading.rs`; `query.rs` and `report.rs` answer the service `chronicle.query` 1:
 //!
 //! | method | request | reply |
 //! |---|---|---|
 //! | `metrics` | | the names, as an array |
 //! | `series` | `{"metric", "from", "to", "limit"}` | `[{"minute", "count", "min", "max", "mean", "last"}]` |
 //! | `total` | `{"metric"}`, or nothing for all | `{"metrics", "minutes", "samples", "from", "to"}` |
-//! | `reads` | | `{"asked", "stored"}`: how often these looked for something stored, and how often storage was read for it |
+//! | `top` | `{"by", "prefix", "from", "to", "limit"}` | the metrics with the most by `count`, `min`, `max` (if nothing is said) or `mean`, as `[{"metric", "count", "min", "max", "mean"}]` |
+//! | `reads` | | `{"asked", "stored"}`: how often `metrics`, `series` and `total` looked for something stored, and how often the database was read for it |
+//! | `report` | `{"key", "from", "to"}` | `{"path", "rows"}`: a file with all minutes as CSV, written once for each key |
 //!
 //! Times are milliseconds since 1970. `from` counts and `to` does not; of more than `limit` minutes (60) the last ones come.
+//! `top` tells 10 metrics unless `limit` says otherwise, of minutes that are written: not of the one that is under way.
+//!
+//! What is too old is told no longer at once, and removed once an hour, for tenants of whom an event or a request has come since
+//! the plugin was enabled. Before there was SQL, minutes were items of the storage. They are not carried over: what is left of them there
+//! expires by itself, as it always did, within `keep_minutes`.
 
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -39,6 +46,7 @@ mod book;
 mod minute;
 mod query;
 mod reading;
+mod report;
 mod shelf;
 
 /// The plugin.
@@ -65,7 +73,9 @@ struct Tenant {
     book: Book,
     /// It has been said that there is no room for a metric.
     told_full: bool,
-    /// The hour in which what is too old was looked for last.
+    /// The database may have something of it.
+    kept: bool,
+    /// What was too old in this hour is removed: in milliseconds, of the oldest minute that is kept.
     swept: Option<i64>,
 }
 
@@ -97,6 +107,11 @@ impl Plugin for Chronicle {
         Ok(Self { desk })
     }
 
+    fn enable(&self, cx: &Context) -> Result<()> {
+        // Tenants' own databases are brought up to date when they are used.
+        shelf::database(cx).map(drop)
+    }
+
     fn disable(&self, _: &Context) -> Result<()> {
         let written = self.desk.write(i64::MAX);
         // The contexts end with this function.
@@ -107,17 +122,16 @@ impl Plugin for Chronicle {
     fn configure(&self, _: &Context, config: &Value) -> Result<()> {
         let Settings { keep_minutes } = Settings::deserialize(config)?;
         self.desk.keep_minutes.store(keep_minutes, Ordering::Relaxed);
-        self.desk.tenants().values_mut().for_each(|tenant| tenant.swept = None);
         Ok(())
     }
 
     fn call(&self, cx: &Context, request: &Request<'_>) -> Result<Vec<u8>> {
-        let tenants = self.desk.tenants();
-        let nothing = Book::default();
-        let tenant = tenants.get(cx.tenant()?.unwrap_or_default().as_str());
-        let book = tenant.map_or(&nothing, |tenant| &tenant.book);
-        let kept = Kept { cx, book, reads: &self.desk.reads, oldest: self.desk.oldest_kept() };
-        query::answer(&kept, request)
+        match request.method() {
+            "report" => {
+                report::answer(cx, request, |times| self.desk.look(cx, |kept| report::csv(kept, times)))
+            }
+            _ => self.desk.look(cx, |kept| query::answer(kept, request)),
+        }
     }
 }
 
@@ -130,13 +144,8 @@ impl Desk {
         if readings.is_empty() {
             return Ok(());
         }
-        let name = event.tenant().unwrap_or_default();
         let mut tenants = self.tenants();
-        if !tenants.contains_key(name) {
-            let tenant = Tenant { held: cx.hold()?, book: Book::default(), told_full: false, swept: None };
-            tenants.insert(name.to_owned(), tenant);
-        }
-        let Some(tenant) = tenants.get_mut(name) else { return Ok(()) };
+        let tenant = attended(&mut tenants, cx, event.tenant().unwrap_or_default())?;
         self.now.store(millis(event.time()), Ordering::Relaxed);
         let minute = minute::of(millis(event.time()));
         for (metric, value) in readings {
@@ -151,33 +160,23 @@ impl Desk {
         Ok(())
     }
 
-    /// Writes the minutes that have ended before `end`, and removes what is too old. What cannot be written stays for
-    /// the next time.
+    /// Looks at what is kept of the context's tenant. Events wait meanwhile.
+    fn look<T>(&self, cx: &Context, at: impl FnOnce(&Kept<'_>) -> Result<T>) -> Result<T> {
+        let mut tenants = self.tenants();
+        let tenant = attended(&mut tenants, cx, &cx.tenant()?.unwrap_or_default())?;
+        at(&Kept { cx, book: &tenant.book, reads: &self.reads, oldest: self.oldest_kept() })
+    }
+
+    /// Writes the minutes that have ended before `end`. What cannot be written stays for the next time.
     fn write(&self, end: i64) -> Result<()> {
-        let (oldest, hour) = (self.oldest_kept(), minute::hour_of(self.now.load(Ordering::Relaxed)));
+        let oldest = self.oldest_kept();
         let mut outcome = Ok(());
         let mut tenants = self.tenants();
-        for Tenant { held, book, swept, .. } in tenants.values_mut() {
-            let ended = book.take_ended(end);
-            let changes = !ended.is_empty() || *swept != Some(hour);
-            for (metric, minutes) in ended {
-                if let Err(error) = shelf::add(held, &metric, &minutes) {
-                    book.put_back(&metric, minutes);
-                    outcome = outcome.and(Err(error));
-                }
-            }
-            if *swept != Some(hour) {
-                match shelf::remove_older(held, oldest) {
-                    Ok(()) => *swept = Some(hour),
-                    Err(error) => outcome = outcome.and(Err(error)),
-                }
-            }
-            if changes {
-                outcome = outcome.and(shelf::changed(held));
-            }
+        for tenant in tenants.values_mut() {
+            outcome = outcome.and(tenant.write(end, oldest));
         }
-        // Whoever is silent needs no context.
-        tenants.retain(|_, tenant| !tenant.book.is_empty());
+        // Of whom nothing is left needs no context.
+        tenants.retain(|_, tenant| tenant.kept || !tenant.book.is_empty());
         outcome
     }
 
@@ -187,6 +186,51 @@ impl Desk {
 
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<String, Tenant>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tenant {
+    /// Writes the minutes that have ended before `end`, and removes those before `oldest`.
+    fn write(&mut self, end: i64, oldest: i64) -> Result<()> {
+        let ended = self.book.take_ended(end);
+        let mut changes = !ended.is_empty();
+        let mut outcome = Ok(());
+        if changes {
+            outcome = shelf::add(&self.held, &ended);
+            match outcome {
+                Ok(()) => self.kept = true,
+                Err(_) => {
+                    ended.into_iter().for_each(|(metric, minutes)| self.book.put_back(&metric, minutes))
+                }
+            }
+        }
+        let hour = oldest.div_euclid(60 * MINUTE);
+        if self.swept != Some(hour) {
+            match shelf::remove_older(&self.held, oldest) {
+                Ok(kept) => (self.kept, self.swept) = (kept, Some(hour)),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            changes = true;
+        }
+        if changes { outcome.and(shelf::changed(&self.held)) } else { outcome }
+    }
+}
+
+/// The context's tenant, who is looked after from now on, as long as something of him is kept.
+fn attended<'t>(
+    tenants: &'t mut BTreeMap<String, Tenant>,
+    cx: &Context,
+    name: &str,
+) -> Result<&'t mut Tenant> {
+    match tenants.entry(name.to_owned()) {
+        Entry::Occupied(taken) => Ok(taken.into_mut()),
+        Entry::Vacant(free) => Ok(free.insert(Tenant {
+            held: cx.hold()?,
+            book: Book::default(),
+            told_full: false,
+            kept: true,
+            swept: None,
+        })),
     }
 }
 

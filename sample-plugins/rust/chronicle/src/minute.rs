@@ -1,24 +1,13 @@
-//! A minute of one metric, and hours of them: in what order they stand and how two of one minute are joined.
+//! A minute of one metric: in what order minutes stand and how two of the same one are joined.
 
 use serde::{Deserialize, Serialize};
 
 /// In milliseconds, as all times here.
 pub(crate) const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
 
 /// The minute that a time lies in: when it began.
 pub(crate) fn of(time_ms: i64) -> i64 {
     time_ms.div_euclid(MINUTE) * MINUTE
-}
-
-/// The hour that a time lies in: how many there were before it since 1970.
-pub(crate) fn hour_of(time_ms: i64) -> i64 {
-    time_ms.div_euclid(HOUR)
-}
-
-/// When an hour ends.
-pub(crate) fn end_of_hour(hour: i64) -> i64 {
-    hour.saturating_add(1).saturating_mul(HOUR)
 }
 
 /// What was measured of one metric in one minute.
@@ -27,10 +16,10 @@ pub(crate) struct Minute {
     /// When it began.
     pub(crate) minute: i64,
     pub(crate) count: u64,
-    min: f64,
-    max: f64,
-    mean: f64,
-    last: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) mean: f64,
+    pub(crate) last: f64,
 }
 
 impl Minute {
@@ -110,12 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn times_lie_in_the_minute_and_hour_that_began_before_them() {
-        for (time, minute, hour) in
-            [(0, 0, 0), (59_999, 0, 0), (60_000, 60_000, 0), (3_600_000, 3_600_000, 1), (-1, -60_000, -1)]
-        {
-            assert_eq!((of(time), hour_of(time)), (minute, hour), "{time}");
+    fn times_lie_in_the_minute_that_began_before_them() {
+        for (time, minute) in [(0, 0), (59_999, 0), (60_000, 60_000), (3_600_000, 3_600_000), (-1, -60_000)] {
+            assert_eq!(of(time), minute, "{time}");
         }
-        assert_eq!(end_of_hour(0), 3_600_000);
     }
 }

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     book::Book,
     minute::{self, Minute},
-    shelf::{self, Reads},
+    shelf::{self, Measure, Reads},
 };
 
 /// How many minutes are told if nobody says otherwise, and at most: a reply has 1 MiB.
 const LIMIT: usize = 60;
 const MOST: usize = 5_000;
+
+/// How many metrics lead if nobody says otherwise, and at most.
+const LEADERS: usize = 10;
+const MOST_LEADERS: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +35,23 @@ struct Series {
 #[serde(deny_unknown_fields)]
 struct Which {
     metric: Option<String>,
+}
+
+/// Which metrics have the most.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Top {
+    #[serde(default)]
+    by: Measure,
+    /// What their names begin with.
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    from: i64,
+    #[serde(default = "always")]
+    to: i64,
+    #[serde(default = "few")]
+    limit: usize,
 }
 
 /// All that is kept, in numbers. `from` and `to` are the first and the last minute, 0 if there is none.
@@ -57,12 +78,7 @@ pub(crate) fn answer(kept: &Kept<'_>, request: &Request<'_>) -> Result<Vec<u8>> 
         "metrics" => serde_json::to_vec(&kept.metrics()?),
         "series" => {
             let Series { metric, from, to, limit } = request.json()?;
-            if !(1..=MOST).contains(&limit) {
-                return Err(Error::new(
-                    Status::OutOfRange,
-                    format!("`limit` is {limit}, and not 1 to {MOST}"),
-                ));
-            }
+            must_be_limit(limit, MOST)?;
             let minutes = kept.minutes(&metric, from.max(kept.oldest)..to)?;
             serde_json::to_vec(&minutes[minutes.len().saturating_sub(limit)..])
         }
@@ -78,6 +94,12 @@ pub(crate) fn answer(kept: &Kept<'_>, request: &Request<'_>) -> Result<Vec<u8>> 
             }
             serde_json::to_vec(&total)
         }
+        "top" => {
+            let Top { by, prefix, from, to, limit } = request.json()?;
+            must_be_limit(limit, MOST_LEADERS)?;
+            let times = from.max(kept.oldest)..to;
+            serde_json::to_vec(&shelf::top(kept.cx, by, &prefix, times, limit)?)
+        }
         "reads" => serde_json::to_vec(kept.reads),
         _ => return Err(request.unsupported()),
     };
@@ -85,13 +107,15 @@ pub(crate) fn answer(kept: &Kept<'_>, request: &Request<'_>) -> Result<Vec<u8>> 
 }
 
 impl Kept<'_> {
-    fn metrics(&self) -> Result<Vec<String>> {
+    /// The names of all metrics, in order.
+    pub(crate) fn metrics(&self) -> Result<Vec<String>> {
         let mut metrics = shelf::metrics(self.cx, self.reads, self.oldest)?;
         metrics.extend(self.book.metrics().map(str::to_owned));
         Ok(metrics.into_iter().collect())
     }
 
-    fn minutes(&self, metric: &str, times: Range<i64>) -> Result<Vec<Minute>> {
+    /// The minutes of a metric, in order.
+    pub(crate) fn minutes(&self, metric: &str, times: Range<i64>) -> Result<Vec<Minute>> {
         let mut minutes = shelf::read(self.cx, self.reads, metric)?;
         minutes.retain(|minute| times.contains(&minute.minute));
         let open = self.book.minutes(metric).iter().filter(|minute| times.contains(&minute.minute));
@@ -112,12 +136,23 @@ impl Total {
     }
 }
 
-fn always() -> i64 {
+pub(crate) fn always() -> i64 {
     i64::MAX
 }
 
 fn limit() -> usize {
     LIMIT
+}
+
+fn few() -> usize {
+    LEADERS
+}
+
+fn must_be_limit(limit: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::new(Status::OutOfRange, format!("`limit` is {limit}, and not 1 to {most}")))
 }
 
 #[cfg(test)]

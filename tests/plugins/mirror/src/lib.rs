@@ -3,8 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod cached;
+mod once;
 mod operations;
+mod stored;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -91,11 +94,16 @@ plugin!(
         "id": "mirror", "version": "0.1.0", "abi": "1.0",
         "services": {
             "cache": { "namespaces": ["n", "m"] },
-            "storage": { "methods": ["get", "set", "remove", "exists", "keys", "clear"] },
+            "storage": { "methods": [
+                "get", "set", "remove", "exists", "keys", "clear", "incr", "expire", "batch", "watch", "stats"
+            ] },
+            "database": {},
+            "files": {},
             "events": {
                 "subscribe": ["mirror.>", "plugin.mirror.>", "a.*.c"],
                 "publish": ["out.*", "deep.>", "plain"]
             },
+            "idempotency": {},
             "scheduler": { "methods": ["cron", "interval", "remove"] },
             "call": ["panicky.run", "mirror.run", "nobody"]
         },

@@ -8,9 +8,11 @@ use std::{
 };
 
 use pintle_plugin::{
-    Context, EmitOptions, Event, Field, Held, Job, JobOptions, Level, Lifetime, Logger, Overlap, QueuePolicy,
-    Result, SubscribeOptions, Subscription, serde_json::Value,
+    Context, EmitOptions, Event, Field, FileInfo, Held, Job, JobOptions, Level, Lifetime, Logger, Overlap,
+    QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
 };
+
+use super::{asked, stored::Watches};
 
 /// So many are made by what makes as many as it may.
 const TOO_MANY: usize = 3_000;
@@ -22,10 +24,13 @@ pub(crate) struct Kept {
     loggers: Mutex<Vec<Logger>>,
     subscriptions: Mutex<Vec<Subscription>>,
     jobs: Mutex<Vec<Job>>,
+    pub(crate) watches: Watches,
     heard: Mutex<Vec<String>>,
+    /// The tokens of operations that were started.
+    pub(crate) starts: Mutex<Vec<u64>>,
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -93,7 +98,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
 }
 
 /// How many can be made of something, and how making it then fails.
-fn until_refused<T>(mut make: impl FnMut(usize) -> Result<T>) -> String {
+pub(crate) fn until_refused<T>(mut make: impl FnMut(usize) -> Result<T>) -> String {
     let mut made = Vec::new();
     loop {
         match make(made.len()) {
@@ -127,7 +132,10 @@ impl Kept {
         let words = Words(words);
         match name.split_once('.') {
             Some(("cache", name)) => self.cache(cx, name, &words),
-            Some(("storage", name)) => storage(cx, name, &words),
+            Some(("storage", name)) => self.storage(cx, name, &words),
+            Some(("sql", name)) => asked::sql(cx, name, &words),
+            Some(("once", name)) => self.once(cx, name, &words),
+            Some(("files", name)) => files(cx, name, &words),
             Some(("events", name)) => self.events(cx, name, &words),
             Some(("scheduler", name)) => self.scheduler(cx, name, &words),
             Some(("config", name)) => config(cx, name, &words),
@@ -275,51 +283,32 @@ impl Kept {
     }
 }
 
-fn storage(cx: &Context, name: &str, words: &Words<'_>) -> String {
-    let (storage, key, value) = (cx.storage(), words.text(0), words.text(1));
+fn files(cx: &Context, name: &str, words: &Words<'_>) -> String {
+    let (files, path, data) = (cx.files(), words.text(0), words.text(1));
+    let known = |info: FileInfo| {
+        let order = info.created <= info.updated;
+        format!("{} bytes version {} in order {order}", info.len, info.version)
+    };
+    let given = |found: Option<Vec<u8>>| found.map_or("nothing".into(), |found| bytes(&found));
     match name {
-        "get" => told(storage.get_item(&key), |item| match item {
-            None => "nothing".into(),
-            Some(item) => {
-                let order = item.created <= item.updated;
-                format!("{} {} version {} in order {order}", item.key, bytes(&item.value), item.version)
-            }
-        }),
-        "json" => shown(storage.get_json::<u32>(&key)),
-        "set" => shown(storage.set(&key, value.as_bytes())),
-        "set_if" => shown(storage.set_if_version(&key, value.as_bytes(), words.unsigned(2))),
-        "create" => shown(storage.create(&key, value.as_bytes())),
-        "remove" => shown(storage.remove(&key)),
-        "exists" => shown(storage.exists(&key)),
-        "keys" => shown(storage.keys(&key).collect::<Result<Vec<_>>>()),
+        "put" => told(files.put(&path, data.as_bytes()), known),
+        "put_if" => shown(files.put_if_version(&path, data.as_bytes(), words.unsigned(2))),
+        "create" => shown(files.create(&path, data.as_bytes())),
+        "get" => told(files.get(&path), given),
+        "read" => told(files.read(&path, words.unsigned(1), words.unsigned(2)), given),
+        "stat" => told(files.stat(&path), |info| info.map_or("nothing".into(), known)),
+        "list" => shown(files.list(&path).collect::<Result<Vec<_>>>()),
         // A page at a cursor that nobody gave.
-        "page" => told(storage.page(&key, &value, words.unsigned(2) as u32), |page| {
+        "page" => told(files.page(&path, &data, words.unsigned(2) as u32), |page| {
             format!("{:?} more {}", page.keys, page.next.is_some())
         }),
-        // All pages; between them a key goes.
-        "pages" => {
-            let (mut pages, mut cursor) = (Vec::new(), String::new());
-            loop {
-                let page = match storage.page(&key, &cursor, words.unsigned(1) as u32) {
-                    Ok(page) => page,
-                    Err(error) => return format!("{:?} after {pages:?}", error.status()),
-                };
-                if let Some(last) = page.keys.last() {
-                    let _ = storage.remove(last);
-                }
-                pages.push(page.keys);
-                match page.next {
-                    Some(next) => cursor = next,
-                    None => return format!("ok {pages:?}"),
-                }
-            }
-        }
         // The cursor of one listing in another.
-        "astray" => match storage.page(&key, "", 1).map(|page| page.next) {
-            Ok(Some(next)) => told(storage.page(&value, &next, 1), |page| format!("{:?}", page.keys)),
+        "astray" => match files.page(&path, "", 1).map(|page| page.next) {
+            Ok(Some(next)) => told(files.page(&data, &next, 1), |page| format!("{:?}", page.keys)),
             other => format!("{other:?}"),
         },
-        "clear" => shown(storage.clear()),
+        "remove" => shown(files.remove(&path)),
+        "resource" => told(files.resource(&path), |found| bytes(&found)),
         _ => "no operation".into(),
     }
 }
