@@ -1,6 +1,6 @@
 //! Who has a connection, who waits for one or for the right to write, and when they are closed.
 
-use std::fs;
+use std::{fs, sync::Barrier};
 
 use super::*;
 
@@ -147,6 +147,26 @@ fn two_hosts_on_one_folder_see_what_the_other_writes() {
     bed.database.commit(&bed.asks(), &writer).expect("it is committed");
     other.run(&bed.asks(), None, &insert, &mut NoRows).expect("nobody writes");
     assert_eq!(bed.one(None, "SELECT count(*) FROM t"), "3");
+}
+
+#[test]
+fn whoever_comes_while_a_database_is_being_made_waits_until_it_is() {
+    for _ in 0..10 {
+        let bed = Bed::new();
+        let other = databases_in(bed.folder.path(), ManualClock::at(0));
+        let start = Barrier::new(8);
+        thread::scope(|threads| {
+            for at in 0..8 {
+                let database = if at % 2 == 0 { &bed.database } else { &other };
+                let (bed, start) = (&bed, &start);
+                threads.spawn(move || {
+                    start.wait();
+                    let look = statement("SELECT 1", &[]);
+                    database.run(&bed.asks(), None, &look, &mut NoRows).expect("it is being made");
+                });
+            }
+        });
+    }
 }
 
 impl Bed {

@@ -30,8 +30,7 @@ const NEWEST: i64 = 1;
 /// The longest pattern of LIKE and GLOB. Nothing stops SQLite inside of one function. On a value of 1 MiB (dev build, 2026, one core)
 /// a pattern of 1,000 bytes takes 2.5 s, so one of 256 about 0.6 s. Others that were measured there: `trim`, `upper`, `hex`, `printf`,
 /// `randomblob`, `json_array_length`, `json_extract`, `json_set` below 50 ms, `json_remove` with 98 paths 0.4 s. `instr` and `replace`
-/// are the host's own, in linear time. `json_patch` of two objects with 60,000 members takes more than a minute, and has no limit but
-/// that of a value's length (`database.max_value`).
+/// are the host's own, in linear time, and `json_patch` refuses what would take long.
 const LONGEST_PATTERN: i32 = 256;
 
 /// What is written down of whose database it is, and of its history.
@@ -113,18 +112,23 @@ fn make(data: &Path, path: &Path) -> Result<bool> {
     }
 }
 
+/// Not that it has a page: [`lay_out`] gives it one before it writes what marks it, and may have got no further.
 fn is_laid_out(connection: &Connection) -> rusqlite::Result<bool> {
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    Ok(pages > 0)
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(application != 0 || tables(connection)? > 0)
 }
 
+fn tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// Writes whose it is into a file without a table.
 fn lay_out(connection: &Connection, plugin: &str, tenant: &str) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Somebody else may have been faster.
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables == 0 {
+    if tables(&transaction)? == 0 {
         transaction.execute_batch(LAYOUT)?;
         transaction.execute("INSERT INTO pintle_owner VALUES (1, ?1, ?2, ?3)", (NEWEST, plugin, tenant))?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
