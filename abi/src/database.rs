@@ -271,8 +271,9 @@ pub struct PintleDatabase {
     /// that only reads); CONFLICT (a constraint: the text and `error_code` say which); WRONG_TYPE (a value of another kind than a
     /// STRICT column takes); OUT_OF_RANGE (an integer overflow); DENIED (what it does is not allowed, or the manifest does not ask for
     /// it); TOO_LARGE (a value, a row, the SQL, its complexity, the number of rows); QUOTA (the database, or its temporary files, may
-    /// not become larger); BUSY (others write, until the deadline; more databases are in use than the settings allow); TIMEOUT (it
-    /// took too long); CANCELLED (the caller of the running function has given up); UNAVAILABLE (a write in `load` and `restore`; the
+    /// not become larger); BUSY (others write, until the deadline; at once if that is the calling thread itself, in a transaction of
+    /// `ctx` that `tx` does not name or in a statement whose rows it is being given; more databases are in use than the settings
+    /// allow); TIMEOUT (it took too long); CANCELLED (the caller of the running function has given up); UNAVAILABLE (a write in `load` and `restore`; the
     /// disk is full or fails, the text says which; the host has stopped); UNSUPPORTED (an option this host does not know);
     /// STALE_HANDLE (ctx, tx). With a `tx` that was rolled back for what went wrong before: that status again, with its text.
     /// Thread: any.
@@ -380,7 +381,7 @@ pub struct PintleDatabase {
     /// - options: may be null; borrowed for the call.
     /// - tx: gets its handle. Owned by the caller.
     ///
-    /// Returns: OK; BUSY (others write, until `wait_ms` is over; more databases are in use than the settings allow; `outer` has another
+    /// Returns: OK; BUSY (others write, until `wait_ms` is over; at once if that is the calling thread, as in `execute`; more databases are in use than the settings allow; `outer` has another
     /// nested one); QUOTA (32 are nested already); DENIED; CANCELLED (the caller of the running function has given up); UNSUPPORTED (an
     /// option this host does not know); OUT_OF_RANGE (a negative time); UNAVAILABLE (in `load` and `restore` unless it only reads; the
     /// disk fails; the host has stopped); STALE_HANDLE (ctx, outer). With an `outer` that was rolled back for what went wrong before:

@@ -179,6 +179,8 @@ macro_rules! suites {
             #[test]
             fn who_waits_for_a_writer_too_long_is_told_busy();
             #[test]
+            fn who_would_wait_for_itself_is_told_busy_at_once();
+            #[test]
             fn of_many_that_add_at_once_nothing_is_lost();
             #[test]
             fn readers_see_every_transaction_whole();

@@ -521,18 +521,27 @@ fn database_24_those_that_write_wait_for_each_other_and_those_that_read_for_nobo
     let place = place();
     let host = place.started();
     let busy = "BUSY others write to this database: the statement waited for them until its deadline";
+    let itself = "BUSY this very call is writing to the database, in a transaction or in a statement whose rows it is being given, \
+                  and would wait for itself: pass that transaction, or end it first";
     expect(
         &host,
         "",
         &[
             MADE,
+            ("hold ~ h", "OK"),
             ("begin ~ x ~ 0", "OK"),
             ("execute ~ x ~ INSERT INTO t VALUES (1, 'x')", "OK changed=1 id=1"),
             ("options ~ 30 ~ 0", "OK"),
-            ("execute ~ 0 ~ INSERT INTO t VALUES (2, 'y')", busy),
-            ("query ~ 0 ~ DELETE FROM t RETURNING a", &format!("{busy}…")),
-            ("script ~ 0 ~ DELETE FROM t", busy),
-            ("begin ~ y ~ 0 ~ 0 ~ 30 ~ 0", busy),
+            ("as ~ h ~ execute ~ 0 ~ INSERT INTO t VALUES (2, 'y')", busy),
+            ("as ~ h ~ query ~ 0 ~ DELETE FROM t RETURNING a", &format!("{busy}…")),
+            ("as ~ h ~ script ~ 0 ~ DELETE FROM t", busy),
+            ("as ~ h ~ begin ~ y ~ 0 ~ 0 ~ 30 ~ 0", busy),
+            // Without a deadline of its own: it is told at once, or waits for 5 s.
+            ("options ~ 0 ~ 0", "OK"),
+            ("execute ~ 0 ~ INSERT INTO t VALUES (2, 'y')", itself),
+            ("query ~ 0 ~ DELETE FROM t RETURNING a", &format!("{itself}…")),
+            ("script ~ 0 ~ DELETE FROM t", itself),
+            ("begin ~ y ~ 0 ~ 0 ~ 0 ~ 0", itself),
             (COUNT, "OK rows=1\nn\ni0"),
             // One that only reads stays with what it has seen first.
             ("begin ~ r ~ 0 ~ 1 ~ 30 ~ 0", "OK"),

@@ -5,10 +5,10 @@ use std::{sync::Barrier, thread, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    super::{Gone, Value},
+    super::{Gone, Rows, Value},
     Bed, How, LIMITS, NONE, Owned, Tried, USUAL, Watched,
 };
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 
 pub(crate) fn writers_have_their_turn_in_the_order_in_which_they_came<B: Bed>() {
     let tried = Tried::<B>::table();
@@ -65,6 +65,46 @@ pub(crate) fn who_waits_for_a_writer_too_long_is_told_busy<B: Bed>() {
     tried.insert(&How::within(&open), 2).expect("it is open");
     tried.commit(&open).expect("nothing is in its way");
     tried.insert(&USUAL, 3).expect("nobody writes");
+    assert_eq!(tried.keys(&USUAL), [2, 3]);
+}
+
+pub(crate) fn who_would_wait_for_itself_is_told_busy_at_once<B: Bed>() {
+    let tried = Tried::<B>::table();
+    let open = tried.begin();
+    // The clock stands still: whoever waited would do so for ever.
+    assert_eq!(tried.insert(&USUAL, 1).expect_err("it writes already").kind(), ErrorKind::Busy);
+    assert_eq!(tried.script(&USUAL, "DELETE FROM t").expect_err("it writes already").kind(), ErrorKind::Busy);
+    let begun = tried.database.begin(&tried.asks(&USUAL), None, false, None);
+    assert_eq!(begun.map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::Busy));
+    assert_eq!(tried.keys(&USUAL), NONE, "who reads waits for nobody");
+    tried.insert(&How::within(&open), 2).expect("it is open");
+    tried.commit(&open).expect("nothing is in its way");
+
+    // While rows are handed over the statement that gives them writes.
+    struct Writing<'a, B: Bed>(&'a Tried<B>, Option<ErrorKind>);
+    impl<B: Bed> Rows for Writing<'_, B> {
+        fn columns(&mut self, _: &[&str]) -> Result<()> {
+            Ok(())
+        }
+
+        fn row(&mut self, _: &[Value<'_>]) -> Result<()> {
+            self.1 = self.0.insert(&USUAL, 9).err().map(|fault| fault.kind());
+            Ok(())
+        }
+    }
+    let mut rows = Writing(&tried, None);
+    tried.run_for(&USUAL, "UPDATE t SET n = 1 RETURNING k", &[], &mut rows).expect("nobody else writes");
+    assert_eq!(rows.1, Some(ErrorKind::Busy));
+    // Another one waits, as it always did.
+    let open = tried.begin();
+    let watched = Watched::new();
+    let how = How { caller: watched.caller(), ..USUAL };
+    thread::scope(|threads| {
+        let other = threads.spawn(|| tried.insert(&how, 3));
+        watched.was_asked_for();
+        open.rollback();
+        other.join().expect("it does not panic").expect("its turn comes");
+    });
     assert_eq!(tried.keys(&USUAL), [2, 3]);
 }
 

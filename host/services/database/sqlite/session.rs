@@ -202,7 +202,7 @@ impl Session {
     /// has none: those that read are to find them.
     fn take_right(&mut self, patience: &Patience) -> Result<bool> {
         let gate = &self.lent.place().gate;
-        if let Some(right) = gate.try_enter() {
+        if let Some(right) = gate.try_enter(patience)? {
             self.right = Some(right);
             return Ok(false);
         }
