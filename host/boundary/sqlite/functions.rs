@@ -1,9 +1,12 @@
-//! `instr` and `replace` of SQL in linear time. SQLite's own compare the needle at each place of the text, and nothing stops a
-//! statement inside of one function: on one mebibyte that is more than ten seconds. These mean exactly the same, so that they may stand
-//! in an index that another tool reads.
+//! Functions of SQL whose time is not in proportion to what they are given, with a bound: nothing stops a statement inside of one
+//! function. These mean exactly the same as SQLite's own, so that they may stand in an index that another tool reads.
+//!
+//! `instr` and `replace` take linear time. SQLite's own compare the needle at each place of the text: on one mebibyte that is more
+//! than ten seconds. `json_patch` and `jsonb_patch` are SQLite's own, and refuse what would take long: for each member of the patch
+//! SQLite looks through the whole target and moves what lies behind it. Two objects of one mebibyte took more than 100 s.
 
 use std::{
-    ffi::c_int,
+    ffi::{CStr, c_int},
     panic::{AssertUnwindSafe, catch_unwind},
     ptr, slice,
 };
@@ -13,14 +16,25 @@ use rusqlite::{Connection, ffi};
 /// Needles up to this length are compared at each place, which needs no table.
 const SHORT: usize = 32;
 
+/// The most that a patch may be asked to do: its members, times the bytes that each may have to be looked for in. Takes about a second.
+const MOST_PATCHING: usize = 500_000_000;
+
+/// What SQLite marks a text with that is JSON, so that it is not quoted where it becomes part of another.
+const JSON: u32 = b'J' as u32;
+
 /// What SQLite calls a function of SQL by.
 type Function = unsafe extern "C" fn(*mut ffi::sqlite3_context, c_int, *mut *mut ffi::sqlite3_value);
 
 /// Puts them in the place of SQLite's own.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
-    let flags = ffi::SQLITE_UTF8 | ffi::SQLITE_DETERMINISTIC | ffi::SQLITE_INNOCUOUS;
-    let functions: [(_, c_int, Function); 2] = [(c"instr", 2, instr), (c"replace", 3, replace)];
-    for (name, arguments, function) in functions {
+    let usual = ffi::SQLITE_UTF8 | ffi::SQLITE_DETERMINISTIC | ffi::SQLITE_INNOCUOUS;
+    let functions: [(_, c_int, c_int, Function); 4] = [
+        (c"instr", 2, usual, instr),
+        (c"replace", 3, usual, replace),
+        (c"json_patch", 2, usual | ffi::SQLITE_RESULT_SUBTYPE, json_patch),
+        (c"jsonb_patch", 2, usual, jsonb_patch),
+    ];
+    for (name, arguments, flags, function) in functions {
         // SAFETY: the connection is open, the name ends with NUL, and the functions take what SQLite gives them.
         let code = unsafe {
             ffi::sqlite3_create_function_v2(
@@ -109,6 +123,112 @@ unsafe extern "C" fn replace(
             Err(_) => ffi::sqlite3_result_error_nomem(context),
         }
     }
+}
+
+unsafe extern "C" fn json_patch(
+    context: *mut ffi::sqlite3_context,
+    _: c_int,
+    arguments: *mut *mut ffi::sqlite3_value,
+) {
+    // SAFETY: SQLite gives two arguments, which live until this returns.
+    unsafe { patch(context, arguments, c"SELECT json_patch(?1, ?2)") };
+}
+
+unsafe extern "C" fn jsonb_patch(
+    context: *mut ffi::sqlite3_context,
+    _: c_int,
+    arguments: *mut *mut ffi::sqlite3_value,
+) {
+    // SAFETY: as in `json_patch`.
+    unsafe { patch(context, arguments, c"SELECT jsonb_patch(?1, ?2)") };
+}
+
+/// # Safety
+/// As for a function of two arguments.
+unsafe fn patch(
+    context: *mut ffi::sqlite3_context,
+    arguments: *mut *mut ffi::sqlite3_value,
+    by: &'static CStr,
+) {
+    // SAFETY: the caller vouches for it. Neither is asked for in another form before its bytes are forgotten.
+    let (target, change) = unsafe { (*arguments, *arguments.add(1)) };
+    // SAFETY: as above.
+    let work = unsafe {
+        let bytes = |value| {
+            let is_blob = ffi::sqlite3_value_type(value) == ffi::SQLITE_BLOB;
+            let bytes = if is_blob { Some(blob_of(value)) } else { text_of(value) };
+            bytes.map(|bytes| (bytes, is_blob))
+        };
+        match (bytes(target), bytes(change)) {
+            (Some((target, _)), Some((change, is_blob))) => {
+                (target.len() + change.len()).saturating_mul(most_members(change, is_blob))
+            }
+            _ => 0,
+        }
+    };
+    // SAFETY: the context is good until this returns, SQLite copies the text, and the arguments live as long.
+    unsafe {
+        if work > MOST_PATCHING {
+            let text =
+                c"json_patch: so large a patch of so large a value would take too long: patch less at once";
+            ffi::sqlite3_result_error(context, text.as_ptr(), -1);
+            ffi::sqlite3_result_error_code(context, ffi::SQLITE_TOOBIG);
+            return;
+        }
+        let code = by_sqlite(context, target, change, by);
+        if code != ffi::SQLITE_OK {
+            ffi::sqlite3_result_error_code(context, code);
+        }
+    }
+}
+
+/// Gives the context what SQLite's own function answers, on a connection of its own: this one no longer has it.
+///
+/// # Safety
+/// The context and the values are good until this returns.
+unsafe fn by_sqlite(
+    context: *mut ffi::sqlite3_context,
+    target: *mut ffi::sqlite3_value,
+    change: *mut ffi::sqlite3_value,
+    sql: &'static CStr,
+) -> c_int {
+    let Ok(plain) = Connection::open_in_memory() else { return ffi::SQLITE_NOMEM };
+    let mut statement = ptr::null_mut();
+    // SAFETY: the connection is open and is closed after the statement is; what SQLite gives is used before that.
+    unsafe {
+        let most = ffi::sqlite3_limit(ffi::sqlite3_context_db_handle(context), ffi::SQLITE_LIMIT_LENGTH, -1);
+        ffi::sqlite3_limit(plain.handle(), ffi::SQLITE_LIMIT_LENGTH, most);
+        let mut code =
+            ffi::sqlite3_prepare_v2(plain.handle(), sql.as_ptr(), -1, &raw mut statement, ptr::null_mut());
+        for (at, value) in [(1, target), (2, change)] {
+            if code == ffi::SQLITE_OK {
+                code = ffi::sqlite3_bind_value(statement, at, value);
+            }
+        }
+        if code == ffi::SQLITE_OK {
+            code = match ffi::sqlite3_step(statement) {
+                ffi::SQLITE_ROW => {
+                    let answer = ffi::sqlite3_column_value(statement, 0);
+                    ffi::sqlite3_result_value(context, answer);
+                    if ffi::sqlite3_column_type(statement, 0) == ffi::SQLITE_TEXT {
+                        ffi::sqlite3_result_subtype(context, JSON);
+                    }
+                    ffi::SQLITE_OK
+                }
+                failed => {
+                    ffi::sqlite3_result_error(context, ffi::sqlite3_errmsg(plain.handle()), -1);
+                    failed
+                }
+            };
+        }
+        ffi::sqlite3_finalize(statement);
+        code
+    }
+}
+
+/// No fewer than it has members, at all depths: in text each has a colon, in JSONB a byte for its name and one for its value.
+fn most_members(json: &[u8], is_blob: bool) -> usize {
+    if is_blob { json.len() / 2 } else { json.iter().filter(|byte| **byte == b':').count() }
 }
 
 /// None: it is NULL, or there was no memory.
@@ -284,6 +404,67 @@ mod tests {
         assert_eq!(of(333).expect("it is not too large"), 999);
         let code = of(334).expect_err("too large").sqlite_error_code();
         assert_eq!(code, Some(rusqlite::ErrorCode::TooBig));
+    }
+
+    #[test]
+    fn json_patch_answers_what_sqlites_own_answers() {
+        let (own, plain) = (Connection::open_in_memory(), Connection::open_in_memory());
+        let (own, plain) = (own.expect("it opens"), plain.expect("it opens"));
+        register(&own).expect("they are taken");
+        for of in [
+            r#"'{"a":1,"b":{"c":2}}', '{"b":{"c":null,"d":[1,2]}}'"#,
+            "'{a:1}', '{b:0x10}'",
+            r#"jsonb('{"a":1}'), jsonb('{"a":null,"b":"x"}')"#,
+            r#"'{"a":1}', NULL"#,
+            r#"NULL, '{"a":1}'"#,
+            r#"NULL, 'nonsense'"#,
+            r#"'{"a":1}', 'nonsense'"#,
+            "'nonsense', '{}'",
+            "1, 2.5",
+            r#"'{"a":1}', x'ff00'"#,
+            r#"'[1,2]', '{"a":{"b":null}}'"#,
+        ] {
+            for sql in [
+                format!("SELECT json_patch({of})"),
+                format!("SELECT typeof(json_patch({of})), json_array(json_patch({of}))"),
+                format!("SELECT hex(jsonb_patch({of})), json_array(jsonb_patch({of}))"),
+            ] {
+                let row = |connection: &Connection| {
+                    let mut statement = connection.prepare(&sql).expect("it is SQL");
+                    let columns = statement.column_count();
+                    let row = statement.query_row([], |row| {
+                        (0..columns)
+                            .map(|at| Ok(format!("{:?}", row.get_ref(at)?)))
+                            .collect::<Result<Vec<_>, _>>()
+                    });
+                    row.map_err(|error| error.to_string())
+                };
+                assert_eq!(row(&own), row(&plain), "{sql}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_patch_that_would_take_long_is_refused() {
+        let own = Connection::open_in_memory().expect("it opens");
+        register(&own).expect("they are taken");
+        let object = |members: usize| {
+            let members: Vec<_> = (0..members).map(|at| format!("\"k{at}\":{at}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for call in ["json_patch(?1, ?2)", "jsonb_patch(?1, ?2)", "json_patch(jsonb(?1), jsonb(?2))"] {
+            let sql = format!("SELECT length({call})");
+            let of = |target: &str, change: &str| {
+                own.query_row(&sql, [target, change], |row| row.get::<_, usize>(0))
+            };
+            of(&object(40_000), &object(100)).expect("it is soon done");
+            of(&object(1_000), &object(1_000)).expect("it is soon done");
+            for (target, change) in [(60_000, 60_000), (1, 60_000)] {
+                let refused = of(&object(target), &object(change)).expect_err("it would take long");
+                assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::TooBig));
+                assert!(refused.to_string().contains("patch less at once"), "{refused}");
+            }
+        }
     }
 
     /// Were the needle compared at each place, this would take hours.
