@@ -40,6 +40,8 @@ pub(super) static TABLE: PintleEvents = PintleEvents {
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
     emit_sync: Some(answers::emit_sync),
+    ack: None,
+    nack: None,
 };
 
 unsafe extern "C" fn emit(
@@ -393,5 +395,9 @@ fn seen_by_handlers(event: &Event) -> PintleEvent {
         tenant: PintleStr::new(&event.tenant),
         data: PintleBytes::new(&event.data),
         time_ms: event.time_ms,
+        sequence: 0,
+        delivery: 0,
+        attempt: 0,
+        reserved: 0,
     }
 }

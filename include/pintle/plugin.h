@@ -133,6 +133,10 @@
  * INTEGER that is the whole primary key. */
 #define PINTLE_COLUMN_AUTO_NUMBER 8
 
+/* `pintle_emit_options.flags`: the event is written to the log before `emit` returns, and delivered to durable subscriptions until
+ * they have acknowledged it, whatever happens to the process. Transient subscriptions get it as any other event. */
+#define PINTLE_EMIT_DURABLE (1 << 0)
+
 /* A full queue loses its oldest event. The default. */
 #define PINTLE_QUEUE_DROP_OLDEST 0
 
@@ -141,6 +145,26 @@
 
 /* A full queue makes the publisher wait as long as its `wait_ms` says, then the new event is dropped. */
 #define PINTLE_QUEUE_WAIT 2
+
+/* `pintle_subscribe_options.flags`: the subscription gets the durable events that match, and none but those, each until it is
+ * acknowledged. Which it has acknowledged is kept under its name for the plugin and tenant that made it, beyond its end, that of
+ * the plugin and that of the host, until the plugin is uninstalled. Events wait while the plugin is disabled or not loaded. */
+#define PINTLE_SUBSCRIBE_DURABLE (1 << 0)
+
+/* `pintle_subscribe_options.flags`: with `PINTLE_SUBSCRIBE_DURABLE`: an event is acknowledged by `ack`, not by the OK of the handler. */
+#define PINTLE_SUBSCRIBE_ACK (1 << 1)
+
+/* A durable subscription that is made for the first time begins with the events that come after it. The default. */
+#define PINTLE_START_NEW 0
+
+/* It begins with the oldest event of the log. */
+#define PINTLE_START_ALL 1
+
+/* It begins with the event of the number `start_at`. */
+#define PINTLE_START_SEQUENCE 2
+
+/* It begins with the first event that was written at the time `start_at` or later, in milliseconds since 1970-01-01 UTC. */
+#define PINTLE_START_TIME 3
 
 /* `pintle_handler_result.outcome`: the handler answered OK. */
 #define PINTLE_HANDLED 0
@@ -1011,9 +1035,11 @@ typedef struct pintle_storage_job {
 typedef struct pintle_emit_options {
   /* `sizeof(pintle_emit_options)` of the plugin. */
   uint32_t size;
-  /* Must be 0: no flag is known yet. */
+  /* Any of `PINTLE_EMIT_…`. */
   uint32_t flags;
-  /* CloudEvents `id`, 1 to 256 bytes; empty: the host makes one. */
+  /* CloudEvents `id`, 1 to 256 bytes; empty: the host makes one. A durable event whose id and source are those of one that was
+   * written for the same tenant within the dedupe window (settings, two minutes by default) is that event: `emit` answers OK and
+   * nothing is delivered again. */
   struct pintle_str id;
   /* CloudEvents `subject`, at most 512 bytes; empty: none. */
   struct pintle_str subject;
@@ -1351,6 +1377,10 @@ typedef struct pintle_storage {
   pintle_status (*stats)(pintle_ctx ctx, struct pintle_storage_stats *stats);
 } pintle_storage;
 
+/* One delivery of a durable event to a subscription that acknowledges. It is over with its `ack` or `nack`, at the ack deadline,
+ * and with the subscription. */
+typedef uint64_t PintleDelivery;
+
 /* An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
  * CloudEvents 1.0; all but what the publisher gave are filled in by the host. */
 typedef struct pintle_event {
@@ -1376,20 +1406,55 @@ typedef struct pintle_event {
   struct pintle_bytes data;
   /* CloudEvents `time`, in milliseconds since 1970-01-01 UTC. */
   int64_t time_ms;
+  /* The number of a durable event in the log, which grows; 0: it is transient. */
+  uint64_t sequence;
+  /* What `ack` and `nack` know this delivery by; 0 unless the subscription is `PINTLE_SUBSCRIBE_ACK`. */
+  PintleDelivery delivery;
+  /* Which delivery of the event to this durable subscription it is, from 1; 0: the subscription is transient. */
+  uint32_t attempt;
+  /* Must be ignored. */
+  uint32_t reserved;
 } pintle_event;
 
-/* How a subscription is to be kept. Zero means default everywhere. */
+/* How a subscription is to be kept. Zero means default everywhere.
+ *
+ * A filter is one JSON object, at most 4,096 bytes, with exactly one member (the dialects of the CloudEvents Subscriptions API 1.0):
+ * `{"exact": {"subject": "door-7"}}`, `{"prefix": {…}}`, `{"suffix": {…}}`, each with one or more attributes that must all fulfil it,
+ * `{"all": [filters]}`, `{"any": [filters]}`, `{"not": filter}`, nested up to 8 deep, 64 altogether. Attributes are `type`, `id`,
+ * `source`, `subject`, `datacontenttype`, `partitionkey` (the ordering key), `tenant` and extensions that came in with the event, as
+ * text; an attribute that an event does not have fulfils nothing. Values are 1 to 512 bytes and compared byte for byte. */
 typedef struct pintle_subscribe_options {
   /* `sizeof(pintle_subscribe_options)` of the plugin. */
   uint32_t size;
-  /* Must be 0: no flag is known yet. */
+  /* Any of `PINTLE_SUBSCRIBE_…`. */
   uint32_t flags;
   /* The subscription's name, unique in its scope, 1 to 128 bytes; empty: the pattern. */
   struct pintle_str name;
-  /* How many events may wait, 1 to 65,536; 0: 1,024. */
+  /* How many events may wait, 1 to 65,536; 0: 1,024. Must be 0 of a durable subscription: its events wait in the log. */
   uint32_t capacity;
-  /* One of `PINTLE_QUEUE_…`: what happens when that many wait. */
+  /* One of `PINTLE_QUEUE_…`: what happens when that many wait. Must be 0 of a durable subscription. */
   uint32_t policy;
+  /* Which of the events that match the pattern it is for; empty: all. Others do not count for it, and a durable subscription
+   * passes over them. */
+  struct pintle_str filter;
+  /* Of the subscriptions of one event, those with a higher number get it first, and those with the same in the order in which
+   * they were made; each on its own lane, so that only subscriptions of one plugin also run in that order. -1,000 to 1,000. */
+  int32_t priority;
+  /* One of `PINTLE_START_…`: where a durable subscription begins that has no position under its name yet. */
+  uint32_t start;
+  /* For `PINTLE_START_SEQUENCE` and `PINTLE_START_TIME`; otherwise 0. */
+  int64_t start_at;
+  /* Of a durable subscription, how long a delivery may take from the start of the handler, in milliseconds, 1 to 3,600,000; 0:
+   * 30,000. Then it counts as failed, and what the handler still answers no longer counts. */
+  int64_t ack_ms;
+  /* Of a durable subscription, how long an event waits after its first failure, in milliseconds, 1 to 3,600,000; 0: 1,000. Each
+   * further failure doubles it, up to an hour. */
+  int64_t backoff_ms;
+  /* Of a durable subscription, after how many deliveries an event that was not acknowledged becomes a dead letter, 1 to 1,000;
+   * 0: 10. */
+  uint32_t max_deliveries;
+  /* Of a durable subscription, how many events may be delivered and neither acknowledged nor failed, 1 to 1,024; 0: 64. */
+  uint32_t in_flight;
 } pintle_subscribe_options;
 
 /* Called on the plugin's lane with each event of a subscription.
@@ -1400,7 +1465,8 @@ typedef struct pintle_subscribe_options {
  * - reply: takes at most 1 MiB, for a publisher that waits for it (`emit_sync`); above, it has failed with
  *   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
  *
- * Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`.
+ * Returns: OK, or any other status: counted and logged as a failure, with the text of `set_error`. Of a durable subscription OK
+ * acknowledges the event, unless it acknowledges by `ack`; any other status is as a `nack` without a delay.
  * Thread: the plugin's lane: [lane].
  * Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
  * Since: 1.0. */
@@ -1448,7 +1514,8 @@ typedef struct pintle_events {
   uint32_t size;
   /* Must be ignored. */
   uint32_t reserved;
-  /* Publishes an event: at most once to each subscription that matches. Never waits for handlers.
+  /* Publishes an event: at most once to each transient subscription that matches, and with `PINTLE_EMIT_DURABLE` at least once to
+   * each durable one. Never waits for handlers.
    *
    * - ctx: on whose behalf; the event gets its tenant.
    * - topic: the host puts `plugin.<id of the plugin>.` in front; borrowed for the call.
@@ -1457,10 +1524,10 @@ typedef struct pintle_events {
    *
    * Returns: OK, also when nobody listens or a queue was full (counted and reported); INVALID_ARGUMENT;
    * TOO_LARGE; DENIED; UNSUPPORTED (an option this host does not know); UNAVAILABLE (in `load` and
-   * `restore`, and after the end of the host); REENTRANT (depth above 64, or from inside a sink);
-   * STALE_HANDLE.
+   * `restore`, and after the end of the host; of a durable event also: the disk is full or fails, and nobody gets it); REENTRANT
+   * (depth above 64, or from inside a sink); STALE_HANDLE.
    * Thread: any.
-   * Blocks: at most `wait_ms`.
+   * Blocks: at most `wait_ms`; of a durable event also until it is on disk.
    * Since: 1.0. */
   pintle_status (*emit)(pintle_ctx ctx,
                         struct pintle_str topic,
@@ -1468,6 +1535,10 @@ typedef struct pintle_events {
                         const struct pintle_emit_options *options);
   /* Subscribes to all topics that match a pattern. Made in the system scope it sees every tenant's events,
    * made under a tenant only that tenant's. Made in `load`, it is live from `enable` on.
+   *
+   * A durable subscription gets the events in the order of the log, one after the other. An event that has failed comes again later, and others pass it, but for those with the same ordering key,
+   * which wait until it succeeds or is a dead letter. At least once: an event may come again whose handler had answered OK, if the
+   * process ended before that was on disk. `unsubscribe` ends it and keeps its position.
    *
    * - ctx: on whose behalf.
    * - pattern: borrowed for the call.
@@ -1478,10 +1549,11 @@ typedef struct pintle_events {
    * - options: may be null; borrowed for the call.
    * - subscription: gets the handle; may be null. Owned by the caller.
    *
-   * Returns: OK; INVALID_ARGUMENT; DENIED (the pattern is not within what the manifest asks for); CONFLICT
-   * (the name is taken); QUOTA (1,024 registrations a plugin); UNSUPPORTED; STOPPING; STALE_HANDLE.
+   * Returns: OK; INVALID_ARGUMENT (also: the filter, with where it is wrong; options that go only with others); OUT_OF_RANGE (a
+   * time or a number of the options); DENIED (the pattern is not within what the manifest asks for); CONFLICT (the name is taken);
+   * QUOTA (1,024 registrations a plugin); UNSUPPORTED; UNAVAILABLE (of a durable one: the disk fails); STOPPING; STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never; of a durable one until its position is on disk.
    * Since: 1.0. */
   pintle_status (*subscribe)(pintle_ctx ctx,
                              struct pintle_str pattern,
@@ -1506,7 +1578,7 @@ typedef struct pintle_events {
    * - ctx: on whose behalf; the event gets its tenant.
    * - topic: the host puts `plugin.<id of the plugin>.` in front; borrowed for the call.
    * - data: the payload, at most 1 MiB, copied.
-   * - options: may be null; borrowed for the call.
+   * - options: may be null; borrowed for the call. Without `PINTLE_EMIT_DURABLE`.
    * - timeout_ms: how long to wait for all of them together, in milliseconds, 1 to 3,600,000; 0: 5,000 by default.
    *   Never longer than this function's own caller waits.
    * - each: called with the result of each handler, in the order of the subscriptions, before this returns; may
@@ -1530,6 +1602,31 @@ typedef struct pintle_events {
                              pintle_result_handler each,
                              void *user,
                              uint32_t *handlers);
+  /* Acknowledges a delivery of a subscription with `PINTLE_SUBSCRIBE_ACK`, in its handler or later: the event is done with and
+   * not delivered to it again. On disk soon, not necessarily when this returns.
+   *
+   * - ctx: any live context of the plugin.
+   * - delivery: from `pintle_event.delivery`.
+   *
+   * Returns: OK; STALE_HANDLE (the delivery is over: it was acknowledged or refused, its ack deadline has passed, or its
+   * subscription has ended); DENIED.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*ack)(pintle_ctx ctx, PintleDelivery delivery);
+  /* Says that a delivery of a subscription with `PINTLE_SUBSCRIBE_ACK` has failed: the event comes again, or becomes a dead letter
+   * if it was the last delivery.
+   *
+   * - ctx: any live context of the plugin.
+   * - delivery: from `pintle_event.delivery`.
+   * - delay_ms: after how long, in milliseconds, 1 to 86,400,000; 0: as `backoff_ms` says.
+   * - reason: why, at most 1,024 bytes, for the log and the dead letter; may be empty; borrowed for the call.
+   *
+   * Returns: OK; STALE_HANDLE (as for `ack`); OUT_OF_RANGE; INVALID_ARGUMENT; TOO_LARGE; DENIED.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*nack)(pintle_ctx ctx, PintleDelivery delivery, int64_t delay_ms, struct pintle_str reason);
 } pintle_events;
 
 /* One run of a job, as its handler sees it. Everything is borrowed until the handler returns. */

@@ -502,6 +502,14 @@ impl<'a> SubscribeOptions<'a> {
                 QueuePolicy::DropNew => PINTLE_QUEUE_DROP_NEW,
                 QueuePolicy::Wait => PINTLE_QUEUE_WAIT,
             },
+            filter: PintleStr::EMPTY,
+            priority: 0,
+            start: pintle_abi::PINTLE_START_NEW,
+            start_at: 0,
+            ack_ms: 0,
+            backoff_ms: 0,
+            max_deliveries: 0,
+            in_flight: 0,
         }
     }
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod cloud;
 mod counters;
+pub(crate) mod durable;
 mod event;
 mod routes;
 mod subscription;
@@ -241,41 +242,50 @@ impl Events {
     }
 
     fn publish(&self, publisher: Option<Publisher<'_>>, draft: Draft, wait: Duration) -> Result<Emitted> {
-        draft.check()?;
-        if wait > MAX_WAIT {
-            let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
-            return Err(Error::argument("wait_ms", problem));
-        }
-        let matching = self.matching(&draft)?;
+        check(&draft, wait)?;
+        let matching = self.matching(&draft.topic, &draft.tenant)?;
         self.emitted.fetch_add(1, Ordering::Relaxed);
         let mut emitted = Emitted::default();
         if !matching.is_empty() {
             let event = Arc::new(self.stamp(draft));
-            let patient = !wait.is_zero();
-            let mut full = Vec::new();
-            for subscription in &matching {
-                match subscription.offer(&event, patient) {
-                    Offer::Full => full.push(subscription),
-                    settled => emitted.add(settled),
-                }
-            }
-            if !full.is_empty() {
-                let waiter = Arc::new(Waiter::default());
-                let _listed = publisher.map(|publisher| self.waiters.list(publisher, &waiter));
-                wait_for_room(full, &event, &waiter, Instant::now() + wait, &mut emitted);
-            }
+            emitted = self.offer(publisher, &matching, &event, wait);
         }
         self.count(&matching, emitted);
         Ok(emitted)
     }
 
+    /// Offers an event to each of the subscriptions, and waits for room where those are willing to.
+    fn offer(
+        &self,
+        publisher: Option<Publisher<'_>>,
+        matching: &[Arc<Subscription>],
+        event: &Arc<Event>,
+        wait: Duration,
+    ) -> Emitted {
+        let mut emitted = Emitted::default();
+        let patient = !wait.is_zero();
+        let mut full = Vec::new();
+        for subscription in matching {
+            match subscription.offer(event, patient) {
+                Offer::Full => full.push(subscription),
+                settled => emitted.add(settled),
+            }
+        }
+        if !full.is_empty() {
+            let waiter = Arc::new(Waiter::default());
+            let _listed = publisher.map(|publisher| self.waiters.list(publisher, &waiter));
+            wait_for_room(full, event, &waiter, Instant::now() + wait, &mut emitted);
+        }
+        emitted
+    }
+
     /// The subscriptions that an event is for, in the order in which they were made.
-    fn matching(&self, draft: &Draft) -> Result<Vec<Arc<Subscription>>> {
+    fn matching(&self, topic: &Topic, tenant: &str) -> Result<Vec<Arc<Subscription>>> {
         let register = self.register.read();
         if register.shut_down {
             return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
         }
-        Ok(register.routes.matching(&draft.topic, &draft.tenant))
+        Ok(register.routes.matching(topic, tenant))
     }
 
     fn stamp(&self, draft: Draft) -> Event {
@@ -371,6 +381,16 @@ impl Events {
     fn next_id(&self) -> String {
         format!("{}-{:x}", self.id_prefix, self.id_number.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// That an event can be published, and its publisher wait so long.
+fn check(draft: &Draft, wait: Duration) -> Result<()> {
+    draft.check()?;
+    if wait > MAX_WAIT {
+        let problem = format!("is {} ms, at most {} are allowed", wait.as_millis(), MAX_WAIT.as_millis());
+        return Err(Error::argument("wait_ms", problem));
+    }
+    Ok(())
 }
 
 impl Emitted {

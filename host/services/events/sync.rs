@@ -157,7 +157,7 @@ impl Events {
         deadline: Instant,
     ) -> Result<Vec<HandlerResult>> {
         draft.check()?;
-        let matching = self.matching(&draft)?;
+        let matching = self.matching(&draft.topic, &draft.tenant)?;
         let number = publisher.map_or(0, |publisher| publisher.number);
         // Who only listens in is told as of any other event, and changes nothing for those who talk.
         let (answering, listening): (Vec<_>, Vec<_>) =

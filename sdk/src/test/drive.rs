@@ -256,6 +256,10 @@ fn deliver(inside: &Inside, event: &Emitted, to: Vec<u64>) -> Vec<Delivered> {
             tenant: optional(&event.tenant),
             data: PintleBytes::new(&event.data),
             time_ms: event.time_ms,
+            sequence: 0,
+            delivery: 0,
+            attempt: 0,
+            reserved: 0,
         };
         let reply = under_call(inside, &loaded, &tenant, event.depth + 1, deadline_ms, |ctx, reply| {
             // SAFETY: as the contract says: the `user` of this registration, and an event that is lent for the call.

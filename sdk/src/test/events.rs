@@ -25,6 +25,8 @@ pub(super) static TABLE: PintleEvents = PintleEvents {
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
     emit_sync: Some(emit_sync),
+    ack: None,
+    nack: None,
 };
 
 /// What both kinds of emitting check and make.

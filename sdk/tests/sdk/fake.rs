@@ -118,6 +118,10 @@ impl Fake {
             tenant: PintleStr::new("acme"),
             data: PintleBytes::new(data),
             time_ms: 1_500,
+            sequence: 0,
+            delivery: 0,
+            attempt: 0,
+            reserved: 0,
         };
         self.deliver_raw(handle, &raw const event)
     }
@@ -566,6 +570,8 @@ pub(crate) const EVENTS: PintleEvents = PintleEvents {
     emit: Some(emit),
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
+    ack: None,
+    nack: None,
 };
 const SCHEDULER: PintleScheduler = PintleScheduler {
     size: size_of::<PintleScheduler>() as u32,

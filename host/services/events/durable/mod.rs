@@ -1,0 +1,6 @@
+//! Durable events: written to a log before anybody is told of them, and delivered to each consumer until it has acknowledged them.
+//!
+//! [`log`] says what a log does.
+#![allow(dead_code, reason = "the engine comes next")]
+
+pub(crate) mod log;
