@@ -42,6 +42,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// The storage.
     pub storage: StorageSettings,
+    /// The log of durable events.
+    pub events: EventSettings,
     /// The idempotency service.
     pub idempotency: IdempotencySettings,
     /// The files.
@@ -160,6 +162,17 @@ pub struct StorageSettings {
     pub read_cache: usize,
     /// What OK to a write is to survive.
     pub synchronous: Synchronous,
+}
+
+/// The log of durable events: `[events]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSettings {
+    /// How long an event is kept, acknowledged or not; at most a year.
+    pub keep: Duration,
+    /// The most bytes that the log may have: above, the oldest events go.
+    pub max_bytes: u64,
+    /// How long the id of an event is known, so that one that is published twice is delivered once; at most a day.
+    pub dedupe: Duration,
 }
 
 /// The idempotency service: `[idempotency]`.
@@ -410,6 +423,12 @@ impl Default for StorageSettings {
     }
 }
 
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(7 * 86_400), max_bytes: 1 << 30, dedupe: Duration::from_secs(120) }
+    }
+}
+
 impl Default for IdempotencySettings {
     fn default() -> Self {
         Self { lease: Duration::from_secs(60), keep: Duration::from_secs(86_400), max_result: 1 << 20 }
@@ -552,7 +571,7 @@ pub struct Key {
 }
 
 /// Every key there is.
-pub const KEYS: [Key; 73] = [
+pub const KEYS: [Key; 76] = [
     Key { name: "data", takes: "the path of a folder" },
     Key { name: "plugins", takes: "a list of folders" },
     Key { name: "workers", takes: "a number from 1 to 1024" },
@@ -582,6 +601,9 @@ pub const KEYS: [Key; 73] = [
     Key { name: "storage.max_value", takes: "a number of bytes from 1024 to 67108864" },
     Key { name: "storage.read_cache", takes: "a number of bytes from 0 to 17179869184" },
     Key { name: "storage.synchronous", takes: r#""full" or "normal""# },
+    Key { name: "events.keep_ms", takes: "a number of milliseconds from 1 to 31536000000" },
+    Key { name: "events.max_bytes", takes: "a number of bytes from 1048576 to 1099511627776" },
+    Key { name: "events.dedupe_ms", takes: MILLISECONDS },
     Key { name: "idempotency.lease_ms", takes: MILLISECONDS },
     Key { name: "idempotency.keep_ms", takes: "a number of milliseconds from 1 to 31536000000" },
     Key { name: "idempotency.max_result", takes: "a number of bytes from 1024 to 67108864" },

@@ -30,6 +30,8 @@ pub(crate) enum Method {
     EventsSubscribe,
     EventsUnsubscribe,
     EventsEmitSync,
+    EventsAck,
+    EventsNack,
     SchedulerCron,
     SchedulerInterval,
     SchedulerOnce,
@@ -158,6 +160,7 @@ impl Method {
             Self::ConfigInteger | Self::ConfigNumber | Self::ConfigBoolean => Service::Config,
             Self::EventsEmit | Self::EventsSubscribe => Service::Events,
             Self::EventsUnsubscribe | Self::EventsEmitSync => Service::Events,
+            Self::EventsAck | Self::EventsNack => Service::Events,
             Self::SchedulerCron | Self::SchedulerInterval => Service::Scheduler,
             Self::SchedulerOnce | Self::SchedulerRemove => Service::Scheduler,
             Self::CacheGet | Self::CacheGetInto | Self::CacheSet | Self::CacheRemove => Service::Cache,
@@ -183,11 +186,13 @@ impl Method {
     }
 
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 61] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 63] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
         (Self::EventsEmitSync, "events", "emit_sync"),
+        (Self::EventsAck, "events", "ack"),
+        (Self::EventsNack, "events", "nack"),
         (Self::SchedulerCron, "scheduler", "cron"),
         (Self::SchedulerInterval, "scheduler", "interval"),
         (Self::SchedulerOnce, "scheduler", "once"),
@@ -249,7 +254,7 @@ impl Method {
 
     /// What only gives something back, or tells of the running call: a plugin above its quota must be able to do
     /// that.
-    const UNMETERED: [Self; 15] = [
+    const UNMETERED: [Self; 17] = [
         Self::SetError,
         Self::Release,
         Self::Scope,
@@ -257,6 +262,8 @@ impl Method {
         Self::LogEnabled,
         Self::LogLoggerFree,
         Self::EventsUnsubscribe,
+        Self::EventsAck,
+        Self::EventsNack,
         Self::SchedulerRemove,
         Self::CacheFail,
         Self::StorageUnwatch,

@@ -12,9 +12,9 @@ use toml::{
 };
 
 use super::{
-    BudgetSettings, CacheSettings, ControlSettings, DatabaseSettings, Deadlines, FileSettings, GrantSettings,
-    IdempotencySettings, KEYS, LogSettings, MetricsSettings, PluginSettings, Problem, Queues, QuotaSettings,
-    Settings, StorageSettings, Trust,
+    BudgetSettings, CacheSettings, ControlSettings, DatabaseSettings, Deadlines, EventSettings, FileSettings,
+    GrantSettings, IdempotencySettings, KEYS, LogSettings, MetricsSettings, PluginSettings, Problem, Queues,
+    QuotaSettings, Settings, StorageSettings, Trust,
 };
 use crate::services::config::nearest;
 
@@ -99,6 +99,20 @@ fn settings(top: &mut Section<'_, '_>, folder: &Path) -> Settings {
                 max_value: storage.number("max_value", 1 << 10, 64 << 20).unwrap_or(defaults.max_value),
                 read_cache: storage.number("read_cache", 0, 16 << 30).unwrap_or(defaults.read_cache),
                 synchronous: storage.parsed("synchronous").unwrap_or(defaults.synchronous),
+            }
+        }),
+        events: top.section("events", |events| {
+            let defaults = EventSettings::default();
+            let mut milliseconds = |name, most| {
+                let ms = events.number(name, 1, most);
+                ms.map(|ms| Duration::from_millis(ms as u64))
+            };
+            EventSettings {
+                keep: milliseconds("keep_ms", 365 * DAY_MS).unwrap_or(defaults.keep),
+                dedupe: milliseconds("dedupe_ms", DAY_MS).unwrap_or(defaults.dedupe),
+                max_bytes: events
+                    .number("max_bytes", 1 << 20, 1 << 40)
+                    .map_or(defaults.max_bytes, |bytes| bytes as u64),
             }
         }),
         idempotency: top.section("idempotency", |idempotency| {

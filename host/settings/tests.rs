@@ -56,6 +56,10 @@ fn everything_that_can_be_set_arrives() {
         max_value = 65536
         read_cache = 0
         synchronous = "normal"
+        [events]
+        keep_ms = 7
+        max_bytes = 2097152
+        dedupe_ms = 8
         [idempotency]
         lease_ms = 5
         keep_ms = 6
@@ -142,6 +146,11 @@ fn everything_that_can_be_set_arrives() {
             l1_max_age: Some(Duration::from_secs(60)),
         },
         storage: StorageSettings { max_value: 65_536, read_cache: 0, synchronous: Synchronous::Normal },
+        events: EventSettings {
+            keep: Duration::from_millis(7),
+            max_bytes: 2 << 20,
+            dedupe: Duration::from_millis(8),
+        },
         idempotency: IdempotencySettings {
             lease: Duration::from_millis(5),
             keep: Duration::from_millis(6),
@@ -258,7 +267,7 @@ number = inf
     assert_eq!(
         told(text),
         [
-            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `idempotency`, `files`, `database`, `control`, `metrics`, `budgets`, `plugin`",
+            "1:1: plugin_folders: there is no such key: there are `data`, `plugins`, `workers`, `log`, `trust`, `deadlines`, `queues`, `cache`, `storage`, `events`, `idempotency`, `files`, `database`, `control`, `metrics`, `budgets`, `plugin`",
             "2:1: plugns: there is no such key: did you mean `plugins`",
             "3:11: workers: must be a number from 1 to 1024",
             "4:1: level: there is no such key here: did you mean `log.level`",
@@ -445,6 +454,9 @@ const EXAMPLES: [(&str, &str); KEYS.len()] = [
     ("storage.max_value", "1024"),
     ("storage.read_cache", "0"),
     ("storage.synchronous", r#""normal""#),
+    ("events.keep_ms", "1"),
+    ("events.max_bytes", "1048576"),
+    ("events.dedupe_ms", "86400000"),
     ("idempotency.lease_ms", "1"),
     ("idempotency.keep_ms", "31536000000"),
     ("idempotency.max_result", "1024"),
@@ -524,6 +536,7 @@ fn the_example_in_the_docs_is_valid_and_its_defaults_are_the_defaults() {
     let settings = Settings::from_text(example, "").expect("valid");
     assert_eq!((settings.deadlines, settings.queues), (Deadlines::default(), Queues::default()));
     assert_eq!((settings.cache, settings.storage), (CacheSettings::default(), StorageSettings::default()));
+    assert_eq!(settings.events, EventSettings::default());
     assert_eq!(settings.idempotency, IdempotencySettings::default());
     assert_eq!(settings.files, FileSettings::default());
     assert_eq!(settings.database, DatabaseSettings::default());
