@@ -25,7 +25,14 @@ pub(super) unsafe extern "C" fn emit_sync(
 ) -> PintleStatus {
     enter(ctx, Method::EventsEmitSync, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
-        let (draft, wait_ms) = unsafe { events::draft(call, topic, data, options) }?;
+        let events::Wanted { draft, wait_ms, durable } =
+            unsafe { events::draft(call, topic, data, options) }?;
+        if durable {
+            return Err(Error::argument(
+                "options.flags",
+                "has PINTLE_EMIT_DURABLE: emit_sync tells what becomes of an event now, and a durable one may come again: use `emit`",
+            ));
+        }
         if wait_ms != 0 {
             return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
                 format!(

@@ -14,7 +14,7 @@ use std::{
 use pintle_abi::*;
 
 use super::{
-    Call, HandlerKind, PluginRecord, answers,
+    Call, HandlerKind, PluginRecord, answers, durable,
     callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
     enter, input, stale,
 };
@@ -24,7 +24,7 @@ use crate::{
     lanes::{Entry, Run, Task},
     services::{
         events::{
-            Asked, Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic,
+            Asked, Claim, Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic,
         },
         log::{Field, Level},
     },
@@ -40,8 +40,8 @@ pub(super) static TABLE: PintleEvents = PintleEvents {
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
     emit_sync: Some(answers::emit_sync),
-    ack: None,
-    nack: None,
+    ack: Some(durable::ack),
+    nack: Some(durable::nack),
 };
 
 unsafe extern "C" fn emit(
@@ -52,16 +52,27 @@ unsafe extern "C" fn emit(
 ) -> PintleStatus {
     enter(ctx, Method::EventsEmit, move |call| {
         // SAFETY: the contract says that inputs are readable for this call.
-        let (draft, wait_ms) = unsafe { draft(call, topic, data, options) }?;
+        let Wanted { draft, wait_ms, durable } = unsafe { draft(call, topic, data, options) }?;
         let wait = if wait_ms == 0 { Duration::ZERO } else { wait_of(wait_ms)?.min(patience(call)) };
-        as_publisher(call, |publisher| call.core().events.emit_as(publisher, draft, wait))?;
+        let core = call.core();
+        as_publisher(call, |publisher| match durable {
+            true => core.durable.emit(&core.events, Some(publisher), draft, wait),
+            false => core.events.emit_as(publisher, draft, wait),
+        })?;
         call.count_bytes(Service::Events, data.len);
         call.record.metrics.count_emitted();
         Ok(())
     })
 }
 
-/// The event that a plugin asks to be published, if it may, and the `wait_ms` of its options.
+/// What a plugin asks to be published, and how.
+pub(super) struct Wanted {
+    pub(super) draft: Draft,
+    pub(super) wait_ms: i64,
+    pub(super) durable: bool,
+}
+
+/// The event that a plugin asks to be published, if it may.
 ///
 /// # Safety
 /// All inputs are readable for this call.
@@ -70,7 +81,7 @@ pub(super) unsafe fn draft(
     topic: PintleStr,
     data: PintleBytes,
     options: *const PintleEmitOptions,
-) -> Result<(Draft, i64)> {
+) -> Result<Wanted> {
     // SAFETY: the caller vouches for it, here and below.
     let topic = unsafe { input::text("topic", topic, 256) }?;
     // SAFETY: as above.
@@ -86,7 +97,8 @@ pub(super) unsafe fn draft(
         // SAFETY: as above; the options' texts are inputs too.
         unsafe { take_options(&mut draft, options) }?;
     }
-    Ok((draft, options.map_or(0, |options| options.wait_ms)))
+    let (wait_ms, flags) = options.map_or((0, 0), |options| (options.wait_ms, options.flags));
+    Ok(Wanted { draft, wait_ms, durable: flags & PINTLE_EMIT_DURABLE != 0 })
 }
 
 /// Publishes on behalf of the calling generation, which can be stopped meanwhile.
@@ -169,7 +181,7 @@ fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
     Err(denied.of(call.record.id.clone()))
 }
 
-type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;
+pub(super) type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;
 
 /// A plugin's subscription: an entry of its register, the deliverer of the engine's, and the task that stands in the
 /// lane once for each event that waits.
@@ -198,6 +210,10 @@ unsafe extern "C" fn subscribe(
         // SAFETY: as above.
         let options = unsafe { input::options(options) }?;
         check_subscribe(call, &pattern)?;
+        if let Some(options) = options.filter(|options| options.flags & PINTLE_SUBSCRIBE_DURABLE != 0) {
+            // SAFETY: as above.
+            return unsafe { durable::subscribe(call, pattern, handler, (user, release), &options, subscription) };
+        }
         let register = call.register()?;
         let mut request = SubscribeRequest {
             live: false,
@@ -247,8 +263,11 @@ fn policy_of(policy: u32) -> Result<Policy> {
 
 unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {
     enter(ctx, Method::EventsUnsubscribe, move |call| {
-        let ended = call.register()?.end::<Subscriber>(subscription).ok_or_else(stale)?;
-        ended.callback.release_soon();
+        let register = call.register()?;
+        match register.end::<Subscriber>(subscription) {
+            Some(ended) => ended.callback.release_soon(),
+            None => durable::unsubscribe(&register, subscription).ok_or_else(stale)?,
+        }
         Ok(())
     })
 }
@@ -358,7 +377,7 @@ impl Task for Subscriber {
             occasion,
             |ctx| delivery.begin(ctx),
             |user, ctx, reply| {
-                let seen = seen_by_handlers(event);
+                let seen = seen_by_handlers(event, None);
                 // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the register
                 // is drained before the generation ends, and an ended registration is not run.
                 unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
@@ -382,7 +401,8 @@ impl Task for Subscriber {
     }
 }
 
-fn seen_by_handlers(event: &Event) -> PintleEvent {
+/// An event as a handler sees it; with the delivery, if its subscription is durable.
+pub(super) fn seen_by_handlers(event: &Event, claim: Option<&Claim>) -> PintleEvent {
     PintleEvent {
         size: size_of::<PintleEvent>() as u32,
         depth: event.depth,
@@ -395,9 +415,9 @@ fn seen_by_handlers(event: &Event) -> PintleEvent {
         tenant: PintleStr::new(&event.tenant),
         data: PintleBytes::new(&event.data),
         time_ms: event.time_ms,
-        sequence: 0,
-        delivery: 0,
-        attempt: 0,
+        sequence: claim.map_or(0, |claim| claim.sequence),
+        delivery: claim.map_or(0, |claim| claim.delivery),
+        attempt: claim.map_or(0, |claim| claim.attempt),
         reserved: 0,
     }
 }

@@ -14,6 +14,7 @@ mod callback;
 mod coarse;
 mod config;
 mod database;
+mod durable;
 mod events;
 mod files;
 mod host;
@@ -67,7 +68,7 @@ use crate::{
         cache::Cache,
         config::PluginConfig,
         database::Database,
-        events::Events,
+        events::{Durable, Events},
         files::{Files, Resources},
         idempotency::Idempotency,
         log::{Field, Gate, Level, Log},
@@ -83,6 +84,7 @@ pub(crate) struct Core {
     pub(crate) tenants: Tenants,
     pub(crate) log: Arc<Log>,
     pub(crate) events: Arc<Events>,
+    pub(crate) durable: Durable,
     pub(crate) cache: Cache,
     pub(crate) storage: Storage,
     pub(crate) idempotency: Idempotency,

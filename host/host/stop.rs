@@ -85,6 +85,8 @@ impl Host {
         self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
         let core = self.inner.core;
+        // Notes what was acknowledged: where the ledger hangs, its thread ends when that does.
+        drop(close_within(until(94), "pintle-events", || core.durable.close()));
         // What its thread is in the middle of is a write of the ledger, which is waited for there.
         drop(close_within(until(94), "pintle-storage", || core.storage.close()));
         let uncached = close_within(until(95), "pintle-cache", || core.cache.close()).err();

@@ -46,6 +46,10 @@ use self::{
     waiter::{Waiter, Waiters},
 };
 pub(crate) use self::{
+    durable::{
+        Claim, Consumer, Durable, DurableOptions, DurableRequest, Turns,
+        log::{ConsumerName, Retention, Start},
+    },
     subscription::{Deliver, Subscription},
     sync::{Answer, Asked, Expected},
     topic::PatternToken,
