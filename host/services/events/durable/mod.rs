@@ -3,4 +3,5 @@
 //! [`log`] says what a log does.
 #![allow(dead_code, reason = "the engine comes next")]
 
+pub(crate) mod ledger;
 pub(crate) mod log;
