@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::Event;
+use super::super::{Event, Extension};
 use crate::error::Result;
 
 /// An event that is to be written.
@@ -53,6 +53,25 @@ pub(crate) struct Page {
     pub(crate) up_to: u64,
 }
 
+impl Page {
+    /// About so many bytes of events are on one page.
+    pub(crate) const BYTES: u64 = 1 << 20;
+}
+
+/// The bytes of an event as every log counts them: those of its payload, and of its attributes as far as their length varies.
+pub(crate) fn bytes_of(event: &Event) -> u64 {
+    let Event { id, source, topic, subject, content_type, key, tenant, data, extensions, .. } = event;
+    let texts = [id, &**source, topic.as_str(), subject, content_type, key, tenant];
+    let value = |extension: &Extension| match extension {
+        Extension::Text(text) => text.len(),
+        Extension::Integer(_) => size_of::<i32>(),
+        Extension::Boolean(_) => size_of::<bool>(),
+    };
+    let extensions = extensions.iter().map(|(name, extension)| name.len() + value(extension));
+    let bytes = data.len() + texts.map(str::len).iter().sum::<usize>() + extensions.sum::<usize>();
+    bytes as u64
+}
+
 /// How long the log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -61,7 +80,7 @@ pub(crate) struct Extent {
     /// The sequence of the newest event that was ever written; 0: none was.
     pub(crate) last: u64,
     pub(crate) events: u64,
-    /// Payload and attributes.
+    /// Payload and attributes, by [`bytes_of`].
     pub(crate) bytes: u64,
 }
 

@@ -16,6 +16,7 @@
 #![allow(dead_code, reason = "the boundary comes next")]
 
 mod consumer;
+pub(crate) mod ledger;
 pub(crate) mod log;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};

@@ -1,0 +1,1 @@
+//! What only this log can show.
