@@ -16,7 +16,7 @@ use crate::{
     boundary::{Core, expect},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, LaneOptions, Run, Task, panic_text},
-    services::events::{Asked, Deliver, Event, Pattern, Policy, SubscribeRequest, Subscription},
+    services::events::{Asked, Deliver, Event, Filter, Pattern, Policy, SubscribeRequest, Subscription},
 };
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
@@ -36,12 +36,17 @@ pub(crate) struct Application {
 }
 
 /// How a subscription of the application is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// How many events may wait for the handler, at most 65,536; 0: 1,024.
     pub capacity: usize,
     /// What happens when that many do.
     pub policy: Policy,
+    /// Which of the events of these topics; None: all. The others do not count for it.
+    pub filter: Option<Filter>,
+    /// Of the subscriptions of one event those with a higher number get it first, and those with the same in the order in
+    /// which they were made; -1,000 to 1,000. Each runs on its owner's lane: only those of one owner also run in that order.
+    pub priority: i32,
 }
 
 /// What a publisher that waits is answered with.
@@ -112,11 +117,13 @@ impl Application {
         handler: Handler,
         drops: Option<Drops>,
     ) -> Result<Arc<Listener>> {
-        let SubscribeOptions { capacity, policy } = options;
+        let SubscribeOptions { capacity, policy, filter, priority } = options;
         let request = SubscribeRequest {
             name,
             capacity,
             policy,
+            filter,
+            priority,
             answers: drops.is_none(),
             ..SubscribeRequest::new(OWNER, None, Pattern::parse(pattern)?)
         };

@@ -185,11 +185,12 @@ impl Host {
         self.subscribe_with(pattern, SubscribeOptions::default(), handler)
     }
 
-    /// Like `subscribe`, with a queue and a policy of one's own.
+    /// Like `subscribe`, with a queue and a policy of one's own, a filter, which not every event of these topics passes, or a
+    /// priority, which says where it stands among the subscriptions of one event.
     ///
     /// # Errors
     ///
-    /// As `subscribe`, and INVALID_ARGUMENT: the capacity.
+    /// As `subscribe`, and INVALID_ARGUMENT: the capacity. OUT_OF_RANGE: the priority.
     pub fn subscribe_with(
         &self,
         pattern: &str,

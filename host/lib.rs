@@ -52,8 +52,8 @@ pub mod events {
     pub use crate::{
         application::SubscribeOptions,
         services::events::{
-            Counters, Draft, Drops, Emitted, Event, Extension, HandlerResult, Outcome, Pattern, Policy,
-            SubscriptionReport, Topic, Totals,
+            Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
+            Policy, SubscriptionReport, Topic, Totals,
             cloud::{from_json, to_json},
         },
     };

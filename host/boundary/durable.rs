@@ -12,14 +12,14 @@ use super::{
     Call, HandlerKind, PluginRecord,
     callback::{Callback, Occasion, unknown_value},
     enter,
-    events::{Handler, seen_by_handlers},
+    events::{Handler, filter_of, seen_by_handlers},
     input, stale,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::Method,
     lanes::{Entry, Register, Run, Task},
-    services::events::{Claim, Consumer, ConsumerName, DurableRequest, Event, Filter, Pattern, Start, Turns},
+    services::events::{Claim, Consumer, ConsumerName, DurableRequest, Event, Pattern, Start, Turns},
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -106,13 +106,8 @@ unsafe fn request(call: &Call, pattern: Pattern, options: &PintleSubscribeOption
     let name = unsafe { input::optional("options.name", options.name, 128) }?;
     let name: Arc<str> = name.unwrap_or(pattern.as_str()).into();
     // SAFETY: as above.
-    let filter = match unsafe { input::optional("options.filter", options.filter, 4_096) }? {
-        Some(filter) => {
-            let filter = Filter::parse(filter)?;
-            Some(Arc::new(move |event: &Event| filter.matches(event)) as _)
-        }
-        None => None,
-    };
+    let filter = unsafe { filter_of(options) }?
+        .map(|filter| Arc::new(move |event: &Event| filter.matches(event)) as _);
     Ok(DurableRequest {
         owner: call.record.number,
         name: ConsumerName { plugin: call.record.id.clone(), tenant: call.tenant()?.name().clone(), name },

@@ -24,7 +24,8 @@ use crate::{
     lanes::{Entry, Run, Task},
     services::{
         events::{
-            Asked, Claim, Deliver, Draft, Event, Pattern, Policy, Publisher, SubscribeRequest, Subscription, Topic,
+            Asked, Claim, Deliver, Draft, Event, Filter, Pattern, Policy, Publisher, SubscribeRequest,
+            Subscription, Topic, filter::MAX_FILTER_BYTES,
         },
         log::{Field, Level},
     },
@@ -226,6 +227,10 @@ unsafe extern "C" fn subscribe(
             }
             request.capacity = options.capacity as usize;
             request.policy = policy_of(options.policy)?;
+            check_transient(&options)?;
+            // SAFETY: as above.
+            request.filter = unsafe { filter_of(&options) }?;
+            request.priority = options.priority;
         }
         let mut made = Ok(Weak::new());
         let subscriber = Arc::new_cyclic(|me: &Weak<Subscriber>| {
@@ -259,6 +264,34 @@ fn policy_of(policy: u32) -> Result<Policy> {
         PINTLE_QUEUE_WAIT => Ok(Policy::Wait),
         other => Err(unknown_value("options.policy", other)),
     }
+}
+
+/// Refuses what only a durable subscription can be asked for.
+fn check_transient(options: &PintleSubscribeOptions) -> Result<()> {
+    let asked = [
+        ("options.flags", options.flags & PINTLE_SUBSCRIBE_ACK != 0),
+        ("options.start", options.start != PINTLE_START_NEW),
+        ("options.start_at", options.start_at != 0),
+        ("options.ack_ms", options.ack_ms != 0),
+        ("options.backoff_ms", options.backoff_ms != 0),
+        ("options.max_deliveries", options.max_deliveries != 0),
+        ("options.in_flight", options.in_flight != 0),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((name, _)) => {
+            Err(Error::argument(name, "goes with PINTLE_SUBSCRIBE_DURABLE: set that flag or leave this 0"))
+        }
+    }
+}
+
+/// # Safety
+/// The filter's text is readable for this call.
+pub(super) unsafe fn filter_of(options: &PintleSubscribeOptions) -> Result<Option<Filter>> {
+    const NAME: &str = "options.filter";
+    // SAFETY: the caller vouches for it.
+    let json = unsafe { input::optional(NAME, options.filter, MAX_FILTER_BYTES) }?;
+    json.map(|json| Filter::of_argument(NAME, json)).transpose()
 }
 
 unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {

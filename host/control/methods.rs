@@ -458,7 +458,11 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
                 session.notify("event", &Told { event: &event });
             }
         };
-        let options = SubscribeOptions { capacity: TAIL_CAPACITY, policy: Policy::DropOldest };
+        let options = SubscribeOptions {
+            capacity: TAIL_CAPACITY,
+            policy: Policy::DropOldest,
+            ..SubscribeOptions::default()
+        };
         taps.push(host.tap(text, options, tell, missed)?);
     }
     for tap in taps {

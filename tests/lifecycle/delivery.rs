@@ -206,7 +206,7 @@ fn events_16_emit_waits_for_no_handler() {
     let (begun, begins) = mpsc::channel();
     let (go, goes) = mpsc::channel::<()>();
     let goes = Mutex::new(goes);
-    let options = SubscribeOptions { capacity: 1, policy: Policy::Wait };
+    let options = SubscribeOptions { capacity: 1, policy: Policy::Wait, ..SubscribeOptions::default() };
     let handler = move |_: &Event| {
         let _ = begun.send(());
         // Until the other end is gone.

@@ -120,7 +120,7 @@ impl Stage {
             Settings::from_text(&self.toml, self.folder.path()).unwrap_or_else(|error| panic!("{error}"));
         let host = Host::builder().settings(settings).log(log).build().expect("nothing is in its way");
         let ear = Arc::clone(&heard);
-        let keep = SubscribeOptions { capacity: 65_536, policy: Policy::Wait };
+        let keep = SubscribeOptions { capacity: 65_536, policy: Policy::Wait, ..SubscribeOptions::default() };
         host.subscribe_with("plugin.>", keep, move |event| {
             let data = serde_json::from_slice(&event.data).expect("the samples emit JSON");
             let heard =

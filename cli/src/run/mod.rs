@@ -98,7 +98,8 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     let view = View::new(options.watch, &news)?;
     let voice = view.screen.clone().map_or_else(Voice::plain, Voice::above);
     let host = Arc::new(build(&view, &settings, usual)?);
-    let keep = SubscribeOptions { capacity: MOST_WAITING, policy: Policy::Wait };
+    let keep =
+        SubscribeOptions { capacity: MOST_WAITING, policy: Policy::Wait, ..SubscribeOptions::default() };
     host.subscribe_with("plugin.>", keep, view.handler()).map_err(Failure::failed)?;
 
     let begun = Instant::now();

@@ -269,7 +269,7 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Valid JSON without the white space between its tokens; None if it is nested too deep.
-fn compact(json: &str) -> Option<String> {
+pub(super) fn compact(json: &str) -> Option<String> {
     let mut out = Vec::with_capacity(json.len());
     let (mut in_string, mut escaped, mut depth) = (false, false, 0_usize);
     for byte in json.bytes() {

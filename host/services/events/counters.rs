@@ -2,7 +2,7 @@
 
 use std::{ops::AddAssign, sync::Arc};
 
-use super::{Pattern, Policy};
+use super::{Filter, Pattern, Policy};
 
 /// The counts of one subscription, of one moment. They add up:
 /// `matched = waiting + running + delivered + failed + dropped.total()`.
@@ -78,6 +78,10 @@ pub struct SubscriptionReport {
     pub capacity: usize,
     /// What happens when that many do.
     pub policy: Policy,
+    /// Which events of these topics; None: all.
+    pub filter: Option<Filter>,
+    /// Where it stands among the subscriptions of one event: higher ones first.
+    pub priority: i32,
     /// Its counts.
     pub counters: Counters,
 }

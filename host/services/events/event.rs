@@ -130,10 +130,7 @@ impl Draft {
             return Err(Error::argument("extensions", problem));
         }
         for (name, value) in &self.extensions {
-            if name.is_empty()
-                || name.len() > MAX_EXTENSION_NAME_BYTES
-                || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-            {
+            if !is_attribute_name(name) {
                 let problem = format!(
                     "{:?} is no name of an attribute, those are 1 to {MAX_EXTENSION_NAME_BYTES} of a-z and 0-9",
                     Shortened(name)
@@ -215,6 +212,12 @@ fn text(name: &'static str, text: &str, least: usize, most: usize) -> Result<()>
         Some(problem) => Err(Error::argument(name, problem)),
         None => Ok(()),
     }
+}
+
+/// Whether CloudEvents allows an attribute of this name.
+pub(super) fn is_attribute_name(name: &str) -> bool {
+    (1..=MAX_EXTENSION_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// What is wrong with the text of an attribute. CloudEvents allows no control characters in any of them.

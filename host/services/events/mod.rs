@@ -2,7 +2,7 @@
 //!
 //! Transient events: at most once to each subscription that matches, in order for each, and never at the cost of the
 //! publisher, which waits for no handler. Open next: [`topic`] for what matches what, [`subscription`] for queues and
-//! policies, [`waiter`] for publishers that wait for room, [`sync`] for those that wait for answers, [`cloud`] for
+//! policies, [`filter`] for what else a subscription may ask of an event, [`waiter`] for publishers that wait for room, [`sync`] for those that wait for answers, [`cloud`] for
 //! CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers, and [`Clock`]; which topics
 //! a plugin may publish and subscribe to is decided before.
 //!
@@ -13,7 +13,10 @@ pub(crate) mod cloud;
 mod counters;
 pub(crate) mod durable;
 mod event;
+pub(crate) mod filter;
 mod routes;
+#[cfg(test)]
+mod routes_tests;
 mod subscription;
 mod sync;
 #[cfg(test)]
@@ -36,6 +39,7 @@ use parking_lot::{Mutex, RwLock};
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
     event::{Draft, Event, Extension},
+    filter::Filter,
     subscription::Policy,
     sync::{HandlerResult, Outcome},
     topic::{Pattern, Topic},
@@ -65,6 +69,9 @@ pub(crate) const MAX_CAPACITY: usize = 65_536;
 
 /// The longest that a publisher may wait for room.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The highest priority of a subscription, and below zero the lowest.
+pub(crate) const MAX_PRIORITY: i32 = 1_000;
 
 const MAX_NAME_BYTES: usize = 128;
 
@@ -121,6 +128,10 @@ pub(crate) struct SubscribeRequest {
     pub capacity: usize,
     /// What happens when that many wait.
     pub policy: Policy,
+    /// Which of the events of these topics; None: all.
+    pub filter: Option<Filter>,
+    /// Of the subscriptions of one event those with a higher number get it first; -1,000 to 1,000.
+    pub priority: i32,
     /// Whether it takes events at once, or only after [`Subscription::set_live`].
     pub live: bool,
     /// Whether publishers that wait for answers wait for its; not if it only listens in.
@@ -138,6 +149,8 @@ impl SubscribeRequest {
             name: String::new(),
             capacity: 0,
             policy: Policy::default(),
+            filter: None,
+            priority: 0,
             live: true,
             answers: true,
         }
@@ -165,7 +178,7 @@ impl Events {
 
     /// Subscribes. `deliver` is told of each event that is queued, and may be before this returns.
     ///
-    /// CONFLICT if the owner has a subscription of that name under that tenant; STOPPING after
+    /// CONFLICT if the owner has a subscription of that name under that tenant; OUT_OF_RANGE: the priority; STOPPING after
     /// [`shutdown`](Self::shutdown).
     pub(crate) fn subscribe(
         &self,
@@ -177,6 +190,13 @@ impl Events {
             1..=MAX_CAPACITY => request.capacity,
             over => return Err(Error::argument("capacity", format!("is {over}, at most {MAX_CAPACITY}"))),
         };
+        if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
+            let problem = format!(
+                "argument `priority`: {}, -{MAX_PRIORITY} to {MAX_PRIORITY} are taken",
+                request.priority
+            );
+            return Err(Error::new(ErrorKind::OutOfRange, problem));
+        }
         if request.tenant.as_deref() == Some("") {
             // Taking it for the system scope would show one caller's mistake every tenant's events.
             return Err(Error::argument("tenant", "is empty, the system scope is no tenant"));
@@ -215,6 +235,8 @@ impl Events {
             pattern: request.pattern,
             capacity,
             policy: request.policy,
+            filter: request.filter,
+            priority: request.priority,
             answers: request.answers,
             deliver,
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
@@ -247,11 +269,10 @@ impl Events {
 
     fn publish(&self, publisher: Option<Publisher<'_>>, draft: Draft, wait: Duration) -> Result<Emitted> {
         check(&draft, wait)?;
-        let matching = self.matching(&draft.topic, &draft.tenant)?;
+        let (matching, event) = self.matching(draft)?;
         self.emitted.fetch_add(1, Ordering::Relaxed);
         let mut emitted = Emitted::default();
-        if !matching.is_empty() {
-            let event = Arc::new(self.stamp(draft));
+        if let Some(event) = event {
             emitted = self.offer(publisher, &matching, &event, wait);
         }
         self.count(&matching, emitted);
@@ -283,17 +304,26 @@ impl Events {
         emitted
     }
 
-    /// The subscriptions that an event is for, in the order in which they were made.
-    fn matching(&self, topic: &Topic, tenant: &str) -> Result<Vec<Arc<Subscription>>> {
-        let register = self.register.read();
-        if register.shut_down {
-            return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
+    /// The subscriptions that an event is for, in the order in which they get it, and the event, if there are any.
+    fn matching(&self, draft: Draft) -> Result<(Vec<Arc<Subscription>>, Option<Arc<Event>>)> {
+        let mut matching = {
+            let register = self.register.read();
+            if register.shut_down {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the events of this host have been shut down",
+                ));
+            }
+            register.routes.matching(&draft.topic, &draft.tenant)
+        };
+        if matching.is_empty() {
+            return Ok((matching, None));
         }
-        Ok(register.routes.matching(topic, tenant))
-    }
-
-    fn stamp(&self, draft: Draft) -> Event {
-        draft.stamp(|| self.next_id(), self.clock.unix_ms())
+        let event = draft.stamp(|| self.next_id(), self.clock.unix_ms());
+        // Outside of the lock: a filter may be long.
+        matching.retain(|subscription| subscription.wants(&event));
+        let heard = !matching.is_empty();
+        Ok((matching, heard.then(|| Arc::new(event))))
     }
 
     /// An event was offered to all subscriptions that it was for.
@@ -349,6 +379,8 @@ impl Events {
             pattern: s.pattern.clone(),
             capacity: s.capacity,
             policy: s.policy,
+            filter: s.filter.clone(),
+            priority: s.priority,
             counters: s.counters(),
         };
         register.by_number.values().map(report).collect()
@@ -380,6 +412,11 @@ impl Events {
             *counts.entry(subscription.owner).or_default() += subscription.counters();
         }
         counts
+    }
+
+    #[cfg(test)]
+    fn is_routed_nowhere(&self) -> bool {
+        self.register.read().routes.is_empty()
     }
 
     fn next_id(&self) -> String {

@@ -1,6 +1,6 @@
 //! From a topic to the subscriptions that match it, without testing each: a tree of tokens.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use super::{PatternToken, Subscription, Topic};
 
@@ -9,6 +9,12 @@ use super::{PatternToken, Subscription, Topic};
 #[derive(Default)]
 pub(super) struct Routes {
     root: Node,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many nodes this thread has looked at, and subscriptions in them.
+    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// The place after some tokens.
@@ -38,11 +44,12 @@ impl Routes {
         node.ends.push(subscription);
     }
 
-    /// The subscriptions that are for `topic` under `tenant`, in the order in which they were made.
+    /// The subscriptions that are for `topic` under `tenant`: by priority, and otherwise in the order in which they were
+    /// made.
     pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
         let mut found = Vec::new();
         self.root.collect(topic.tokens(), tenant, &mut found);
-        found.sort_unstable_by_key(|subscription| subscription.number);
+        found.sort_unstable_by_key(|subscription| (Reverse(subscription.priority), subscription.number));
         found
     }
 
@@ -63,6 +70,8 @@ impl Node {
         tenant: &str,
         found: &mut Vec<Arc<Subscription>>,
     ) {
+        #[cfg(test)]
+        STEPS.set(STEPS.get() + 1 + self.ends.len() + self.rests.len());
         let Some(token) = tokens.next() else {
             return found.extend(self.ends.iter().filter(|s| s.sees(tenant)).cloned());
         };

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Counters, Event, Pattern,
+    Counters, Event, Filter, Pattern,
     sync::{Answer, Asked, Delivery},
     waiter::Waiter,
 };
@@ -79,6 +79,8 @@ pub(crate) struct Subscription {
     pub(super) pattern: Pattern,
     pub(super) capacity: usize,
     pub(super) policy: Policy,
+    pub(super) filter: Option<Filter>,
+    pub(super) priority: i32,
     pub(super) answers: bool,
     pub(super) deliver: Arc<dyn Deliver>,
     pub(super) queue: Mutex<Queue>,
@@ -219,6 +221,11 @@ impl Subscription {
     /// Whether an event of this tenant is for it.
     pub(super) fn sees(&self, tenant: &str) -> bool {
         self.tenant.as_deref().is_none_or(|mine| mine == tenant)
+    }
+
+    /// Whether it is for an event of its topics and tenants.
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(event))
     }
 
     /// Whether it takes events now.

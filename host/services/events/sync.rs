@@ -157,7 +157,7 @@ impl Events {
         deadline: Instant,
     ) -> Result<Vec<HandlerResult>> {
         draft.check()?;
-        let matching = self.matching(&draft.topic, &draft.tenant)?;
+        let (matching, event) = self.matching(draft)?;
         let number = publisher.map_or(0, |publisher| publisher.number);
         // Who only listens in is told as of any other event, and changes nothing for those who talk.
         let (answering, listening): (Vec<_>, Vec<_>) =
@@ -173,8 +173,11 @@ impl Events {
         }
 
         self.emitted.fetch_add(1, Ordering::Relaxed);
-        let event = Arc::new(self.stamp(draft));
         let mut emitted = Emitted::default();
+        let Some(event) = event else {
+            self.count(&matching, emitted);
+            return Ok(Vec::new());
+        };
         let mut waits = Vec::with_capacity(answering.len());
         for (subscription, asked) in answering.into_iter().zip(asked) {
             let (offer, expected) = match asked {
