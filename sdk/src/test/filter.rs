@@ -1,10 +1,10 @@
 //! Filters of subscriptions: read from JSON, and asked of events.
 
 use pintle_abi::PintleStr;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Emitted, input};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The most bytes of a filter, levels, filters within it, and bytes of a value.
 const MOST: (usize, usize, usize, usize) = (4_096, 8, 64, 512);
@@ -38,23 +38,17 @@ impl Filter {
     }
 
     fn read(value: &Value, path: &str, depth: usize, there: &mut usize) -> Result<Self> {
-        let wrong = |problem: &str| {
-            Err(input::wrong("options.filter", format_args!("{problem}, which it is not at {path}")))
-        };
         *there += 1;
         if depth > MOST.1 || *there > MOST.2 {
-            return wrong("it must be at most 8 levels deep and 64 filters");
+            return Err(wrong(path, "at most 8 levels and 64 filters are taken"));
         }
-        let Some((kind, inner)) =
-            value.as_object().filter(|all| all.len() == 1).and_then(|all| all.iter().next())
-        else {
-            return wrong("a filter must be an object with one member");
-        };
+        let member = value.as_object().filter(|all| all.len() == 1).and_then(|all| all.iter().next());
+        let (kind, inner) = member.ok_or_else(|| wrong(path, "a filter is an object with one member"))?;
         let path = format!("{path}.{kind}");
         match (kind.as_str(), inner) {
-            ("exact", Value::Object(all)) => attributes(all, &path).map(Self::Exact),
-            ("prefix", Value::Object(all)) => attributes(all, &path).map(Self::Prefix),
-            ("suffix", Value::Object(all)) => attributes(all, &path).map(Self::Suffix),
+            ("exact", inner) => attributes(inner, &path).map(Self::Exact),
+            ("prefix", inner) => attributes(inner, &path).map(Self::Prefix),
+            ("suffix", inner) => attributes(inner, &path).map(Self::Suffix),
             ("all" | "any", Value::Array(all)) if !all.is_empty() => {
                 let each = all.iter().enumerate();
                 let filters = each
@@ -62,10 +56,9 @@ impl Filter {
                     .collect::<Result<_>>()?;
                 Ok(if kind == "all" { Self::All(filters) } else { Self::Any(filters) })
             }
+            ("all" | "any", _) => Err(wrong(&path, "it has a list of one or more filters")),
             ("not", one) => Ok(Self::Not(Box::new(Self::read(one, &path, depth + 1, there)?))),
-            _ => wrong(
-                "the member must be `exact`, `prefix` or `suffix` with attributes, `all` or `any` with filters, or `not` with one",
-            ),
+            _ => Err(wrong(&path, "`exact`, `prefix`, `suffix`, `all`, `any` and `not` are known")),
         }
     }
 
@@ -84,21 +77,20 @@ impl Filter {
     }
 }
 
-fn attributes(all: &Map<String, Value>, path: &str) -> Result<Vec<(String, String)>> {
-    let wrong = |problem: &str| {
-        let text = format_args!("{problem}, which it is not at {path}");
-        input::wrong("options.filter", text)
-    };
-    if all.is_empty() {
-        return Err(wrong("there must be an attribute"));
-    }
+fn wrong(path: &str, problem: &str) -> Error {
+    input::wrong("options.filter", format_args!("at {path}: {problem}"))
+}
+
+fn attributes(value: &Value, path: &str) -> Result<Vec<(String, String)>> {
+    let all = value.as_object().filter(|all| !all.is_empty());
+    let all = all.ok_or_else(|| wrong(path, "it is an object with one or more attributes"))?;
     let each = all.iter().map(|(name, value)| {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-            return Err(wrong("an attribute's name must be of a-z and 0-9"));
+            return Err(wrong(path, "an attribute's name has a-z and 0-9"));
         }
         match value.as_str() {
             Some(value) if (1..=MOST.3).contains(&value.len()) => Ok((name.clone(), value.to_owned())),
-            _ => Err(wrong("an attribute's value must be text of 1 to 512 bytes")),
+            _ => Err(wrong(path, "an attribute's value is text of 1 to 512 bytes")),
         }
     });
     each.collect()
