@@ -221,6 +221,28 @@ static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, 
   return status;
 }
 
+/* Options of `emit` for a durable event. With an id it is published once, however often it is said within the dedupe window;
+ * without (PINTLE_STR("")) the host makes one. All else is the default until it is set. */
+static inline pintle_emit_options pintle_emit_durable(pintle_str id) {
+  pintle_emit_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_EMIT_DURABLE;
+  options.id = id;
+  return options;
+}
+
+/* Options of `subscribe` for a durable subscription of this name (empty: the pattern). Its events are acknowledged by the OK of
+ * the handler, unless PINTLE_SUBSCRIBE_ACK is added to the flags. All else is the default until it is set. */
+static inline pintle_subscribe_options pintle_subscribe_durable(pintle_str name) {
+  pintle_subscribe_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_SUBSCRIBE_DURABLE;
+  options.name = name;
+  return options;
+}
+
 /* SQL. Values to be bound to placeholders; text and blobs are borrowed. */
 static inline pintle_sql_value pintle_sql_null(void) {
   pintle_sql_value value;

@@ -1379,7 +1379,7 @@ typedef struct pintle_storage {
 
 /* One delivery of a durable event to a subscription that acknowledges. It is over with its `ack` or `nack`, at the ack deadline,
  * and with the subscription. */
-typedef uint64_t PintleDelivery;
+typedef uint64_t pintle_delivery;
 
 /* An event as a handler sees it. Everything is borrowed until the handler returns. The attributes are those of
  * CloudEvents 1.0; all but what the publisher gave are filled in by the host. */
@@ -1409,7 +1409,7 @@ typedef struct pintle_event {
   /* The number of a durable event in the log, which grows; 0: it is transient. */
   uint64_t sequence;
   /* What `ack` and `nack` know this delivery by; 0 unless the subscription is `PINTLE_SUBSCRIBE_ACK`. */
-  PintleDelivery delivery;
+  pintle_delivery delivery;
   /* Which delivery of the event to this durable subscription it is, from 1; 0: the subscription is transient. */
   uint32_t attempt;
   /* Must be ignored. */
@@ -1613,7 +1613,7 @@ typedef struct pintle_events {
    * Thread: any.
    * Blocks: never.
    * Since: 1.0. */
-  pintle_status (*ack)(pintle_ctx ctx, PintleDelivery delivery);
+  pintle_status (*ack)(pintle_ctx ctx, pintle_delivery delivery);
   /* Says that a delivery of a subscription with `PINTLE_SUBSCRIBE_ACK` has failed: the event comes again, or becomes a dead letter
    * if it was the last delivery.
    *
@@ -1626,7 +1626,7 @@ typedef struct pintle_events {
    * Thread: any.
    * Blocks: never.
    * Since: 1.0. */
-  pintle_status (*nack)(pintle_ctx ctx, PintleDelivery delivery, int64_t delay_ms, struct pintle_str reason);
+  pintle_status (*nack)(pintle_ctx ctx, pintle_delivery delivery, int64_t delay_ms, struct pintle_str reason);
 } pintle_events;
 
 /* One run of a job, as its handler sees it. Everything is borrowed until the handler returns. */
@@ -3021,6 +3021,28 @@ static inline pintle_status pintle_cache_get_or_load(const pintle_cache *cache, 
     return written;
   }
   return status;
+}
+
+/* Options of `emit` for a durable event. With an id it is published once, however often it is said within the dedupe window;
+ * without (PINTLE_STR("")) the host makes one. All else is the default until it is set. */
+static inline pintle_emit_options pintle_emit_durable(pintle_str id) {
+  pintle_emit_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_EMIT_DURABLE;
+  options.id = id;
+  return options;
+}
+
+/* Options of `subscribe` for a durable subscription of this name (empty: the pattern). Its events are acknowledged by the OK of
+ * the handler, unless PINTLE_SUBSCRIBE_ACK is added to the flags. All else is the default until it is set. */
+static inline pintle_subscribe_options pintle_subscribe_durable(pintle_str name) {
+  pintle_subscribe_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_SUBSCRIBE_DURABLE;
+  options.name = name;
+  return options;
 }
 
 /* SQL. Values to be bound to placeholders; text and blobs are borrowed. */

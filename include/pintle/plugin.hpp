@@ -1583,6 +1583,12 @@ class Event {
   std::int64_t time_ms() const noexcept { return raw_->time_ms; }
   /* How many events led to this one: 0 for one that no handler emitted. */
   std::uint32_t depth() const noexcept { return raw_->depth; }
+  /* The number of a durable event in the log, which grows; 0: it is transient. */
+  std::uint64_t sequence() const noexcept { return raw_->sequence; }
+  /* Which delivery to this durable subscription it is, from 1; 0: the subscription is transient. */
+  std::uint32_t attempt() const noexcept { return raw_->attempt; }
+  /* What Events::ack and Events::nack take, here or later; 0 unless the subscription acknowledges. */
+  pintle_delivery delivery() const noexcept { return raw_->delivery; }
   const pintle_event *raw() const noexcept { return raw_; }
 
   explicit Event(const pintle_event *raw) noexcept : raw_(raw) {}
@@ -1673,12 +1679,15 @@ class HandlerResult {
 
 /* What a publisher may say beside topic and data; empty and zero mean default, as in pintle_emit_options. */
 struct EmitOptions {
+  /* A durable event's id and source tell whether it was published already, within the dedupe window. */
   std::string_view id = {};
   std::string_view subject = {};
   std::string_view content_type = {};
   std::string_view key = {};
   /* How long to wait for room in queues that make a publisher wait; must be zero for emit_sync. */
   std::chrono::milliseconds wait{0};
+  /* On disk before `emit` returns, and delivered to durable subscriptions until they acknowledge it. Not for emit_sync. */
+  bool durable = false;
 };
 
 /* What happens to an event whose subscription has a full queue. */
@@ -1688,11 +1697,46 @@ enum class Queue : std::uint32_t {
   wait = PINTLE_QUEUE_WAIT
 };
 
+/* Where a durable subscription begins that has no position under its name yet: with the events that come after it, unless
+ * it is said otherwise. */
+struct Start {
+  std::uint32_t kind = PINTLE_START_NEW;
+  std::int64_t at = 0;
+
+  /* With the oldest event of the log. */
+  static constexpr Start all() noexcept { return {PINTLE_START_ALL, 0}; }
+  /* With the event of this number (Event::sequence). */
+  static constexpr Start sequence(std::uint64_t number) noexcept {
+    return {PINTLE_START_SEQUENCE, static_cast<std::int64_t>(number)};
+  }
+  /* With the first event that was written at this time or later, in milliseconds since 1970-01-01 UTC. */
+  static constexpr Start time(std::int64_t ms) noexcept { return {PINTLE_START_TIME, ms}; }
+};
+
 /* How a subscription is to be kept; empty and zero mean default, as in pintle_subscribe_options. */
 struct SubscribeOptions {
   std::string_view name = {};
+  /* How many events may wait, and what happens then: not of a durable subscription. */
   std::uint32_t capacity = 0;
   Queue policy = Queue::drop_oldest;
+  /* Which of the events that match, as the JSON that pintle_subscribe_options tells of. */
+  std::string_view filter = {};
+  /* Of the plugin's subscriptions of one event, those with a higher number get it first. */
+  std::int32_t priority = 0;
+  /* It gets the durable events that match, and none but those, each until it is acknowledged; where it stands is kept under
+   * its name. All below is for such subscriptions only. */
+  bool durable = false;
+  /* By Events::ack, and not by what the handler answers. */
+  bool acknowledge = false;
+  Start start = {};
+  /* How long a delivery may take from the start of the handler. */
+  std::chrono::milliseconds ack_within{0};
+  /* How long an event waits after its first failure; each further one doubles it. */
+  std::chrono::milliseconds backoff{0};
+  /* After how many deliveries an event becomes a dead letter. */
+  std::uint32_t max_deliveries = 0;
+  /* How many events may be delivered and neither acknowledged nor failed. */
+  std::uint32_t in_flight = 0;
 };
 
 /* What to do with a run that is due while the last one has not ended. */
@@ -1916,6 +1960,7 @@ class Batch : private detail::Part {
     step.texts = {std::string(options.id), std::string(options.subject), std::string(options.content_type),
                   std::string(options.key)};
     step.wait_ms = detail::count(options.wait);
+    step.durable = options.durable;
     return *this;
   }
   /* Schedules a durable job once the batch is committed; its runs are given `data`. */
@@ -1975,6 +2020,7 @@ class Batch : private detail::Part {
     /* Of an event: id, subject, content type and key; of a job: rule and zone. */
     std::vector<std::string> texts;
     std::int64_t wait_ms = 0;
+    bool durable = false;
     std::int64_t every_ms = 0;
     std::int64_t delay_ms = 0;
     std::uint32_t overlap = 0;
@@ -1994,6 +2040,7 @@ class Batch : private detail::Part {
         event.content_type = detail::str(texts[2]);
         event.key = detail::str(texts[3]);
         event.wait_ms = wait_ms;
+        event.flags = durable ? PINTLE_EMIT_DURABLE : 0;
         step.event = &event;
       } else if (kind == PINTLE_STEP_SCHEDULE) {
         job = {};
@@ -2062,8 +2109,17 @@ class Events : private detail::Part {
     pintle_subscribe_options raw = {};
     raw.size = static_cast<std::uint32_t>(sizeof raw);
     raw.name = detail::str(options.name);
+    raw.flags = (options.durable ? PINTLE_SUBSCRIBE_DURABLE : 0) | (options.acknowledge ? PINTLE_SUBSCRIBE_ACK : 0);
     raw.capacity = options.capacity;
     raw.policy = static_cast<std::uint32_t>(options.policy);
+    raw.filter = detail::str(options.filter);
+    raw.priority = options.priority;
+    raw.start = options.start.kind;
+    raw.start_at = options.start.at;
+    raw.ack_ms = detail::count(options.ack_within);
+    raw.backoff_ms = detail::count(options.backoff);
+    raw.max_deliveries = options.max_deliveries;
+    raw.in_flight = options.in_flight;
     Kept *kept = detail::make<Kept>(host_, own_, std::move(handler));
     if (kept == nullptr) return PINTLE_TOO_LARGE;
     pintle_registration handle = 0;
@@ -2076,8 +2132,26 @@ class Events : private detail::Part {
     }
     return status;
   }
+  /* events.ack: the event is done with. STALE_HANDLE if the delivery is over: acknowledged or refused before, too late, or of
+   * a subscription that has ended. Also later and from other threads, with a context that is held. */
+  [[nodiscard]] pintle_status try_ack(pintle_delivery delivery) const noexcept {
+    return PINTLE_ASK_(events, ack, ctx_, delivery);
+  }
+  /* events.nack: the event comes again after `delay` (nullopt: as the subscription's back-off says), or is a dead letter. The
+   * reason goes to the log and the dead letter. */
+  [[nodiscard]] pintle_status try_nack(pintle_delivery delivery, std::optional<std::chrono::milliseconds> delay = {},
+                                       std::string_view reason = {}) const noexcept {
+    /* No delay at all is the shortest that there is. */
+    const std::int64_t delay_ms = !delay ? 0 : delay->count() == 0 ? 1 : detail::count(*delay);
+    return PINTLE_ASK_(events, nack, ctx_, delivery, delay_ms, detail::str(reason));
+  }
 
 #if PINTLE_EXCEPTIONS
+  void ack(pintle_delivery delivery) const { check(try_ack(delivery)); }
+  void nack(pintle_delivery delivery, std::optional<std::chrono::milliseconds> delay = {},
+            std::string_view reason = {}) const {
+    check(try_nack(delivery, delay, reason));
+  }
   void emit(std::string_view topic, Bytes data, const EmitOptions &options = {}) const {
     check(try_emit(topic, data, options));
   }
@@ -2111,6 +2185,7 @@ class Events : private detail::Part {
     raw.content_type = detail::str(options.content_type);
     raw.key = detail::str(options.key);
     raw.wait_ms = detail::count(options.wait);
+    raw.flags = options.durable ? PINTLE_EMIT_DURABLE : 0;
     return raw;
   }
 

@@ -287,7 +287,9 @@ pub use database::{
     Row, Sql, SqlColumn, SqlDone, SqlOptions, SqlValue, ToSql, Transaction, TransactionOptions,
 };
 pub use error::{Error, Optional, Result, Status};
-pub use events::{EmitOptions, Event, Events, QueuePolicy, SubscribeOptions, Subscription};
+pub use events::{
+    Delivery, EmitOptions, Event, Events, Filter, QueuePolicy, StartFrom, SubscribeOptions, Subscription,
+};
 pub use files::{FileInfo, Files};
 pub use idempotency::{BeginOptions, Begun, Idempotency, Outcome, Start};
 pub use log::{Field, Level, Log, Logger};

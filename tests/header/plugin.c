@@ -54,14 +54,14 @@ static pintle_status tables(const pintle_database *db, pintle_ctx ctx) {
 
 static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *event, pintle_sink reply) {
   const pintle_host *host = (const pintle_host *)user;
-  pintle_emit_options options;
+  pintle_emit_options options = pintle_emit_durable(PINTLE_STR(""));
   pintle_field fields[4];
   pintle_buf text;
   pintle_status status;
   memset(&text, 0, sizeof text);
-  memset(&options, 0, sizeof options);
-  options.size = (uint32_t)sizeof options;
   options.id = pintle_cstr("1");
+  if (event->sequence != 0 && event->attempt > 3)
+    return host->events->nack(ctx, event->delivery, 1000, PINTLE_STR("too often"));
   if (pintle_str_eq(event->topic, topic)) return PINTLE_OK;
   if (!PINTLE_HAS(host, files) || !PINTLE_HAS(host->log, write)) return PINTLE_UNSUPPORTED;
   fields[0] = pintle_field_text(PINTLE_STR("topic"), event->topic);
@@ -81,10 +81,14 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
 }
 
 static pintle_status load(pintle_ctx ctx, const pintle_host *host, void **state) {
+  pintle_subscribe_options durable = pintle_subscribe_durable(PINTLE_STR("mine"));
   *state = (void *)(uintptr_t)host;
   if (second_unit_length(pintle_strn("four", 4)) != 4) return PINTLE_INTERNAL;
   if (!PINTLE_HAS(host->database, stats) || tables(host->database, ctx) != PINTLE_OK) return PINTLE_UNSUPPORTED;
-  return host->events->subscribe(ctx, PINTLE_STR(">"), on_event, *state, NULL, NULL, NULL);
+  durable.flags |= PINTLE_SUBSCRIBE_ACK;
+  durable.start = PINTLE_START_ALL;
+  if (!PINTLE_HAS(host->events, nack) || host->events->ack(ctx, (pintle_delivery)0) == PINTLE_OK) return PINTLE_UNSUPPORTED;
+  return host->events->subscribe(ctx, PINTLE_STR(">"), on_event, *state, NULL, &durable, NULL);
 }
 
 PINTLE_EXPORT const pintle_plugin *pintle_plugin_entry_v1(void) {

@@ -209,6 +209,10 @@ struct Plain {
                        event.content_type().empty() || event.key().empty() || event.tenant().empty();
     pintle::EmitOptions options;
     options.key = event.topic();
+    options.durable = event.sequence() > 0;
+    if (event.attempt() > 3) return cx.events().try_nack(event.delivery(), milliseconds(0), "too often");
+    if (event.attempt() > 2) return cx.events().try_nack(event.delivery());
+    if (event.delivery() != 0) return cx.events().try_ack(event.delivery());
     if (known || event.depth() > 3 || event.time_ms() == 0) return reply.try_write(event.data());
     return cx.events().try_emit("a", event.data(), options);
   }
@@ -218,6 +222,18 @@ struct Plugin {
   pintle_status load(const Context &cx) {
     pintle::SubscribeOptions options;
     options.policy = pintle::Queue::wait;
+    pintle::SubscribeOptions durable;
+    durable.durable = true;
+    durable.acknowledge = true;
+    durable.start = pintle::Start::sequence(7);
+    if (durable.priority == 0) durable.start = pintle::Start::all();
+    if (durable.in_flight == 1) durable.start = pintle::Start::time(1);
+    durable.filter = "{\"exact\": {\"subject\": \"door-7\"}}";
+    durable.priority = 1;
+    durable.ack_within = std::chrono::seconds(60);
+    durable.backoff = milliseconds(10);
+    durable.max_deliveries = 5;
+    durable.in_flight = 2;
     pintle::JobOptions zone;
     zone.zone = "Europe/Vienna";
     zone.overlap = pintle::Overlap::queue;
@@ -227,6 +243,8 @@ struct Plugin {
       return one.error().empty() && one.reply().empty() && one.subscriber() == one.subscription() ? one.status() : 0;
     };
     pintle_status status = cx.events().try_subscribe(">", Plain(), hearing, options);
+    const auto later = [this](const Context &, const Event &event) { late = event.delivery(); };
+    if (status == PINTLE_OK) status = cx.events().try_subscribe("a.>", later, hearing, durable);
     if (status == PINTLE_OK) status = cx.scheduler().try_cron("a", "@daily", run, job, zone);
     if (status == PINTLE_OK) status = cx.scheduler().try_interval("b", milliseconds(1), run, job);
     if (status == PINTLE_OK) status = cx.scheduler().try_once("c", milliseconds(1), run, job);
@@ -262,6 +280,7 @@ struct Plugin {
   pintle::Job job;
   pintle::Watch watch;
   std::size_t kept = 0;
+  pintle_delivery late = 0;
 };
 
 }  // namespace
@@ -316,6 +335,8 @@ void throwing(const Context &cx, const Request &request) {
     logger.debug(error.what(), {{"code", error.code()}, {"offset", error.offset()}});
   }
   cx.events().emit("a", "b");
+  cx.events().ack(pintle_delivery{1});
+  cx.events().nack(pintle_delivery{2}, milliseconds(5), "later");
   cx.events().emit_sync("a", "b", milliseconds(3), [](const HandlerResult &one) {
     PINTLE_REQUIRE(one.outcome() == PINTLE_HANDLED);
   });

@@ -34,7 +34,7 @@ const VARIANTS: [(&str, &str, &[Change]); 7] = [
         "0.1.0",
         &[
             Replace("abi/src/events.rs", "pub capacity: u32,", "pub limit: u32,"),
-            Replace("sdk/src/events.rs", "capacity: self.capacity,", "limit: self.capacity,"),
+            Replace("sdk/src/events/subscribe.rs", "capacity: self.capacity,", "limit: self.capacity,"),
         ],
     ),
     // Of the same size, so that no check of sizes finds it.
@@ -43,7 +43,11 @@ const VARIANTS: [(&str, &str, &[Change]); 7] = [
         "0.1.0",
         &[
             Replace("abi/src/events.rs", "pub capacity: u32,", "pub capacity: f32,"),
-            Replace("sdk/src/events.rs", "capacity: self.capacity,", "capacity: self.capacity as f32,"),
+            Replace(
+                "sdk/src/events/subscribe.rs",
+                "capacity: self.capacity,",
+                "capacity: self.capacity as f32,",
+            ),
         ],
     ),
     // A table, an options struct and a struct that the host fills in.
@@ -57,8 +61,12 @@ const VARIANTS: [(&str, &str, &[Change]); 7] = [
                 "/// Later.\npub replay: Option<unsafe extern \"C\" fn(ctx: PintleCtx, from: u64) -> PintleStatus>,",
             ),
             Grow("abi/src/events.rs", "PintleSubscribeOptions", "/// Later.\npub since: u64,"),
-            Replace("sdk/src/events.rs", "capacity: self.capacity,", "since: 0, capacity: self.capacity,"),
-            Grow("abi/src/events.rs", "PintleEvent", "/// Later.\npub sequence: u64,"),
+            Replace(
+                "sdk/src/events/subscribe.rs",
+                "capacity: self.capacity,",
+                "since: 0, capacity: self.capacity,",
+            ),
+            Grow("abi/src/events.rs", "PintleEvent", "/// Later.\npub partition: u64,"),
         ],
     ),
     // What the host offers, and what a plugin is.

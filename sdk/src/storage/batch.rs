@@ -13,7 +13,10 @@ use super::{
     Storage, StorageOptions,
     item::{json, there},
 };
-use crate::{Context, EmitOptions, Error, Overlap, Result, Status, context::milliseconds, table::function};
+use crate::{
+    Context, EmitOptions, Error, Overlap, Result, Status, context::milliseconds, events::KeptEmitOptions,
+    table::function,
+};
 
 impl<'a> Storage<'a> {
     /// Begins a batch: up to 128 steps that happen in their order and in one commit, all of them or none.
@@ -72,7 +75,7 @@ struct Step {
     value: Vec<u8>,
     delta: i64,
     options: Option<PintleStorageOptions>,
-    event: Option<([String; 4], Duration)>,
+    event: Option<KeptEmitOptions>,
     job: Option<BatchJob>,
 }
 
@@ -138,7 +141,7 @@ impl Batch<'_> {
 
     /// [`emit`](Batch::emit) of a value, as JSON.
     pub fn emit_json(self, topic: &str, data: &impl Serialize) -> Self {
-        let event = Some((<[String; 4]>::default(), Duration::ZERO));
+        let event = Some(KeptEmitOptions::default());
         let data = serde_json::to_vec(data)
             .map_err(|error| Error::from(error).context(format_args!("the data of {topic}")));
         self.add_json(Step { event, ..Step::new(PINTLE_STEP_EMIT, topic) }, data)
@@ -146,8 +149,7 @@ impl Batch<'_> {
 
     /// [`emit`](Batch::emit) with more to say; [`EmitOptions::wait`] must not be among it.
     pub fn emit_with(self, topic: &str, data: &[u8], options: &EmitOptions<'_>) -> Self {
-        let (texts, wait) = options.texts_and_wait();
-        let event = Some((texts.map(str::to_owned), wait));
+        let event = Some(options.kept());
         self.add(Step { value: data.to_vec(), event, ..Step::new(PINTLE_STEP_EMIT, topic) })
     }
 
@@ -261,9 +263,7 @@ impl Step {
     }
 
     fn raw_event(&self) -> Option<PintleEmitOptions> {
-        let ([id, subject, content_type, key], wait) = self.event.as_ref()?;
-        let options = EmitOptions::new().id(id).subject(subject).content_type(content_type).key(key);
-        Some(options.wait(*wait).raw())
+        self.event.as_ref().map(|kept| kept.lend().raw())
     }
 
     fn raw_job(&self) -> Option<PintleStorageJob> {

@@ -6,13 +6,13 @@ use std::{ffi::c_void, panic, ptr, sync::Arc};
 use pintle_abi::*;
 
 use super::{
-    Emitted,
-    inside::{Beat, Entry, Inside, Kind, Lane, Loaded, Reply, Tenant, What},
+    Emitted, durable,
+    inside::{Beat, Entry, Inside, Kind, Lane, Loaded, Registration, Reply, Tenant, What},
     life::loaded,
     table::{PATIENCE_MS, reply_sink},
     topic,
 };
-use crate::{Error, Level, Result, Status};
+use crate::{Error, Result, Status};
 
 /// How one subscription took an event.
 pub(super) struct Delivered {
@@ -43,7 +43,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Delivers what waits: events, and changes of the storage.
+/// Delivers what waits: events, those of the log too, and changes of the storage.
 fn settle(inside: &Inside) {
     // A watch that changes what it watches never comes to an end, and in a real host keeps its lane at work.
     for _ in 0..MOST_CHANGES {
@@ -51,7 +51,7 @@ fn settle(inside: &Inside) {
             let Some((event, to)) = inside.state().inbox.pop_front() else { break };
             deliver(inside, &event, to);
         }
-        if !tell_next(inside) {
+        if !durable::deliver_next(inside) && !tell_next(inside) {
             return;
         }
     }
@@ -96,7 +96,7 @@ fn tell_next(inside: &Inside) -> bool {
     });
     if let Err(error) = outcome {
         let tenant = registration.tenant.as_deref().map(str::to_owned);
-        report(inside, "a watch failed", &registration.name, tenant, &error);
+        inside.state().report("a watch failed", &registration.name, tenant, &error);
     }
     true
 }
@@ -186,10 +186,12 @@ pub(super) fn give_back(inside: &Inside) {
     }
 }
 
-pub(super) fn emit(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Vec<u8>>> {
+pub(super) fn emit(inside: &Arc<Inside>, mut event: Emitted) -> Result<Vec<Vec<u8>>> {
     loaded(inside)?;
     let turn = Turn::take(inside)?;
-    let delivered = deliver(inside, event, subscriptions(inside, event));
+    let new = !event.durable || inside.state().log.append(&mut event);
+    let to = if new { subscriptions(inside, &event) } else { Vec::new() };
+    let delivered = if new { deliver(inside, &event, to) } else { Vec::new() };
     turn.end();
     delivered
         .into_iter()
@@ -213,61 +215,43 @@ pub(super) fn emit_sync(inside: &Arc<Inside>, event: &Emitted) -> Result<Vec<Del
     Ok(delivered)
 }
 
-/// The plugin's own that match and are live, in the order in which they were made.
+/// The plugin's own that match and are live: those of a higher priority first, otherwise in the order in which they were made.
 pub(super) fn subscriptions(inside: &Inside, event: &Emitted) -> Vec<u64> {
     let state = inside.state();
     let enabled = state.loaded.filter(|loaded| loaded.enabled).map(|loaded| loaded.generation);
-    let matching = state.registrations.iter().filter(|(_, one)| {
-        let What::Subscription { pattern, .. } = &one.what else { return false };
-        Some(one.generation) == enabled
-            && (one.tenant.is_none() || one.tenant.as_deref() == event.tenant.as_deref())
-            && topic::matches(pattern, &event.topic)
-    });
-    matching.map(|(handle, _)| *handle).collect()
+    let mut matching: Vec<_> = state
+        .registrations
+        .iter()
+        .filter(|(_, one)| Some(one.generation) == enabled && one.wants(event))
+        .filter_map(|(handle, one)| match one.what {
+            What::Subscription { priority, .. } => Some((-priority, *handle)),
+            _ => None,
+        })
+        .collect();
+    matching.sort_unstable();
+    matching.into_iter().map(|(_, handle)| handle).collect()
 }
 
+/// Gives what the transient subscriptions and the test's own listeners made of it.
 fn deliver(inside: &Inside, event: &Emitted, to: Vec<u64>) -> Vec<Delivered> {
     let mut all = Vec::new();
     for handle in to {
         // It may have ended meanwhile, or the plugin may have been disabled.
-        let (registration, loaded, plugin, deadline_ms) = {
+        let (registration, plugin, deadline_ms) = {
             let state = inside.state();
-            let registration = state.registrations.get(&handle).cloned();
-            let loaded = state.loaded.filter(|loaded| loaded.enabled);
-            let (Some(registration), Some(loaded)) = (registration, loaded) else { continue };
+            let Some(registration) = state.registrations.get(&handle).cloned() else { continue };
+            if state.loaded.is_none_or(|loaded| !loaded.enabled) {
+                continue;
+            }
             // Only an event whose publisher waits has a deadline.
             let deadline_ms = event.sync.then_some(state.now_ms + PATIENCE_MS);
-            (registration, loaded, state.manifest.id.clone(), deadline_ms)
+            (registration, state.manifest.id.clone(), deadline_ms)
         };
-        let What::Subscription { handler: PintleEventHandler(Some(handler)), .. } = registration.what else {
+        if let What::Subscription { durable: Some(_), .. } = registration.what {
+            durable::deliver_up_to(inside, handle, event.sequence.unwrap_or(0));
             continue;
-        };
-        let tenant: Tenant = event.tenant.as_deref().map(Arc::from);
-        let optional = |text: &Option<String>| text.as_deref().map_or(PintleStr::EMPTY, PintleStr::new);
-        let raw = PintleEvent {
-            size: size_of::<PintleEvent>() as u32,
-            depth: event.depth,
-            topic: PintleStr::new(&event.topic),
-            id: PintleStr::new(&event.id),
-            source: PintleStr::new(&event.source),
-            subject: optional(&event.subject),
-            content_type: PintleStr::new(&event.content_type),
-            key: optional(&event.key),
-            tenant: optional(&event.tenant),
-            data: PintleBytes::new(&event.data),
-            time_ms: event.time_ms,
-            sequence: 0,
-            delivery: 0,
-            attempt: 0,
-            reserved: 0,
-        };
-        let reply = under_call(inside, &loaded, &tenant, event.depth + 1, deadline_ms, |ctx, reply| {
-            // SAFETY: as the contract says: the `user` of this registration, and an event that is lent for the call.
-            unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
-        });
-        if let Err(error) = &reply {
-            report(inside, "a handler failed", &registration.name, event.tenant.clone(), error);
         }
+        let reply = handle_event(inside, &registration, event, deadline_ms, (0, 0));
         all.push(Delivered { subscriber: plugin, subscription: registration.name, reply });
     }
     let listeners = inside.state().listeners.clone();
@@ -280,15 +264,45 @@ fn deliver(inside: &Inside, event: &Emitted, to: Vec<u64>) -> Vec<Delivered> {
     all
 }
 
-/// The host's own record of a handler or a job that failed.
-fn report(inside: &Inside, what: &str, name: &str, tenant: Option<String>, error: &Error) {
-    let fields = vec![
-        ("name".to_owned(), name.into()),
-        ("status".to_owned(), format!("{:?}", error.status()).into()),
-        ("error".to_owned(), error.message().into()),
-    ];
-    let record = super::LogRecord { level: Level::Error, message: what.to_owned(), fields, tenant };
-    inside.state().logs.push(record);
+/// Runs the handler of a subscription. What it acknowledges by, and which delivery it is, are 0 for a transient one.
+pub(super) fn handle_event(
+    inside: &Inside,
+    registration: &Registration,
+    event: &Emitted,
+    deadline_ms: Option<i64>,
+    (delivery, attempt): (PintleDelivery, u32),
+) -> Result<Vec<u8>> {
+    let What::Subscription { handler: PintleEventHandler(Some(handler)), .. } = registration.what else {
+        return Ok(Vec::new());
+    };
+    let loaded = loaded(inside)?;
+    let tenant: Tenant = event.tenant.as_deref().map(Arc::from);
+    let optional = |text: &Option<String>| text.as_deref().map_or(PintleStr::EMPTY, PintleStr::new);
+    let raw = PintleEvent {
+        size: size_of::<PintleEvent>() as u32,
+        depth: event.depth,
+        topic: PintleStr::new(&event.topic),
+        id: PintleStr::new(&event.id),
+        source: PintleStr::new(&event.source),
+        subject: optional(&event.subject),
+        content_type: PintleStr::new(&event.content_type),
+        key: optional(&event.key),
+        tenant: optional(&event.tenant),
+        data: PintleBytes::new(&event.data),
+        time_ms: event.time_ms,
+        sequence: event.sequence.unwrap_or(0),
+        delivery,
+        attempt,
+        reserved: 0,
+    };
+    let reply = under_call(inside, &loaded, &tenant, event.depth + 1, deadline_ms, |ctx, reply| {
+        // SAFETY: as the contract says: the `user` of this registration, and an event that is lent for the call.
+        unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
+    });
+    if let Err(error) = &reply {
+        inside.state().report("a handler failed", &registration.name, event.tenant.clone(), error);
+    }
+    reply
 }
 
 pub(super) fn call(
@@ -392,7 +406,7 @@ fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
     });
     if let Err(error) = &outcome {
         let tenant = registration.tenant.as_deref().map(str::to_owned);
-        report(inside, "a job failed", &registration.name, tenant, error);
+        inside.state().report("a job failed", &registration.name, tenant, error);
     }
     if matches!(beat, Beat::Once(_)) {
         inside.state().end_registration(handle);
@@ -401,7 +415,7 @@ fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
     outcome
 }
 
-/// Moves the clock; on the way items expire, and each job runs when it is due.
+/// Moves the clock; on the way items expire, deliveries fail and come again, and each job runs when it is due.
 pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
     let turn = Turn::take(inside)?;
     settle(inside);
@@ -418,11 +432,13 @@ pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
             });
             let due = jobs.filter(|(at, _)| *at <= to_ms).min();
             // What expires before that, or with it, is not there any more when the job runs.
-            let expiry = state.storage.next_expiry().filter(|at| *at <= due.map_or(to_ms, |(at, _)| at));
+            let expiry = [state.storage.next_expiry(), state.next_delivery()].into_iter().flatten().min();
+            let expiry = expiry.filter(|at| *at <= due.map_or(to_ms, |(at, _)| at));
             if let Some(at) = expiry {
                 state.now_ms = state.now_ms.max(at);
                 let now_ms = state.now_ms;
                 state.storage.pass(now_ms);
+                state.pass_deliveries();
                 drop(state);
                 settle(inside);
                 continue;

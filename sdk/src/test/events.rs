@@ -8,6 +8,8 @@ use pintle_abi::*;
 use super::{
     Emitted,
     drive::{self, Delivered},
+    durable::{self, Begin, Durable},
+    filter::Filter,
     input,
     inside::{Call, Registration, What, enter, in_sink},
     table::must_wait,
@@ -25,8 +27,8 @@ pub(super) static TABLE: PintleEvents = PintleEvents {
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
     emit_sync: Some(emit_sync),
-    ack: None,
-    nack: None,
+    ack: Some(durable::ack),
+    nack: Some(durable::nack),
 };
 
 /// What both kinds of emitting check and make.
@@ -71,13 +73,22 @@ pub(super) unsafe fn draft(
         depth: call.entry.depth,
         time_ms: state.now_ms,
         sync,
+        sequence: None,
+        durable: false,
     };
     drop(state);
     let Some(options) = options else { return Ok(event) };
-    if options.flags != 0 {
+    if options.flags & !PINTLE_EMIT_DURABLE != 0 {
         return Err(Error::new(
             Status::Unsupported,
             format!("argument `options.flags`: {:#x}", options.flags),
+        ));
+    }
+    event.durable = options.flags & PINTLE_EMIT_DURABLE != 0;
+    if event.durable && sync {
+        return Err(input::wrong(
+            "options.flags",
+            "nobody waits for the handlers of a durable event: use `emit`",
         ));
     }
     let longest = if sync { 0 } else { 60_000 };
@@ -116,13 +127,22 @@ unsafe extern "C" fn emit(
     // SAFETY: the contract: inputs are readable and outputs writable for this call. So in every function of this table.
     enter(ctx, "events.emit", |call| unsafe {
         let event = draft(call, topic, data, options, false)?;
-        // What is not live yet, or not made yet, does not get it.
-        let to = drive::subscriptions(&call.inside, &event);
-        let mut state = call.state();
-        state.emitted.push(event.clone());
-        state.inbox.push_back((event, to));
+        publish(call, event);
         Ok(())
     })
+}
+
+/// The event waits for the plugin's own subscriptions; a durable one is in the log. One that is there already is not published
+/// again.
+pub(super) fn publish(call: &Call, mut event: Emitted) {
+    if event.durable && !call.state().log.append(&mut event) {
+        return;
+    }
+    // What is not live yet, or not made yet, does not get it, unless it asks the log.
+    let to = drive::subscriptions(&call.inside, &event);
+    let mut state = call.state();
+    state.emitted.push(event.clone());
+    state.inbox.push_back((event, to));
 }
 
 unsafe extern "C" fn emit_sync(
@@ -200,9 +220,13 @@ unsafe extern "C" fn subscribe(
         let options = input::options(options)?;
         call.must_grant(|manifest| manifest.must_grant_subscribe(pattern))?;
         let mut name = pattern.to_owned();
+        let (mut filter, mut priority, mut durable) = (None, 0, None);
         if let Some(options) = options {
-            if options.flags != 0 || options.policy > PINTLE_QUEUE_WAIT {
-                let text = "argument `options`: a flag or policy that this host does not know";
+            if options.flags & !(PINTLE_SUBSCRIBE_DURABLE | PINTLE_SUBSCRIBE_ACK) != 0
+                || options.policy > PINTLE_QUEUE_WAIT
+                || options.start > PINTLE_START_TIME
+            {
+                let text = "argument `options`: a flag, policy or start that this host does not know";
                 return Err(Error::new(Status::Unsupported, text));
             }
             if options.capacity > 65_536 {
@@ -214,6 +238,10 @@ unsafe extern "C" fn subscribe(
                     return Err(input::wrong("options.name", "it has a control character"));
                 }
             }
+            in_range("priority", options.priority.into(), -1_000, 1_000)?;
+            priority = options.priority;
+            durable = how_durable(&options)?;
+            filter = Filter::take(options.filter)?;
         }
         let taken = {
             let state = call.state();
@@ -227,13 +255,81 @@ unsafe extern "C" fn subscribe(
             let text = format!("the plugin has a subscription {name:?} already: give this one another name");
             return Err(Error::new(Status::Conflict, text));
         }
-        let what = What::Subscription { pattern: pattern.to_owned(), handler };
+        let begin = durable.map(|(_, begin)| (name.clone(), begin));
+        let durable = durable.map(|(durable, _)| durable);
+        let what = What::Subscription { pattern: pattern.to_owned(), handler, filter, priority, durable };
         let handle = register(call, name, what, None, (user, release))?;
+        if let Some((name, begin)) = begin {
+            call.state().log.join(&call.entry.tenant, &name, begin);
+        }
         if let Some(subscription) = subscription.as_mut() {
             *subscription = handle;
         }
         Ok(())
     })
+}
+
+/// How a durable subscription is kept, and where it begins; `None` for a transient one. Options of the one kind must be zero for
+/// the other.
+fn how_durable(options: &PintleSubscribeOptions) -> Result<Option<(Durable, Begin)>> {
+    let explicit = options.flags & PINTLE_SUBSCRIBE_ACK != 0;
+    let durable_only = [
+        ("flags", explicit),
+        ("start", options.start != PINTLE_START_NEW),
+        ("start_at", options.start_at != 0),
+        ("ack_ms", options.ack_ms != 0),
+        ("backoff_ms", options.backoff_ms != 0),
+        ("max_deliveries", options.max_deliveries != 0),
+        ("in_flight", options.in_flight != 0),
+    ];
+    let transient_only = [("capacity", options.capacity != 0), ("policy", options.policy != 0)];
+    let refuse = |members: &[(&str, bool)], kind: &str| match members.iter().find(|(_, there)| *there) {
+        Some((member, _)) => {
+            Err(input::wrong(&format!("options.{member}"), format_args!("it is for {kind} subscriptions")))
+        }
+        None => Ok(()),
+    };
+    if options.flags & PINTLE_SUBSCRIBE_DURABLE == 0 {
+        refuse(&durable_only, "durable")?;
+        return Ok(None);
+    }
+    refuse(&transient_only, "transient")?;
+    let begin = match options.start {
+        PINTLE_START_SEQUENCE => {
+            in_range("start_at", options.start_at, 1, i64::MAX)?;
+            Begin::Sequence(options.start_at.unsigned_abs())
+        }
+        PINTLE_START_TIME => {
+            in_range("start_at", options.start_at, 0, i64::MAX)?;
+            Begin::Time(options.start_at)
+        }
+        _ if options.start_at != 0 => {
+            return Err(input::wrong("options.start_at", "it is for a start at a number or a time"));
+        }
+        PINTLE_START_ALL => Begin::Sequence(1),
+        _ => Begin::New,
+    };
+    in_range("ack_ms", options.ack_ms, 0, 3_600_000)?;
+    in_range("backoff_ms", options.backoff_ms, 0, 3_600_000)?;
+    in_range("max_deliveries", options.max_deliveries.into(), 0, 1_000)?;
+    in_range("in_flight", options.in_flight.into(), 0, 1_024)?;
+    let or = |given: i64, default| if given == 0 { default } else { given };
+    let durable = Durable {
+        explicit,
+        ack_ms: or(options.ack_ms, 30_000),
+        backoff_ms: or(options.backoff_ms, 1_000),
+        max_deliveries: if options.max_deliveries == 0 { 10 } else { options.max_deliveries },
+        in_flight: if options.in_flight == 0 { 64 } else { options.in_flight as usize },
+    };
+    Ok(Some((durable, begin)))
+}
+
+fn in_range(member: &str, value: i64, least: i64, most: i64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let text = format!("argument `options.{member}`: {value}, {least} to {most} are taken");
+    Err(Error::new(Status::OutOfRange, text))
 }
 
 /// Whether handlers are taken now.

@@ -20,7 +20,10 @@ use pintle_abi::{
 };
 use serde_json::Value;
 
-use super::{Emitted, LogRecord, Scheduled, cache, files, idempotency, manifest::Manifest, storage};
+use super::{
+    Emitted, LogRecord, Scheduled, cache, durable, files, filter::Filter, idempotency, manifest::Manifest,
+    storage,
+};
 use crate::{Error, Level, Result, Status};
 
 /// Noon of the first day of 2026, UTC: times in tests are the same every time.
@@ -81,6 +84,7 @@ pub(super) struct State {
     pub(super) file_version: u64,
     pub(super) resources: HashMap<String, Vec<u8>>,
     pub(super) emitted: Vec<Emitted>,
+    pub(super) log: durable::Log,
     pub(super) scheduled: Vec<Scheduled>,
     /// What the plugin emitted, with the subscriptions of its own that get it.
     pub(super) inbox: VecDeque<(Emitted, Vec<u64>)>,
@@ -168,6 +172,9 @@ pub(super) enum What {
     Subscription {
         pattern: String,
         handler: PintleEventHandler,
+        filter: Option<Filter>,
+        priority: i32,
+        durable: Option<durable::Durable>,
     },
     Job {
         handler: PintleJobHandler,
@@ -218,6 +225,7 @@ impl Inside {
                 file_version: 0,
                 resources: HashMap::new(),
                 emitted: Vec::new(),
+                log: durable::Log::default(),
                 scheduled: Vec::new(),
                 inbox: VecDeque::new(),
                 logs: Vec::new(),
@@ -329,9 +337,20 @@ impl State {
         must_be_few(self.loggers.values().filter(|(of, _)| *of == generation).count())
     }
 
+    /// The host's own record of a handler or a job that failed.
+    pub(super) fn report(&mut self, what: &str, name: &str, tenant: Option<String>, error: &Error) {
+        let fields = vec![
+            ("name".to_owned(), name.into()),
+            ("status".to_owned(), format!("{:?}", error.status()).into()),
+            ("error".to_owned(), error.message().into()),
+        ];
+        self.logs.push(LogRecord { level: Level::Error, message: what.to_owned(), fields, tenant });
+    }
+
     /// Ends a registration; its `release` is called when the plugin is next left.
     pub(super) fn end_registration(&mut self, handle: u64) {
         if let Some(registration) = self.registrations.remove(&handle) {
+            self.log.leave(handle, self.now_ms);
             self.releases.push((registration.user, registration.release));
         }
     }

@@ -90,8 +90,10 @@ mod cron;
 #[cfg(feature = "test-sql")]
 mod database;
 mod drive;
+mod durable;
 mod events;
 mod files;
+mod filter;
 mod idempotency;
 mod input;
 mod inside;
@@ -115,6 +117,7 @@ use pintle_abi::PintlePlugin;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use self::durable::{DeadLetter, Unacknowledged};
 use crate::{
     Cache, Context, Database, EmitOptions, Error, Files, Idempotency, Level, Overlap, Plugin, Result, Status,
     Storage,
@@ -318,7 +321,7 @@ impl Host {
         at(self.inside.state().now_ms)
     }
 
-    /// Lets time pass: items expire, and jobs run when they are due, in order (but those with a rule of the calendar;
+    /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but those with a rule of the calendar;
     /// `@every 90s` is an interval).
     ///
     /// # Errors
@@ -387,11 +390,12 @@ impl Scoped {
         Self { inside: Arc::clone(inside), tenant, cx: Context::new(host, ctx, ctx) }
     }
 
-    /// Emits an event to all that match, and waits for them. Gives their replies; an event of a topic that begins with
+    /// Emits an event to all that match, and waits for them. Gives their replies, but those of durable subscriptions; an event of a topic that begins with
     /// `plugin.<id>.` comes from that plugin, all others from the application.
     ///
     /// # Errors
-    /// That of the first handler that failed, with its name; all have run nevertheless.
+    /// That of the first handler that failed, with its name; all have run nevertheless. Not that of a durable subscription: the
+    /// event comes again.
     /// [`InvalidArgument`](Status::InvalidArgument) for what is no topic; [`Unavailable`](Status::Unavailable) if no plugin
     /// is loaded; [`Reentrant`](Status::Reentrant) from code that the plugin calls.
     pub fn emit(&self, topic: &str, data: &[u8]) -> Result<Vec<Vec<u8>>> {
@@ -418,8 +422,9 @@ impl Scoped {
         };
         let event = {
             let mut state = self.inside.state();
-            let ([id, subject, content_type, key], _) = options.texts_and_wait();
-            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let kept = options.kept();
+            let [id, subject, content_type, key] = kept.texts;
+            let some = |text: String| (!text.is_empty()).then_some(text);
             Emitted {
                 topic: topic.to_owned(),
                 data: data.to_vec(),
@@ -432,9 +437,11 @@ impl Scoped {
                 depth: 0,
                 time_ms: state.now_ms,
                 sync: true,
+                sequence: None,
+                durable: kept.durable,
             }
         };
-        drive::emit(&self.inside, &event)
+        drive::emit(&self.inside, event)
     }
 
     /// Calls a service that the plugin provides, as the application does.
@@ -560,6 +567,9 @@ pub struct Emitted {
     pub depth: u32,
     /// Did the plugin wait for the handlers ([`emit_sync`](crate::Events::emit_sync))?
     pub sync: bool,
+    /// Its number in the log, if it is [durable](EmitOptions::durable).
+    pub sequence: Option<u64>,
+    durable: bool,
     time_ms: i64,
 }
 

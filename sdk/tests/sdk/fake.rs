@@ -106,7 +106,13 @@ impl Fake {
         topic: &str,
         data: &[u8],
     ) -> (PintleStatus, Option<String>, Vec<u8>) {
-        let event = PintleEvent {
+        let event = Self::event(topic, data);
+        self.deliver_raw(handle, &raw const event)
+    }
+
+    /// A transient one.
+    pub(crate) fn event(topic: &str, data: &[u8]) -> PintleEvent {
+        PintleEvent {
             size: size_of::<PintleEvent>() as u32,
             depth: 3,
             topic: PintleStr::new(topic),
@@ -122,8 +128,7 @@ impl Fake {
             delivery: 0,
             attempt: 0,
             reserved: 0,
-        };
-        self.deliver_raw(handle, &raw const event)
+        }
     }
 
     pub(crate) fn deliver_raw(
@@ -430,10 +435,11 @@ unsafe extern "C" fn emit(
         assert_eq!(options.size as usize, size_of::<PintleEmitOptions>());
         let (id, subject, key) = unsafe { (text(options.id), text(options.subject), text(options.key)) };
         let content_type = unsafe { text(options.content_type) };
+        let flags = if options.flags == 0 { String::new() } else { format!(" flags={}", options.flags) };
         if [id, subject, key, content_type].iter().all(|text| text.is_empty()) && options.wait_ms == 0 {
-            return String::new();
+            return flags;
         }
-        format!(" id={id} subject={subject} type={content_type} key={key} wait={}", options.wait_ms)
+        format!(" id={id} subject={subject} type={content_type} key={key} wait={}{flags}", options.wait_ms)
     });
     on(ctx, "emit", format!(" {topic} {data}{options}"), |_| PINTLE_OK)
 }
@@ -483,7 +489,15 @@ unsafe extern "C" fn subscribe(
 ) -> PintleStatus {
     let options = unsafe { options.as_ref() }.map_or(String::new(), |options| {
         assert_eq!(options.size as usize, size_of::<PintleSubscribeOptions>());
-        format!(" name={} {} {}", unsafe { text(options.name) }, options.capacity, options.policy)
+        let (name, filter) = unsafe { (text(options.name), text(options.filter)) };
+        let transient = format!(" name={name} {} {}", options.capacity, options.policy);
+        let start = (options.start, options.start_at);
+        let times = (options.ack_ms, options.backoff_ms);
+        let numbers = (options.priority, options.max_deliveries, options.in_flight);
+        if (options.flags, filter, start, times, numbers) == (0, "", (0, 0), (0, 0), (0, 0, 0)) {
+            return transient;
+        }
+        format!("{transient} flags={} filter={filter} {start:?} {times:?} {numbers:?}", options.flags)
     });
     let call = format!(" {}{options}", unsafe { text(pattern) });
     let registration = Registration { event: Some(handler), job: None, user: user as usize, release };
@@ -492,6 +506,19 @@ unsafe extern "C" fn subscribe(
 
 unsafe extern "C" fn unsubscribe(ctx: PintleCtx, subscription: PintleRegistration) -> PintleStatus {
     on(ctx, "unsubscribe", format!(" {subscription}"), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn ack(ctx: PintleCtx, delivery: PintleDelivery) -> PintleStatus {
+    on(ctx, "ack", format!(" {delivery}"), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn nack(
+    ctx: PintleCtx,
+    delivery: PintleDelivery,
+    delay_ms: i64,
+    reason: PintleStr,
+) -> PintleStatus {
+    on(ctx, "nack", format!(" {delivery} {delay_ms} {}", unsafe { text(reason) }), |_| PINTLE_OK)
 }
 
 unsafe extern "C" fn cron(
@@ -570,8 +597,8 @@ pub(crate) const EVENTS: PintleEvents = PintleEvents {
     emit: Some(emit),
     subscribe: Some(subscribe),
     unsubscribe: Some(unsubscribe),
-    ack: None,
-    nack: None,
+    ack: Some(ack),
+    nack: Some(nack),
 };
 const SCHEDULER: PintleScheduler = PintleScheduler {
     size: size_of::<PintleScheduler>() as u32,

@@ -5,6 +5,7 @@ mod c_plugins;
 mod cached;
 mod counting;
 mod driver;
+mod durable;
 mod fake;
 mod filed;
 mod hosted;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Overlap, Result, Status,
     test::{
-        Emitted, Scheduled, Timing, cron, drive, events, input,
+        Emitted, Scheduled, Timing, cron, events, input,
         inside::{Call, enter},
         scheduler::in_range,
     },
@@ -129,10 +129,7 @@ fn commit(call: &Call, read: Vec<Read>) -> std::result::Result<Vec<Outcome>, Ref
     state.scheduled.extend(scheduled);
     drop(state);
     for event in emitted {
-        let to = drive::subscriptions(&call.inside, &event);
-        let mut state = call.state();
-        state.emitted.push(event.clone());
-        state.inbox.push_back((event, to));
+        events::publish(call, event);
     }
     Ok(outcomes)
 }
