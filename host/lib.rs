@@ -47,14 +47,15 @@ pub use host::{Host, HostBuilder, Started, Stopped};
 pub use plugin::{PluginCounters, PluginInfo, PluginState, Suspension};
 pub use settings::Settings;
 
-/// Events: what an application publishes and is shown, and their form as CloudEvents 1.0.
+/// Events: what an application publishes and is shown, and their forms as CloudEvents 1.0: as JSON, for lines and files, and
+/// as headers and a body, for HTTP.
 pub mod events {
     pub use crate::{
         application::SubscribeOptions,
         services::events::{
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
             Policy, SubscriptionReport, Topic, Totals,
-            cloud::{from_json, to_json},
+            cloud::{from_binary, from_json, to_binary, to_json},
         },
     };
 }

@@ -98,7 +98,9 @@ unsafe fn request(call: &Call, pattern: Pattern, options: &PintleSubscribeOption
     for (name, given) in [("capacity", options.capacity), ("policy", options.policy)] {
         if given != 0 {
             return Err(Error::lazy(ErrorKind::InvalidArgument, move || {
-                format!("argument `options.{name}`: {given}, but the events of a durable subscription wait in the log: leave it 0")
+                format!(
+                    "argument `options.{name}`: {given}, but the events of a durable subscription wait in the log: leave it 0"
+                )
             }));
         }
     }
@@ -128,7 +130,9 @@ fn start(options: &PintleSubscribeOptions) -> Result<Start> {
     match options.start {
         PINTLE_START_NEW | PINTLE_START_ALL if at != 0 => {
             Err(Error::lazy(ErrorKind::InvalidArgument, move || {
-                format!("argument `options.start_at`: {at}, but `start` asks for no sequence and no time: leave it 0")
+                format!(
+                    "argument `options.start_at`: {at}, but `start` asks for no sequence and no time: leave it 0"
+                )
             }))
         }
         PINTLE_START_NEW => Ok(Start::New),
@@ -180,7 +184,9 @@ pub(super) unsafe extern "C" fn nack(
             1..=LONGEST_DELAY_MS => Some(Duration::from_millis(delay_ms as u64)),
             _ => {
                 return Err(Error::lazy(ErrorKind::OutOfRange, move || {
-                    format!("argument `delay_ms`: {delay_ms}, 1 to {LONGEST_DELAY_MS} are taken; 0 is the back-off of the subscription")
+                    format!(
+                        "argument `delay_ms`: {delay_ms}, 1 to {LONGEST_DELAY_MS} are taken; 0 is the back-off of the subscription"
+                    )
                 }));
             }
         };

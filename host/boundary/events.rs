@@ -14,9 +14,9 @@ use std::{
 use pintle_abi::*;
 
 use super::{
-    Call, HandlerKind, PluginRecord, answers, durable,
+    Call, HandlerKind, PluginRecord, answers,
     callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
-    enter, input, stale,
+    durable, enter, input, stale,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -182,7 +182,8 @@ fn check_subscribe(call: &Call, pattern: &Pattern) -> Result<()> {
     Err(denied.of(call.record.id.clone()))
 }
 
-pub(super) type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;
+pub(super) type Handler =
+    unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleEvent, PintleSink) -> PintleStatus;
 
 /// A plugin's subscription: an entry of its register, the deliverer of the engine's, and the task that stands in the
 /// lane once for each event that waits.
@@ -213,7 +214,9 @@ unsafe extern "C" fn subscribe(
         check_subscribe(call, &pattern)?;
         if let Some(options) = options.filter(|options| options.flags & PINTLE_SUBSCRIBE_DURABLE != 0) {
             // SAFETY: as above.
-            return unsafe { durable::subscribe(call, pattern, handler, (user, release), &options, subscription) };
+            return unsafe {
+                durable::subscribe(call, pattern, handler, (user, release), &options, subscription)
+            };
         }
         let register = call.register()?;
         let mut request = SubscribeRequest {

@@ -28,7 +28,7 @@ use crate::{
         },
         clock::{Clock, SystemClock},
         database::{self, Database, SqlLimits, SqliteDatabases},
-        events::Events,
+        events::{Durable, DurableOptions, Events, LedgerLog, Retention, durable},
         files::{self, DiskFiles, DiskOptions, Files},
         idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
@@ -37,13 +37,16 @@ use crate::{
         storage::{self, LedgerStorage, Storage, StorageOptions},
     },
     settings::{
-        CacheBackend, CacheSettings, DatabaseSettings, Deadlines, IdempotencySettings, LogSettings, Settings,
-        Synchronous,
+        CacheBackend, CacheSettings, DatabaseSettings, Deadlines, EventSettings, IdempotencySettings,
+        LogSettings, Settings, Synchronous,
     },
 };
 
 /// The name of the ledger in the data folder.
 const LEDGER_FILE: &str = "pintle.db";
+
+/// The name of the file that says which durable events are being handled.
+const RUNNING_FILE: &str = "events.running";
 
 /// The name of the cache's file in the data folder.
 const CACHE_FILE: &str = "cache.db";
@@ -126,6 +129,7 @@ impl HostBuilder {
             LedgerStorage::open(ledger.clone(), options)?
         };
         let idempotency = make_idempotency(&settings.idempotency, &ledger, &clock, &log)?;
+        let durable = make_durable(&folder, &settings.events, &ledger, &clock, &log)?;
         let files = open_files(&folder, &settings, &ledger, &log)?;
         let database = make_database(&folder, &settings, &clock);
         let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
@@ -135,6 +139,7 @@ impl HostBuilder {
             pool: Pool::new(pool_options, report.clone()),
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
+            durable,
             scheduler: Arc::new(Scheduler::new(clock.clone())),
             cache,
             storage: Storage::new(Box::new(storage), settings.storage.max_value, clock.clone()),
@@ -276,7 +281,13 @@ fn open_ledger(
     let options = LedgerOptions {
         durability: durability(settings),
         clock: clock.clone(),
-        schemas: vec![storage::SCHEMA, storage::OUTBOX, idempotency::SCHEMA, files::SCHEMA],
+        schemas: vec![
+            storage::SCHEMA,
+            storage::OUTBOX,
+            durable::ledger::SCHEMA,
+            idempotency::SCHEMA,
+            files::SCHEMA,
+        ],
         report: Box::new(report),
     };
     Ledger::open(folder.private_file(LEDGER_FILE)?, options)
@@ -300,6 +311,31 @@ fn make_idempotency(
         largest_result: settings.max_result,
     };
     Ok(Idempotency::new(Box::new(store), limits))
+}
+
+/// Durable events on the ledger, and the file beside it that says what is being handled.
+fn make_durable(
+    folder: &DataFolder,
+    settings: &EventSettings,
+    ledger: &Arc<Ledger>,
+    clock: &Arc<SystemClock>,
+    log: &Arc<Log>,
+) -> Result<Durable> {
+    let log = log.clone();
+    let report =
+        move |error: &Error| log.host(Level::Warn, &error.to_string(), [Field::text("about", "events")]);
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Durable::new(DurableOptions {
+        log: Arc::new(LedgerLog::new(ledger.clone(), clock.clone())),
+        clock: clock.clone(),
+        running: folder.private_file(RUNNING_FILE)?,
+        retention: Retention {
+            age_ms: ms(settings.keep),
+            bytes: settings.max_bytes,
+            dedupe_ms: ms(settings.dedupe),
+        },
+        report: Box::new(report),
+    })
 }
 
 /// The files in the data folder, beside the ledger that knows them.

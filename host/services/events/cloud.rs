@@ -1,10 +1,13 @@
-//! CloudEvents 1.0 in their JSON form (structured mode), one event a line, in and out.
+//! CloudEvents 1.0, in and out: here in their JSON form (structured mode), one event a line; [`binary`] has the other form.
+//! What both have in common is [`Attributes`].
 //!
 //! Two extension attributes mean something here: `tenant` is on whose behalf, `partitionkey` (of the CloudEvents
 //! partitioning extension) is the ordering key. All others are kept and written out again.
 //!
 //! JSON data passes as text, never as numbers and maps, so that nobody's long integers are rounded and nobody's
 //! members are sorted; only the white space between tokens is dropped, which may have line ends in it.
+
+mod binary;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -16,6 +19,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+pub use self::binary::{from_binary, to_binary};
 use super::{
     Draft, Event, Extension, Topic,
     event::{
@@ -45,32 +49,7 @@ pub fn from_json(line: &[u8]) -> Result<Draft> {
         malformed(format!("the CloudEvent is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
     let mut members = Members::read(text)?;
-
-    match members.text("specversion", usize::MAX)? {
-        None => return Err(missing("specversion")),
-        Some(version) if version != "1.0" => {
-            return Err(invalid(
-                "specversion",
-                format!("is {:?}, only \"1.0\" is understood", Shortened(&version)),
-            ));
-        }
-        Some(_) => {}
-    }
-    let id = members.text("id", MAX_ID_BYTES)?.ok_or_else(|| missing("id"))?;
-    let source = members.text("source", MAX_SOURCE_BYTES)?.ok_or_else(|| missing("source"))?;
-    let topic = members.text("type", usize::MAX)?.ok_or_else(|| missing("type"))?;
-    let topic = Topic::parse(&topic).map_err(|error| {
-        // The parser calls it `topic`; the sender of this line knows it as `type`.
-        let error = error.to_string();
-        invalid("type", error.strip_prefix("argument `topic`: ").unwrap_or(&error))
-    })?;
-
-    let mut draft = Draft::new(topic, source, Vec::new());
-    draft.id = Some(id);
-    draft.time_ms = members.time()?;
-    draft.subject = members.text("subject", MAX_SUBJECT_BYTES)?.unwrap_or_default();
-    draft.tenant = members.text("tenant", MAX_TENANT_BYTES)?.unwrap_or_default().into();
-    draft.key = members.text("partitionkey", MAX_KEY_BYTES)?.unwrap_or_default();
+    let mut draft = members.draft()?;
     let content_type = members.text("datacontenttype", MAX_CONTENT_TYPE_BYTES)?;
     (draft.content_type, draft.data) = members.data(content_type)?;
     draft.extensions = members.extensions()?;
@@ -114,6 +93,73 @@ pub fn to_json(event: &Event) -> String {
     line
 }
 
+/// The attributes of an event that comes in: members of an object, or headers.
+trait Attributes {
+    /// Takes out the attribute, as text; None if it is not there.
+    fn take(&mut self, name: &str) -> Result<Option<String>>;
+
+    /// What the sender calls the attribute.
+    fn called(name: &str) -> String;
+
+    fn invalid(name: &str, problem: impl fmt::Display) -> Error {
+        malformed(format!("{} of the CloudEvent {problem}", Self::called(name)))
+    }
+
+    /// All that is known of an event but for its data, the type of that, and its extensions.
+    fn draft(&mut self) -> Result<Draft> {
+        let version = self.needed("specversion", usize::MAX)?;
+        if version != "1.0" {
+            let problem = format!("is {:?}, only \"1.0\" is understood", Shortened(&version));
+            return Err(Self::invalid("specversion", problem));
+        }
+        let id = self.needed("id", MAX_ID_BYTES)?;
+        let source = self.needed("source", MAX_SOURCE_BYTES)?;
+        let topic = self.needed("type", usize::MAX)?;
+        let topic = Topic::parse(&topic).map_err(|error| {
+            // The parser calls it `topic`; the sender knows it as `type`.
+            let error = error.to_string();
+            Self::invalid("type", error.strip_prefix("argument `topic`: ").unwrap_or(&error))
+        })?;
+
+        let mut draft = Draft::new(topic, source, Vec::new());
+        draft.id = Some(id);
+        draft.time_ms = self.time()?;
+        draft.subject = self.text("subject", MAX_SUBJECT_BYTES)?.unwrap_or_default();
+        draft.tenant = self.text("tenant", MAX_TENANT_BYTES)?.unwrap_or_default().into();
+        draft.key = self.text("partitionkey", MAX_KEY_BYTES)?.unwrap_or_default();
+        Ok(draft)
+    }
+
+    fn needed(&mut self, name: &str, most: usize) -> Result<String> {
+        self.text(name, most)?
+            .ok_or_else(|| malformed(format!("the CloudEvent has no {}", Self::called(name))))
+    }
+
+    fn text(&mut self, name: &str, most: usize) -> Result<Option<String>> {
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        if text.is_empty() {
+            return Err(Self::invalid(name, "is empty: give it a value or leave it out"));
+        }
+        match fault(&text, 1, most) {
+            Some(problem) => Err(Self::invalid(name, problem)),
+            None => Ok(Some(text)),
+        }
+    }
+
+    fn time(&mut self) -> Result<Option<i64>> {
+        let Some(text) = self.text("time", usize::MAX)? else { return Ok(None) };
+        let time = DateTime::parse_from_rfc3339(&text).map_err(|error| {
+            let problem = format!("is {:?}, which is not a time of RFC 3339: {error}", Shortened(&text));
+            Self::invalid("time", problem)
+        })?;
+        let time = time.timestamp_millis();
+        if !TIMES.contains(&time) {
+            return Err(Self::invalid("time", "is outside of the years 0000 to 9999 in UTC"));
+        }
+        Ok(Some(time))
+    }
+}
+
 /// The members of the object that a line is, each still in its own text.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
@@ -128,32 +174,6 @@ impl<'a> Members<'a> {
     fn remove(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.0.iter().position(|(other, _)| other == name)?;
         Some(self.0.swap_remove(at).1)
-    }
-
-    /// Takes out an attribute that is text. None if it is not there, or null, which means the same.
-    fn text(&mut self, name: &str, most: usize) -> Result<Option<String>> {
-        let Some(raw) = self.remove(name).filter(|raw| raw.get() != "null") else { return Ok(None) };
-        let text = string(name, raw)?;
-        if text.is_empty() {
-            return Err(invalid(name, "is empty: give it a value or leave it out"));
-        }
-        match fault(&text, 1, most) {
-            Some(problem) => Err(invalid(name, problem)),
-            None => Ok(Some(text)),
-        }
-    }
-
-    fn time(&mut self) -> Result<Option<i64>> {
-        let Some(text) = self.text("time", usize::MAX)? else { return Ok(None) };
-        let time = DateTime::parse_from_rfc3339(&text).map_err(|error| {
-            let problem = format!("is {:?}, which is not a time of RFC 3339: {error}", Shortened(&text));
-            invalid("time", problem)
-        })?;
-        let time = time.timestamp_millis();
-        if !TIMES.contains(&time) {
-            return Err(invalid("time", "is outside of the years 0000 to 9999 in UTC"));
-        }
-        Ok(Some(time))
     }
 
     /// The payload and its content type, which is JSON for data that is and says nothing.
@@ -210,6 +230,18 @@ impl<'a> Members<'a> {
     }
 }
 
+impl Attributes for Members<'_> {
+    /// Null means the same as nothing.
+    fn take(&mut self, name: &str) -> Result<Option<String>> {
+        let raw = self.remove(name).filter(|raw| raw.get() != "null");
+        raw.map(|raw| string(name, raw)).transpose()
+    }
+
+    fn called(name: &str) -> String {
+        format!("`{name}`")
+    }
+}
+
 struct MembersVisitor;
 
 impl<'a> Visitor<'a> for MembersVisitor {
@@ -246,10 +278,10 @@ impl<'a> Payload<'a> {
     /// The most readable form that reads back as the same bytes (but for white space between the tokens of JSON).
     fn of(event: &'a Event) -> Self {
         let bytes = &event.data[..];
-        if bytes.is_empty() {
+        if bytes.is_empty() && !event.content_type.is_empty() {
             return Self::Nothing;
         }
-        // Data without a content type would be read back as JSON from any member but `data_base64`.
+        // Data without a content type would be read back as JSON from any member but `data_base64`, and so would no data.
         let text = std::str::from_utf8(bytes).ok().filter(|_| !event.content_type.is_empty());
         match text {
             Some(text) if is_json(&event.content_type) => serde_json::from_str::<&RawValue>(text)
@@ -328,12 +360,8 @@ fn malformed(what: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidArgument, what)
 }
 
-fn missing(attribute: &str) -> Error {
-    malformed(format!("the CloudEvent has no `{attribute}`"))
-}
-
 fn invalid(attribute: &str, problem: impl fmt::Display) -> Error {
-    malformed(format!("`{attribute}` of the CloudEvent {problem}"))
+    Members::invalid(attribute, problem)
 }
 
 #[cfg(test)]
@@ -419,6 +447,7 @@ mod tests {
             ),
             (r#","datacontenttype":"image/png","data_base64":"iVD/""#, r#","data_base64":"iVD/"}"#),
             (r#","data_base64":"aGk=""#, r#","data_base64":"aGk="}"#),
+            (r#","data_base64":"""#, r#","data_base64":""}"#),
             (
                 r#","subject":"sü","tenant":"t","partitionkey":"k","x":"","dataschema":"http://x","n":-1,"b":false"#,
                 r#""subject":"sü","datacontenttype":"application/json","tenant":"t","partitionkey":"k","b":false,"dataschema":"http://x","n":-1,"x":""}"#,

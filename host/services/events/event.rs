@@ -22,7 +22,7 @@ pub(super) const MAX_KEY_BYTES: usize = 512;
 pub(super) const MAX_TENANT_BYTES: usize = 128;
 const MAX_EXTENSIONS: usize = 64;
 const MAX_EXTENSION_NAME_BYTES: usize = 64;
-const MAX_EXTENSION_BYTES: usize = 4_096;
+pub(super) const MAX_EXTENSION_BYTES: usize = 4_096;
 
 /// Attributes that have a field of their own: an extension of that name would be written twice.
 const OWN_ATTRIBUTES: [&str; 10] = [
@@ -130,11 +130,7 @@ impl Draft {
             return Err(Error::argument("extensions", problem));
         }
         for (name, value) in &self.extensions {
-            if !is_attribute_name(name) {
-                let problem = format!(
-                    "{:?} is no name of an attribute, those are 1 to {MAX_EXTENSION_NAME_BYTES} of a-z and 0-9",
-                    Shortened(name)
-                );
+            if let Some(problem) = name_fault(name) {
                 return Err(Error::argument("extensions", problem));
             }
             if OWN_ATTRIBUTES.contains(&name.as_str()) {
@@ -234,6 +230,16 @@ pub(super) fn fault(text: &str, least: usize, most: usize) -> Option<String> {
         return Some(format!("has the control character U+{:04X} at byte {at}", u32::from(c)));
     }
     None
+}
+
+/// What is wrong with the name of an extension attribute.
+pub(super) fn name_fault(name: &str) -> Option<String> {
+    (!is_attribute_name(name)).then(|| {
+        format!(
+            "{:?} is no name of an attribute, those are 1 to {MAX_EXTENSION_NAME_BYTES} of a-z and 0-9",
+            Shortened(name)
+        )
+    })
 }
 
 /// Text of strangers in an error: not longer than somebody reads, quoted for Debug.

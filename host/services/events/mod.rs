@@ -44,20 +44,21 @@ pub use self::{
     sync::{HandlerResult, Outcome},
     topic::{Pattern, Topic},
 };
-use self::{
-    routes::Routes,
-    subscription::{Offer, Queue, Waiting},
-    waiter::{Waiter, Waiters},
-};
 pub(crate) use self::{
     durable::{
         Claim, Consumer, Durable, DurableOptions, DurableRequest, Turns,
+        ledger::LedgerLog,
         log::{ConsumerName, Retention, Start},
     },
     subscription::{Deliver, Subscription},
     sync::{Answer, Asked, Expected},
     topic::PatternToken,
     waiter::Publisher,
+};
+use self::{
+    routes::Routes,
+    subscription::{Offer, Queue, Waiting},
+    waiter::{Waiter, Waiters},
 };
 use crate::error::{Error, ErrorKind, Result};
 
