@@ -40,6 +40,7 @@ use crate::{
         events::{Draft, Emitted, Event, HandlerResult, SubscriptionReport, Totals},
         ledger::Ledger,
         log::{Field, Level, LevelList},
+        outbox::Outbox,
         scheduler::JobInfo,
     },
     stats::{HostStats, Stats, WorkerStats},
@@ -60,6 +61,7 @@ pub struct Host {
 struct Inner {
     core: &'static Core,
     ledger: Arc<Ledger>,
+    outbox: Arc<Outbox>,
     plugins: Arc<Plugins>,
     cache: Arc<CacheWatch>,
     application: Application,

@@ -66,6 +66,7 @@ use crate::{
     lanes::{Caller, Lane, Outcome, Pool, Register, panic_text},
     services::{
         cache::Cache,
+        clock::Alarm,
         config::PluginConfig,
         database::Database,
         events::{Durable, Events},
@@ -85,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) log: Arc<Log>,
     pub(crate) events: Arc<Events>,
     pub(crate) durable: Durable,
+    /// Rung when a batch has left events in the outbox.
+    pub(crate) outbox: Arc<Alarm>,
     pub(crate) cache: Cache,
     pub(crate) storage: Storage,
     pub(crate) idempotency: Idempotency,

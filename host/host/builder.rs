@@ -33,6 +33,7 @@ use crate::{
         idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
+        outbox::Outbox,
         scheduler::Scheduler,
         storage::{self, LedgerStorage, Storage, StorageOptions},
     },
@@ -140,6 +141,7 @@ impl HostBuilder {
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
             durable,
+            outbox: clock.alarm(),
             scheduler: Arc::new(Scheduler::new(clock.clone())),
             cache,
             storage: Storage::new(Box::new(storage), settings.storage.max_value, clock.clone()),
@@ -153,6 +155,7 @@ impl HostBuilder {
             call_timeout: settings.deadlines.call,
         })
         .keep();
+        let outbox = Arc::new(start_outbox(core, &ledger, &clock)?);
         let options = PluginsOptions {
             folders: settings.plugins.clone(),
             trust: TrustPolicy { allow_foreign: settings.trust.allow_foreign, strict: settings.trust.strict },
@@ -173,6 +176,7 @@ impl HostBuilder {
         let inner = Inner {
             core,
             ledger,
+            outbox,
             plugins,
             cache: watch,
             application,
@@ -336,6 +340,15 @@ fn make_durable(
         },
         report: Box::new(report),
     })
+}
+
+/// The thread that publishes what batches of the storage have left.
+fn start_outbox(core: &'static Core, ledger: &Arc<Ledger>, clock: &Arc<SystemClock>) -> Result<Outbox> {
+    let publish = move |published| core.durable.publish(&core.events, published);
+    let report = |error: &Error| {
+        core.log.host(Level::Warn, &error.to_string(), [Field::text("about", "outbox")]);
+    };
+    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), Box::new(report))
 }
 
 /// The files in the data folder, beside the ledger that knows them.

@@ -85,6 +85,9 @@ impl Host {
         self.keep_use(until(93));
         // What is left behind gets UNAVAILABLE from here on.
         let core = self.inner.core;
+        // What it has not published is published at the next start.
+        let outbox = self.inner.outbox.clone();
+        drop(close_within(until(93), "pintle-outbox", move || outbox.close()));
         // Notes what was acknowledged: where the ledger hangs, its thread ends when that does.
         drop(close_within(until(94), "pintle-events", || core.durable.close()));
         // What its thread is in the middle of is a write of the ledger, which is waited for there.

@@ -13,6 +13,7 @@ pub(crate) mod idempotency;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub mod log;
+pub(crate) mod outbox;
 mod part;
 pub(crate) mod scheduler;
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub(super) unsafe extern "C" fn batch(
                     outcomes[*index] = outcome;
                 }
                 call.count_bytes(Service::Storage, *bytes);
+                if !events.is_empty() {
+                    call.core().outbox.ring();
+                }
                 // SAFETY: the contract says that outputs lead to memory of the caller.
                 unsafe {
                     write(versions, outcomes.iter().map(|outcome| outcome.version), count);
@@ -215,7 +218,8 @@ unsafe fn asked(call: &Call, step: &PintleStorageStep, takes: &'static Takes) ->
 unsafe fn event(call: &Call, step: &PintleStorageStep) -> Result<Draft> {
     needs(call, Method::EventsEmit)?;
     // SAFETY: the caller vouches for it.
-    let (draft, wait_ms) = unsafe { events::draft(call, step.key, step.value, step.event) }?;
+    let events::Wanted { draft, wait_ms, .. } =
+        unsafe { events::draft(call, step.key, step.value, step.event) }?;
     if wait_ms != 0 {
         let problem = format!("is {wait_ms}: a batch waits for no room, leave it 0");
         return Err(Error::argument("event.wait_ms", problem));

@@ -44,7 +44,7 @@ pub(crate) use self::{
         Action, Batch, Change, ChangeKind, Changes, Info, JobDraft, JobTiming, Lifetime, Outcome, Page,
         Quota, Quotas, Refused, Step, Usage,
     },
-    ledger::{LedgerStorage, OUTBOX, SCHEMA, StorageOptions},
+    ledger::{LedgerStorage, OUTBOX, SCHEMA, StorageOptions, outbox},
     watch::{Deliver, Turn, Watch},
 };
 use super::{

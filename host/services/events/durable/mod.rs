@@ -220,6 +220,16 @@ impl Durable {
         unimplemented!()
     }
 
+    /// Writes events that come from an outbox, and tells those that they are for. One that was written before is not told again.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE: the log, or the end of the engine of events.
+    pub(crate) fn publish(&self, events: &Events, published: Vec<Event>) -> Result<()> {
+        let _ = (events, published);
+        unimplemented!()
+    }
+
     /// Events were written to the log by others: tells the consumers that match.
     pub(crate) fn written(&self, events: &[Logged]) {
         let _ = events;

@@ -10,7 +10,7 @@ mod clear;
 mod export;
 mod hot;
 mod import;
-mod outbox;
+pub(crate) mod outbox;
 mod quota;
 mod read;
 mod removals;

@@ -12,15 +12,18 @@ use std::{
     },
 };
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::{
     super::{Batch, JobDraft, JobTiming},
     state::Place,
 };
-use crate::services::{
-    events::{Draft, Extension},
-    ledger::{Fault, Schema, Transaction},
+use crate::{
+    error::Result as Answer,
+    services::{
+        events::{Draft, Event, Extension, Topic},
+        ledger::{Fault, Ledger, Schema, Transaction, Write},
+    },
 };
 
 /// The tables of the outbox. `seq` is never used again. `tenant` is on whose behalf; `extensions` a JSON object of the
@@ -144,6 +147,100 @@ fn write_job(transaction: &Transaction<'_>, place: &Place, id: &str, job: &JobDr
             job.data
         ])?;
     Ok(())
+}
+
+/// Events of the outbox.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// By their numbers, in order.
+    pub(crate) events: Vec<(i64, Event)>,
+    /// Those that cannot be read.
+    pub(crate) damaged: Vec<i64>,
+    /// The last that was looked at; none: there is none.
+    pub(crate) last: Option<i64>,
+}
+
+/// The first events of the outbox behind this number, at most `most`, and about a mebibyte.
+pub(crate) fn read(ledger: &Ledger, after: i64, most: usize) -> Answer<Page> {
+    const ENOUGH: usize = 1 << 20;
+    ledger.read(|ledger| {
+        let mut rows = ledger.prepare_cached(
+            "SELECT seq, tenant, id, source, type, subject, content_type, key, depth, time_ms, extensions, data
+            FROM outbox_events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let mut rows = rows.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let (mut page, mut bytes) = (Page::default(), 0);
+        while let Some(row) = rows.next()? {
+            let number = row.get(0)?;
+            page.last = Some(number);
+            match event(row) {
+                Some(event) => {
+                    bytes += event.data.len();
+                    page.events.push((number, event));
+                }
+                None => page.damaged.push(number),
+            }
+            if bytes >= ENOUGH {
+                break;
+            }
+        }
+        Ok(page)
+    })
+}
+
+/// None: the row is damaged.
+fn event(row: &Row<'_>) -> Option<Event> {
+    let text = |at: usize| row.get_ref(at).ok()?.as_str().ok();
+    Some(Event {
+        tenant: text(1)?.into(),
+        id: text(2)?.to_owned(),
+        source: text(3)?.into(),
+        topic: Topic::parse(text(4)?).ok()?,
+        subject: text(5)?.to_owned(),
+        content_type: text(6)?.to_owned().into(),
+        key: text(7)?.to_owned(),
+        depth: row.get(8).ok()?,
+        time_ms: row.get(9).ok()?,
+        extensions: read_extensions(text(10)?)?,
+        data: row.get_ref(11).ok()?.as_blob().ok()?.into(),
+    })
+}
+
+/// Takes these events out.
+pub(crate) fn remove(ledger: &Ledger, numbers: Vec<i64>) -> Answer<()> {
+    ledger.write(Remove(numbers))
+}
+
+struct Remove(Vec<i64>);
+
+impl Write for Remove {
+    type Answer = ();
+
+    fn apply(&self, transaction: &Transaction<'_>) -> Result<(), Fault> {
+        let mut remove = transaction.prepare("DELETE FROM outbox_events WHERE seq = ?1")?;
+        for number in &self.0 {
+            remove.execute([number])?;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+}
+
+fn read_extensions(object: &str) -> Option<Vec<(String, Extension)>> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).ok()?;
+    let pair = |(name, value): (String, serde_json::Value)| {
+        let extension = match value {
+            serde_json::Value::String(text) => Extension::Text(text),
+            serde_json::Value::Bool(boolean) => Extension::Boolean(boolean),
+            serde_json::Value::Number(number) => Extension::Integer(number.as_i64()?.try_into().ok()?),
+            _ => return None,
+        };
+        Some((name, extension))
+    };
+    object.into_iter().map(pair).collect()
 }
 
 /// As one JSON object.
