@@ -1,5 +1,7 @@
 //! What the embedding application hears of its host: subscriptions as closures, on a lane of their own.
 
+mod durable;
+
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,6 +21,8 @@ use crate::{
     services::events::{Asked, Deliver, Event, Filter, Pattern, Policy, SubscribeRequest, Subscription},
 };
 
+pub use self::durable::{Delivery, DurableOptions};
+
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
 pub(crate) const OWNER: u64 = 0;
 
@@ -33,6 +37,7 @@ pub(crate) struct Application {
     lane: Arc<Lane>,
     /// The engine knows them weakly.
     listeners: Mutex<Vec<Arc<Listener>>>,
+    followers: Mutex<Vec<Arc<durable::Follower>>>,
 }
 
 /// How a subscription of the application is kept.
@@ -84,7 +89,13 @@ impl Application {
         // Each subscription has a bound of its own, and a second one here would only drop what the first has taken.
         let name: Arc<str> = name.into();
         let options = LaneOptions { name: name.clone(), concurrency: 1, capacity: usize::MAX, deadline };
-        Self { core, name, lane: Lane::new(&core.pool, options), listeners: Mutex::default() }
+        Self {
+            core,
+            name,
+            lane: Lane::new(&core.pool, options),
+            listeners: Mutex::default(),
+            followers: Mutex::default(),
+        }
     }
 
     /// Calls `handler` with every event whose topic matches, of every tenant, until the host stops.

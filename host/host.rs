@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use self::cache::CacheWatch;
 pub use self::{builder::HostBuilder, stop::Stopped};
 use crate::{
-    application::{Application, OWNER, SubscribeOptions, Tap},
+    application::{Application, Delivery, DurableOptions, OWNER, SubscribeOptions, Tap},
     boundary::{Core, Message, Router},
     control::{self, Control, HostMethods, Params, Refusal},
     error::{Error, ErrorKind, Result},
@@ -157,6 +157,19 @@ impl Host {
         self.inner.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
     }
 
+    /// Publishes an event like `emit`, which is on disk when this returns: durable subscriptions get it until they have answered OK,
+    /// whatever happens to the process. An event with an `id` that was published with the same source for the same tenant not long
+    /// ago (`events.dedupe_ms` of the settings) is that event: nobody gets it again.
+    ///
+    /// # Errors
+    ///
+    /// As `emit`; UNAVAILABLE also where the disk is full or fails: then nobody gets it.
+    pub fn emit_durable(&self, tenant: &str, event: Draft) -> Result<Emitted> {
+        event.topic.check_application_topic()?;
+        let core = self.inner.core;
+        core.durable.emit(&core.events, None, Draft { tenant: tenant.into(), ..event }, Duration::ZERO)
+    }
+
     /// Publishes an event like `emit`, and waits for its handlers, which run at the same time as far as their plugins
     /// can: at most `timeout` for all of them together; none: as long as the settings say for calls. One result for
     /// each subscription that it was for, in the order in which they were made. What handlers answer is no error.
@@ -218,6 +231,26 @@ impl Host {
         handler: impl Fn(&Event) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
         self.inner.application.subscribe(pattern, options, Box::new(handler))
+    }
+
+    /// Calls `handler` with every durable event whose topic matches `pattern`, of every tenant, one at a time and in the order of the
+    /// log, until the host stops. An event whose handler fails comes again, later each time, and is a dead letter in the end; others
+    /// pass it, but for those with the same ordering key. Which events it has answered OK to is kept under `name`: a host that
+    /// subscribes under it again goes on where the last one ended. An event may come again whose handler had answered OK, if the
+    /// process ended before that was on disk.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT: the pattern, the name. OUT_OF_RANGE: the options. CONFLICT: the application has a subscription of this name.
+    /// STOPPING: the host has stopped. UNAVAILABLE: the disk fails.
+    pub fn subscribe_durable(
+        &self,
+        name: &str,
+        pattern: &str,
+        options: DurableOptions,
+        handler: impl Fn(Delivery<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.inner.application.follow(name, pattern, options, Box::new(handler))
     }
 
     /// Calls `handler` with events like `subscribe_with`, until the answer is dropped, and `missed` with how many more found

@@ -51,10 +51,10 @@ pub use settings::Settings;
 /// as headers and a body, for HTTP.
 pub mod events {
     pub use crate::{
-        application::SubscribeOptions,
+        application::{Delivery, DurableOptions, SubscribeOptions},
         services::events::{
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
-            Policy, SubscriptionReport, Topic, Totals,
+            Policy, Start, SubscriptionReport, Topic, Totals,
             cloud::{from_binary, from_json, to_binary, to_json},
         },
     };

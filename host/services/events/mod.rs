@@ -38,6 +38,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
+    durable::log::Start,
     event::{Draft, Event, Extension},
     filter::Filter,
     subscription::Policy,
@@ -48,7 +49,7 @@ pub(crate) use self::{
     durable::{
         Claim, Consumer, Durable, DurableOptions, DurableRequest, Turns,
         ledger::LedgerLog,
-        log::{ConsumerName, Retention, Start},
+        log::{ConsumerName, Retention},
     },
     subscription::{Deliver, Subscription},
     sync::{Answer, Asked, Expected},

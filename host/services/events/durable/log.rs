@@ -96,7 +96,7 @@ pub(crate) struct ConsumerName {
 
 /// Where a consumer begins that has no position yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Start {
+pub enum Start {
     /// With what is written from now on.
     #[default]
     New,
