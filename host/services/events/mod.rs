@@ -205,28 +205,15 @@ impl Events {
         }
         let name: Arc<str> = match request.name.as_str() {
             "" => request.pattern.as_str().into(),
-            name if name.len() > MAX_NAME_BYTES => {
-                let problem = format!("has {} bytes, at most {MAX_NAME_BYTES} are allowed", name.len());
-                return Err(Error::argument("name", problem));
+            name => {
+                check_name(name)?;
+                name.into()
             }
-            name if name.contains(char::is_control) => {
-                return Err(Error::argument("name", "has a control character"));
-            }
-            name => name.into(),
         };
 
         let subscriber = deliver.subscriber();
         let mut register = self.register.write();
-        if register.shut_down {
-            return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
-        }
-        if !register.names.insert((request.owner, request.tenant.clone(), Arc::clone(&name))) {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("there is a subscription with the name {name:?} already"),
-            )
-            .mend("end that one first, or give this one a name of its own"));
-        }
+        register.take_name((request.owner, request.tenant.clone(), Arc::clone(&name)))?;
         register.last_number += 1;
         let subscription = Arc::new(Subscription {
             number: register.last_number,
@@ -277,7 +264,7 @@ impl Events {
         if let Some(event) = event {
             emitted = self.offer(publisher, &matching, &event, wait);
         }
-        self.count(&matching, emitted);
+        self.count(&matching, emitted, false);
         Ok(emitted)
     }
 
@@ -328,14 +315,33 @@ impl Events {
         Ok((matching, heard.then(|| Arc::new(event))))
     }
 
-    /// An event was offered to all subscriptions that it was for.
-    fn count(&self, matching: &[Arc<Subscription>], emitted: Emitted) {
+    /// Takes the name of a durable subscription, which is given free when that is over.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT; CONFLICT if it is taken; STOPPING.
+    fn reserve(&self, name: Name) -> Result<()> {
+        let (_, _, text) = &name;
+        // A pattern, which may be longer than a name, is one too.
+        if Pattern::parse(text).is_err() {
+            check_name(text)?;
+        }
+        self.register.write().take_name(name)
+    }
+
+    /// Gives the name of a durable subscription free.
+    fn free(&self, name: &Name) {
+        self.register.write().names.remove(name);
+    }
+
+    /// An event was offered to all subscriptions that it was for. `durable`: it is for a durable one, too.
+    fn count(&self, matching: &[Arc<Subscription>], emitted: Emitted, durable: bool) {
         if emitted.dropped + emitted.displaced > 0 {
             for subscription in matching {
                 subscription.deliver.dropped(subscription);
             }
         }
-        if emitted.matched == 0 {
+        if emitted.matched == 0 && !durable {
             self.unheard.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -423,6 +429,35 @@ impl Events {
 
     fn next_id(&self) -> String {
         format!("{}-{:x}", self.id_prefix, self.id_number.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Register {
+    /// CONFLICT if the owner has a subscription of that name under that tenant; STOPPING after the end.
+    fn take_name(&mut self, name: Name) -> Result<()> {
+        if self.shut_down {
+            return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
+        }
+        let text = Arc::clone(&name.2);
+        if self.names.insert(name) {
+            return Ok(());
+        }
+        let problem = format!("there is a subscription with the name {text:?} already");
+        Err(Error::new(ErrorKind::Conflict, problem)
+            .mend("end that one first, or give this one a name of its own"))
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    match name.len() {
+        0 => Err(Error::argument("name", "is empty")),
+        1..=MAX_NAME_BYTES if name.contains(char::is_control) => {
+            Err(Error::argument("name", "has a control character"))
+        }
+        1..=MAX_NAME_BYTES => Ok(()),
+        bytes => {
+            Err(Error::argument("name", format!("has {bytes} bytes, at most {MAX_NAME_BYTES} are allowed")))
+        }
     }
 }
 

@@ -192,7 +192,7 @@ impl Events {
         for subscription in listening {
             emitted.add(subscription.offer(&event, false));
         }
-        self.count(&matching, emitted);
+        self.count(&matching, emitted, false);
         if let Some(first) = waits.iter().find_map(|(_, expected)| expected.as_ref()) {
             first.let_another_in();
         }

@@ -16,16 +16,41 @@
 #![allow(dead_code, reason = "the boundary comes next")]
 
 mod consumer;
+#[cfg(test)]
+mod fake;
+mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod log;
+mod recent;
+mod running;
+#[cfg(test)]
+mod tests;
+mod window;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::consumer::Consumer;
-use self::log::{ConsumerName, EventLog, Logged, Retention, Start};
+use self::{
+    keeper::Keeper,
+    log::{ConsumerName, Dedupe, EventLog, Logged, NewEvent, Of, Page, Retention, Start},
+    recent::Recent,
+    running::Running,
+    window::Now,
+};
 use super::{Counters, Draft, Emitted, Event, Events, Pattern, Publisher};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     services::clock::Clock,
 };
 
@@ -119,7 +144,40 @@ pub(crate) struct DurableReport {
     pub behind: u64,
 }
 
-struct Core;
+/// How many events are read at once.
+const PAGE: usize = 128;
+
+/// How long [`Durable::close`] notes what was acknowledged.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What the engine, its consumers and its thread share.
+struct Core {
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    running: Running,
+    retention: Retention,
+    report: Report,
+    keeper: Keeper,
+    register: RwLock<Register>,
+    /// Which consumer has which position.
+    attached: Mutex<HashMap<u64, Weak<Consumer>>>,
+    /// The deliveries that can be acknowledged: whose, and which event.
+    deliveries: Mutex<HashMap<u64, (Weak<Consumer>, u64)>>,
+    last_token: AtomicU64,
+    /// The newest sequence of the log that is known here.
+    head: AtomicU64,
+    recent: Mutex<Recent>,
+    /// Nothing is reported any more.
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Register {
+    consumers: Vec<Arc<Consumer>>,
+    /// Those that are over, and have something to be noted yet.
+    ending: Vec<Arc<Consumer>>,
+    closing: bool,
+}
 
 impl Durable {
     /// An engine without subscriptions; its thread starts with it.
@@ -128,8 +186,26 @@ impl Durable {
     ///
     /// UNAVAILABLE: the log, the file of what is being handled, or no thread.
     pub(crate) fn new(options: DurableOptions) -> Result<Self> {
-        let _ = options;
-        unimplemented!()
+        let head = options.log.extent()?.last;
+        let running = Running::open(&options.running)?;
+        let core = Arc::new(Core {
+            keeper: Keeper::new(&*options.clock),
+            log: options.log,
+            clock: options.clock,
+            running,
+            retention: options.retention,
+            report: options.report,
+            register: RwLock::default(),
+            attached: Mutex::default(),
+            deliveries: Mutex::default(),
+            last_token: AtomicU64::new(0),
+            head: AtomicU64::new(head),
+            recent: Mutex::default(),
+            closed: AtomicBool::new(false),
+        });
+        core.forget_crashes_of_nobody()?;
+        keeper::start(&core)?;
+        Ok(Self { core })
     }
 
     /// Writes an event to the log, and then tells durable consumers and transient subscriptions that match. An event that was written
@@ -145,31 +221,78 @@ impl Durable {
         draft: Draft,
         wait: Duration,
     ) -> Result<Emitted> {
-        let _ = (events, publisher, draft, wait);
-        unimplemented!()
+        super::check(&draft, wait)?;
+        // Before it is written: what is written is told, whatever comes in between.
+        let matching = events.matching(&draft.topic, &draft.tenant)?;
+        let dedupe = match draft.id {
+            Some(_) => Dedupe::Within(self.core.retention.dedupe_ms),
+            None => Dedupe::Never,
+        };
+        let event = Arc::new(events.stamp(draft));
+        let appended = self.core.log.append(&[NewEvent { event: Arc::clone(&event), dedupe }])?;
+        let Some(appended) = appended.first().filter(|appended| !appended.duplicate) else {
+            return Ok(Emitted::default());
+        };
+        let logged = Logged {
+            sequence: appended.sequence,
+            logged_ms: self.core.clock.now_ms(),
+            only: None,
+            event: Arc::clone(&event),
+        };
+        // First, for the others may have to be waited for.
+        let durable = self.core.written(&[logged]);
+        events.emitted.fetch_add(1, Ordering::Relaxed);
+        let emitted = events.offer(publisher, &matching, &event, wait);
+        events.count(&matching, emitted, durable);
+        Ok(emitted)
     }
 
     /// Subscribes. `turns` is told when there is something to deliver, and may be before this returns.
     ///
     /// # Errors
     ///
-    /// CONFLICT if the owner has a subscription of that name under that tenant, durable or not; STOPPING after the end of the engine;
-    /// UNAVAILABLE if its position cannot be read or made.
+    /// CONFLICT if the owner has a subscription of that name under that tenant, durable or not; INVALID_ARGUMENT: the name; STOPPING
+    /// after the end of the engine; UNAVAILABLE if its position cannot be read or made.
     pub(crate) fn subscribe(
         &self,
         events: &Arc<Events>,
         request: DurableRequest,
         turns: Arc<dyn Turns>,
     ) -> Result<Arc<Consumer>> {
-        let _ = (events, request, turns);
-        unimplemented!()
+        let name = register_name(request.owner, &request.name);
+        events.reserve(name.clone())?;
+        let position =
+            self.core.log.join(&request.name, request.start).inspect_err(|_| events.free(&name))?;
+        let core = Arc::clone(&self.core);
+        let consumer = Consumer::new(core, Arc::clone(events), position.consumer, request, turns);
+        {
+            let mut register = self.core.register.write();
+            if register.closing {
+                events.free(&name);
+                return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
+            }
+            register.consumers.push(Arc::clone(&consumer));
+        }
+        // Events that were written since it has a position woke nobody.
+        consumer.poke();
+        Ok(consumer)
     }
 
     /// Ends a subscription: what is delivered and not acknowledged is as if it had not been delivered, and comes again to whoever
     /// subscribes under the name next. A handler that runs is not waited for; its OK still counts. Ending it twice does nothing.
     pub(crate) fn unsubscribe(&self, consumer: &Arc<Consumer>) {
-        let _ = consumer;
-        unimplemented!()
+        {
+            let mut register = self.core.register.write();
+            let Some(at) = register.consumers.iter().position(|other| Arc::ptr_eq(other, consumer)) else {
+                return;
+            };
+            let consumer = register.consumers.remove(at);
+            consumer.end();
+            register.ending.push(consumer);
+        }
+        consumer.events.free(&register_name(consumer.owner, consumer.name()));
+        self.core.forget_deliveries(&Arc::downgrade(consumer));
+        self.core.plan(Duration::ZERO);
     }
 
     /// Acknowledges a delivery. On disk soon, not when this returns.
@@ -178,8 +301,7 @@ impl Durable {
     ///
     /// STALE_HANDLE: it is over, or another owner's.
     pub(crate) fn ack(&self, owner: u64, delivery: u64) -> Result<()> {
-        let _ = (owner, delivery);
-        unimplemented!()
+        self.core.answer(owner, delivery, None)
     }
 
     /// Says that a delivery has failed: the event comes again after `delay` (none: after the back-off), or is a dead letter.
@@ -194,20 +316,19 @@ impl Durable {
         delay: Option<Duration>,
         reason: &str,
     ) -> Result<()> {
-        let _ = (owner, delivery, delay, reason);
-        unimplemented!()
+        self.core.answer(owner, delivery, Some((delay, reason)))
     }
 
     /// All durable subscriptions that there are now, in the order in which they were made.
     #[must_use]
     pub(crate) fn consumers(&self) -> Vec<DurableReport> {
-        unimplemented!()
+        self.core.register.read().consumers.iter().map(|consumer| consumer.report()).collect()
     }
 
     /// Where events and positions are kept.
     #[must_use]
     pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
-        unimplemented!()
+        &self.core.log
     }
 
     /// Has these dead letters delivered again, each to its consumer; tells how many there were.
@@ -216,8 +337,9 @@ impl Durable {
     ///
     /// UNAVAILABLE: the log.
     pub(crate) fn replay(&self, numbers: &[u64]) -> Result<u64> {
-        let _ = numbers;
-        unimplemented!()
+        let events = self.core.log.replay(numbers)?;
+        self.core.written(&events);
+        Ok(events.len() as u64)
     }
 
     /// Writes events that come from an outbox, and tells those that they are for. One that was written before is not told again.
@@ -226,24 +348,169 @@ impl Durable {
     ///
     /// UNAVAILABLE: the log, or the end of the engine of events.
     pub(crate) fn publish(&self, events: &Events, published: Vec<Event>) -> Result<()> {
-        let _ = (events, published);
-        unimplemented!()
+        let published: Vec<_> = published.into_iter().map(Arc::new).collect();
+        let new = |event: &Arc<Event>| NewEvent { event: Arc::clone(event), dedupe: Dedupe::Known };
+        let appended = self.core.log.append(&published.iter().map(new).collect::<Vec<_>>())?;
+        let fresh = published.iter().zip(appended).filter(|(_, appended)| !appended.duplicate);
+        for (event, Appended { sequence, .. }) in fresh {
+            let logged_ms = self.core.clock.now_ms();
+            self.tell(events, None, Logged { sequence, logged_ms, only: None, event: Arc::clone(event) });
+        }
+        Ok(())
     }
 
     /// Events were written to the log by others: tells the consumers that match.
     pub(crate) fn written(&self, events: &[Logged]) {
-        let _ = events;
-        unimplemented!()
+        self.core.written(events);
     }
 
     /// Delivers nothing any more, and notes what was acknowledged as far as the log takes it at once. Safe to call again.
     pub(crate) fn close(&self) {
-        unimplemented!()
+        let consumers: Vec<_> = {
+            let mut register = self.core.register.write();
+            register.closing = true;
+            let Register { consumers, ending, .. } = &mut *register;
+            consumers.drain(..).chain(ending.drain(..)).collect()
+        };
+        self.core.keeper.stop();
+        let until = self.core.clock.monotonic() + CLOSING;
+        for consumer in consumers {
+            if consumer.end() {
+                consumer.events.free(&register_name(consumer.owner, consumer.name()));
+            }
+            if self.core.clock.monotonic() < until {
+                consumer.settle(true);
+            }
+        }
+        self.core.deliveries.lock().clear();
+        self.core.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
 impl fmt::Debug for Durable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Durable").finish_non_exhaustive()
+        f.debug_struct("Durable").field("head", &self.core.head()).finish_non_exhaustive()
     }
+}
+
+impl Core {
+    fn now(&self) -> Now {
+        Now { monotonic: self.clock.monotonic(), wall_ms: self.clock.now_ms() }
+    }
+
+    fn head(&self) -> u64 {
+        self.head.load(Ordering::SeqCst)
+    }
+
+    /// Numbers a delivery.
+    fn token(&self) -> u64 {
+        self.last_token.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Tells what goes wrong where nobody waits for an answer.
+    fn complain(&self, error: &Error) {
+        if !self.closed.load(Ordering::Relaxed) {
+            (self.report)(error);
+        }
+    }
+
+    /// The thread is to look after the consumers at this time, or before.
+    fn plan(&self, at: Duration) {
+        self.keeper.plan(at);
+    }
+
+    /// Events are in the log: wakes the consumers that they are for, and tells whether there are any.
+    fn written(&self, events: &[Logged]) -> bool {
+        let Some(last) = events.iter().map(|logged| logged.sequence).max() else { return false };
+        // Before anybody is looked for: who comes later looks at this.
+        self.head.fetch_max(last, Ordering::SeqCst);
+        let consumers = self.register.read().consumers.clone();
+        if !consumers.is_empty() {
+            let mut recent = self.recent.lock();
+            events.iter().for_each(|logged| recent.add(logged));
+        }
+        self.keeper.appended(self.clock.monotonic());
+        let mut any = false;
+        for consumer in consumers {
+            let wakes = |logged: &Logged| {
+                logged.only.is_none_or(|only| only == consumer.number) && consumer.is_for(&logged.event)
+            };
+            if events.iter().any(wakes) {
+                any = true;
+                consumer.poke();
+            }
+        }
+        any
+    }
+
+    /// Some events of the log, from memory if they are there.
+    fn page(&self, after: u64, tenant: &str) -> Result<Page> {
+        if let Some(page) = self.recent.lock().after(after) {
+            return Ok(page);
+        }
+        self.log.read(after, (!tenant.is_empty()).then_some(tenant), PAGE)
+    }
+
+    fn delivery_begins(&self, delivery: u64, consumer: &Weak<Consumer>, sequence: u64) {
+        self.deliveries.lock().insert(delivery, (Weak::clone(consumer), sequence));
+    }
+
+    fn delivery_over(&self, delivery: u64) {
+        self.deliveries.lock().remove(&delivery);
+    }
+
+    fn forget_deliveries(&self, of: &Weak<Consumer>) {
+        self.deliveries.lock().retain(|_, (consumer, _)| !consumer.ptr_eq(of));
+    }
+
+    fn answer(&self, owner: u64, delivery: u64, nack: Option<(Option<Duration>, &str)>) -> Result<()> {
+        let found = self.deliveries.lock().get(&delivery).cloned();
+        let found = found.and_then(|(consumer, sequence)| Some((consumer.upgrade()?, sequence)));
+        match found {
+            Some((consumer, sequence))
+                if consumer.owner == owner && consumer.answer(sequence, delivery, nack) =>
+            {
+                Ok(())
+            }
+            _ => Err(Error::new(
+                ErrorKind::StaleHandle,
+                "the delivery is over: it was answered, its deadline has passed, or its subscription has ended",
+            )),
+        }
+    }
+
+    /// A position has been let go of: who waits for it can have it.
+    fn position_free(&self, number: u64) {
+        let mut consumers = self.register.read().consumers.clone();
+        consumers.retain(|consumer| consumer.number == number);
+        for consumer in consumers {
+            consumer.unblock();
+        }
+    }
+
+    /// What the last process did not survive of consumers that are not there any more.
+    fn forget_crashes_of_nobody(&self) -> Result<()> {
+        let found = self.running.found();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let known = self.log.consumers(&Of::default())?;
+        let known: HashSet<_> = known.iter().map(|known| known.consumer).collect();
+        for gone in found.iter().filter(|consumer| !known.contains(consumer)) {
+            self.running.applied(*gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// As what the name of a consumer is registered, beside those of transient subscriptions.
+fn register_name(owner: u64, name: &ConsumerName) -> super::Name {
+    let tenant = (!name.tenant.is_empty()).then(|| Arc::clone(&name.tenant));
+    (owner, tenant, Arc::clone(&name.name))
 }
