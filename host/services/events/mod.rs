@@ -295,24 +295,28 @@ impl Events {
 
     /// The subscriptions that an event is for, in the order in which they get it, and the event, if there are any.
     fn matching(&self, draft: Draft) -> Result<(Vec<Arc<Subscription>>, Option<Arc<Event>>)> {
-        let mut matching = {
-            let register = self.register.read();
-            if register.shut_down {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "the events of this host have been shut down",
-                ));
-            }
-            register.routes.matching(&draft.topic, &draft.tenant)
-        };
+        let mut matching = self.route(&draft.topic, &draft.tenant)?;
         if matching.is_empty() {
             return Ok((matching, None));
         }
-        let event = draft.stamp(|| self.next_id(), self.clock.unix_ms());
+        let event = self.stamp(draft);
         // Outside of the lock: a filter may be long.
         matching.retain(|subscription| subscription.wants(&event));
         let heard = !matching.is_empty();
         Ok((matching, heard.then(|| Arc::new(event))))
+    }
+
+    /// The subscriptions whose patterns match, whatever their filters say of the event.
+    fn route(&self, topic: &Topic, tenant: &str) -> Result<Vec<Arc<Subscription>>> {
+        let register = self.register.read();
+        if register.shut_down {
+            return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
+        }
+        Ok(register.routes.matching(topic, tenant))
+    }
+
+    fn stamp(&self, draft: Draft) -> Event {
+        draft.stamp(|| self.next_id(), self.clock.unix_ms())
     }
 
     /// Takes the name of a durable subscription, which is given free when that is over.

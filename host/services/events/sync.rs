@@ -175,7 +175,7 @@ impl Events {
         self.emitted.fetch_add(1, Ordering::Relaxed);
         let mut emitted = Emitted::default();
         let Some(event) = event else {
-            self.count(&matching, emitted);
+            self.count(&matching, emitted, false);
             return Ok(Vec::new());
         };
         let mut waits = Vec::with_capacity(answering.len());

@@ -43,12 +43,12 @@ use parking_lot::{Mutex, RwLock};
 pub(crate) use self::consumer::Consumer;
 use self::{
     keeper::Keeper,
-    log::{ConsumerName, Dedupe, EventLog, Logged, NewEvent, Of, Page, Retention, Start},
+    log::{Appended, ConsumerName, Dedupe, EventLog, Logged, NewEvent, Of, Page, Retention, Start},
     recent::Recent,
     running::Running,
     window::Now,
 };
-use super::{Counters, Draft, Emitted, Event, Events, Pattern, Publisher};
+use super::{Counters, Draft, Emitted, Event, Events, Pattern, Publisher, Subscription};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::Clock,
@@ -223,28 +223,40 @@ impl Durable {
     ) -> Result<Emitted> {
         super::check(&draft, wait)?;
         // Before it is written: what is written is told, whatever comes in between.
-        let matching = events.matching(&draft.topic, &draft.tenant)?;
+        let mut matching = events.route(&draft.topic, &draft.tenant)?;
         let dedupe = match draft.id {
             Some(_) => Dedupe::Within(self.core.retention.dedupe_ms),
             None => Dedupe::Never,
         };
         let event = Arc::new(events.stamp(draft));
         let appended = self.core.log.append(&[NewEvent { event: Arc::clone(&event), dedupe }])?;
-        let Some(appended) = appended.first().filter(|appended| !appended.duplicate) else {
-            return Ok(Emitted::default());
-        };
-        let logged = Logged {
-            sequence: appended.sequence,
-            logged_ms: self.core.clock.now_ms(),
-            only: None,
-            event: Arc::clone(&event),
-        };
+        match appended.first() {
+            Some(Appended { sequence, duplicate: false }) => {
+                matching.retain(|subscription| subscription.wants(&event));
+                Ok(self.tell(events, publisher, &matching, *sequence, event, wait))
+            }
+            _ => Ok(Emitted::default()),
+        }
+    }
+
+    /// Tells everybody of an event that was written.
+    fn tell(
+        &self,
+        events: &Events,
+        publisher: Option<Publisher<'_>>,
+        matching: &[Arc<Subscription>],
+        sequence: u64,
+        event: Arc<Event>,
+        wait: Duration,
+    ) -> Emitted {
+        let logged_ms = self.core.clock.now_ms();
+        let logged = Logged { sequence, logged_ms, only: None, event: Arc::clone(&event) };
         // First, for the others may have to be waited for.
         let durable = self.core.written(&[logged]);
         events.emitted.fetch_add(1, Ordering::Relaxed);
-        let emitted = events.offer(publisher, &matching, &event, wait);
-        events.count(&matching, emitted, durable);
-        Ok(emitted)
+        let emitted = events.offer(publisher, matching, &event, wait);
+        events.count(matching, emitted, durable);
+        emitted
     }
 
     /// Subscribes. `turns` is told when there is something to deliver, and may be before this returns.
@@ -348,13 +360,18 @@ impl Durable {
     ///
     /// UNAVAILABLE: the log, or the end of the engine of events.
     pub(crate) fn publish(&self, events: &Events, published: Vec<Event>) -> Result<()> {
-        let published: Vec<_> = published.into_iter().map(Arc::new).collect();
-        let new = |event: &Arc<Event>| NewEvent { event: Arc::clone(event), dedupe: Dedupe::Known };
-        let appended = self.core.log.append(&published.iter().map(new).collect::<Vec<_>>())?;
-        let fresh = published.iter().zip(appended).filter(|(_, appended)| !appended.duplicate);
-        for (event, Appended { sequence, .. }) in fresh {
-            let logged_ms = self.core.clock.now_ms();
-            self.tell(events, None, Logged { sequence, logged_ms, only: None, event: Arc::clone(event) });
+        let mut fresh = Vec::with_capacity(published.len());
+        for event in published {
+            let mut matching = events.route(&event.topic, &event.tenant)?;
+            matching.retain(|subscription| subscription.wants(&event));
+            fresh.push((Arc::new(event), matching));
+        }
+        let new = |(event, _): &(Arc<Event>, _)| NewEvent { event: Arc::clone(event), dedupe: Dedupe::Known };
+        let appended = self.core.log.append(&fresh.iter().map(new).collect::<Vec<_>>())?;
+        for ((event, matching), Appended { sequence, duplicate }) in fresh.into_iter().zip(appended) {
+            if !duplicate {
+                self.tell(events, None, &matching, sequence, event, Duration::ZERO);
+            }
         }
         Ok(())
     }
