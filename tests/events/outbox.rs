@@ -9,7 +9,7 @@ fn events_43_events_of_a_batch_appear_if_it_was_committed_and_not_otherwise() {
     // A version of 0 is that of what is not there.
     all_ok(&host, "acme", "batch k 0 v a committed");
     for _ in 0..3 {
-        let refused = ask_of(&host, "courier", "acme", "batch k 0 v a refused").swap_remove(0);
+        let refused = ask_of(&host, "postman", "acme", "batch k 0 v a refused").swap_remove(0);
         assert_ne!(refused, "0");
     }
     all_ok(&host, "acme", "batch l 0 v a another\nemit a last");
@@ -53,5 +53,5 @@ fn events_43_what_an_ended_host_has_left_in_its_outbox_is_published_by_the_next(
         assert!(std::time::Instant::now() < deadline, "the outbox is never empty");
         std::thread::yield_now();
     }
-    assert_eq!(logged("SELECT count(*) FROM events_log WHERE type LIKE 'plugin.courier.a'"), 51);
+    assert_eq!(logged("SELECT count(*) FROM events_log WHERE type LIKE 'plugin.postman.a'"), 51);
 }

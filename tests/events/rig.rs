@@ -1,4 +1,4 @@
-//! A host with `tests/plugins/courier.c`, and what that answers.
+//! A host with `tests/plugins/postman.c`, and what that answers.
 
 use std::{
     fs,
@@ -25,28 +25,22 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// With the plugin `courier`, which does `load` when it is loaded.
+    /// With the plugin `postman`, which does `load` when it is loaded.
     pub(crate) fn new(load: &str) -> Self {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let plugins = folder.path().join("plugins");
         fs::create_dir(&plugins).expect("the folder can be written");
         // The host refuses folders that others may write.
         fs::set_permissions(&plugins, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        Self { folder, toml: String::new() }.with("courier", load)
+        Self { folder, toml: String::new() }.with("postman", load)
     }
 
     /// With the plugin under another name.
     pub(crate) fn with(mut self, name: &str, load: &str) -> Self {
         let define = format!("-DNAME={name}");
-        let library = compile_c(name, repository().join("tests/plugins/courier.c"), &[&define]);
+        let library = compile_c(name, repository().join("tests/plugins/postman.c"), &[&define]);
         install(&library, &self.folder.path().join("plugins"));
         self.toml.push_str(&format!("[plugin.{name}.config]\nload = '''{load}'''\n"));
-        self
-    }
-
-    /// With lines of `pintle.toml`.
-    pub(crate) fn toml(mut self, lines: &str) -> Self {
-        self.toml.insert_str(0, lines);
         self
     }
 
@@ -92,10 +86,10 @@ pub(crate) fn ask_of(host: &Host, name: &str, tenant: &str, commands: &str) -> V
     String::from_utf8(answer).expect("answers are text").lines().map(str::to_owned).collect()
 }
 
-/// That each of the commands of `courier` comes to OK.
+/// That each of the commands of `postman` comes to OK.
 #[track_caller]
 pub(crate) fn all_ok(host: &Host, tenant: &str, commands: &str) {
-    for (command, answer) in commands.lines().zip(ask_of(host, "courier", tenant, commands)) {
+    for (command, answer) in commands.lines().zip(ask_of(host, "postman", tenant, commands)) {
         assert_eq!(answer, "0", "{command}");
     }
 }
@@ -112,9 +106,9 @@ pub(crate) struct Seen {
     pub(crate) key: String,
 }
 
-/// Every delivery that `courier` has seen.
+/// Every delivery that `postman` has seen.
 pub(crate) fn seen(host: &Host) -> Vec<Seen> {
-    ask_of(host, "courier", "", "seen").iter().filter(|line| !line.is_empty()).map(|line| one(line)).collect()
+    ask_of(host, "postman", "", "seen").iter().filter(|line| !line.is_empty()).map(|line| one(line)).collect()
 }
 
 fn one(line: &str) -> Seen {

@@ -36,7 +36,7 @@ fn events_26_and_events_41_what_was_not_acknowledged_comes_after_a_restart_and_n
     assert_eq!(again[0].sequence, first[0].sequence);
     let deliveries: Vec<_> = again.iter().map(|one| format!("ack {}", one.delivery)).collect();
     all_ok(&host, "", &deliveries.join("\n"));
-    let stale = ask_of(&host, "courier", "", &deliveries[0]).swap_remove(0);
+    let stale = ask_of(&host, "postman", "", &deliveries[0]).swap_remove(0);
     assert!(stale.starts_with("7 ") || stale.contains("over"), "{stale}");
     assert!(host.stop().left.is_empty());
     let host = place.started();
@@ -91,7 +91,7 @@ fn events_27_and_events_34_a_nack_delays_and_an_ack_that_is_late_counts_no_more(
     // It is not answered: its deadline passes, and it comes again.
     let third = seen_until(&host, |seen| seen.len() == 3).remove(2);
     assert_eq!(third.attempt, 3);
-    let late = ask_of(&host, "courier", "", &format!("ack {}", second.delivery)).swap_remove(0);
+    let late = ask_of(&host, "postman", "", &format!("ack {}", second.delivery)).swap_remove(0);
     assert_ne!(late, "0");
     all_ok(&host, "", &format!("ack {}", third.delivery));
 }
@@ -161,11 +161,11 @@ fn events_37_a_durable_subscription_passes_over_what_its_filter_does_not_let_thr
 fn events_41_and_events_42_events_wait_while_their_plugin_is_disabled_or_not_there() {
     let place = Place::new("follow plugin.> d auto").with("second", "");
     let host = place.started();
-    host.disable("courier").expect("it is enabled");
+    host.disable("postman").expect("it is enabled");
     assert_eq!(ask_of(&host, "second", "", "emit a one"), ["0"]);
-    host.enable("courier").expect("it is disabled");
+    host.enable("postman").expect("it is disabled");
     seen_until(&host, |seen| data_of(seen, "d") == ["one"]);
-    host.unload("courier").expect("it is loaded");
+    host.unload("postman").expect("it is loaded");
     assert_eq!(ask_of(&host, "second", "", "emit a two\nemit b three"), ["0", "0"]);
     assert!(host.stop().left.is_empty());
     let host = place.started();
@@ -176,9 +176,9 @@ fn events_41_and_events_42_events_wait_while_their_plugin_is_disabled_or_not_the
 fn events_9_a_name_is_unique_among_durable_and_transient_subscriptions() {
     let place = Place::new("follow plugin.> one auto\nfollow plugin.> two transient");
     let host = place.started();
-    assert_eq!(ask_of(&host, "courier", "", "loaded")[..2], ["0", "0"]);
+    assert_eq!(ask_of(&host, "postman", "", "loaded")[..2], ["0", "0"]);
     for command in ["follow orders.> one transient", "follow orders.> two auto", "follow orders.> one auto"] {
-        let answer = ask_of(&host, "courier", "", command).swap_remove(0);
+        let answer = ask_of(&host, "postman", "", command).swap_remove(0);
         assert!(answer.contains("with the name") && answer != "0", "{command}: {answer}");
     }
     all_ok(&host, "acme", "follow plugin.> one auto");
@@ -188,7 +188,7 @@ fn events_9_a_name_is_unique_among_durable_and_transient_subscriptions() {
 fn events_bad_options_are_refused_and_say_which() {
     let place = Place::new("");
     let host = place.started();
-    let told = ask_of(&host, "courier", "", "bad");
+    let told = ask_of(&host, "postman", "", "bad");
     let wanted = [
         ("capacity", "wait in the log"),
         ("policy", "wait in the log"),

@@ -1,10 +1,10 @@
-/* courier: publishes and follows durable events, as it is told, and tells what it was given. See README.md beside it.
+/* postman: publishes and follows durable events, as it is told, and tells what it was given. See README.md beside it.
  *
  * -DNAME=second makes the plugin `second`. */
 #include "words.h"
 
 #ifndef NAME
-#define NAME courier
+#define NAME postman
 #endif
 
 MANIFEST({
@@ -88,7 +88,7 @@ static pintle_status follow(pintle_ctx ctx, const pintle_str *w) {
 static void bad(pintle_ctx ctx, pintle_buf *to) {
   pintle_subscribe_options o;
   pintle_emit_options e;
-  pintle_str pattern = PINTLE_STR("plugin.courier.bad");
+  pintle_str pattern = PINTLE_STR("plugin.postman.bad");
 #define TRIED(what, set)                                                                                \
   (memset(&o, 0, sizeof o), o.size = sizeof o, o.flags = PINTLE_SUBSCRIBE_DURABLE, set, say(to, "%s ", what), \
    say_status(to, ctx, host->events->subscribe(ctx, pattern, on_event, NULL, NULL, &o, NULL)), say(to, "\n"))
