@@ -324,8 +324,8 @@ impl Host {
         at(self.inside.state().now_ms)
     }
 
-    /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but those with a rule of the calendar;
-    /// `@every 90s` is an interval).
+    /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but
+    /// those with a rule of the calendar; `@every 90s` is an interval).
     ///
     /// # Errors
     /// [`Reentrant`](Status::Reentrant) from code that the plugin calls. That a job fails is in the [logs](Host::logs).
@@ -393,8 +393,8 @@ impl Scoped {
         Self { inside: Arc::clone(inside), tenant, cx: Context::new(host, ctx, ctx) }
     }
 
-    /// Emits an event to all that match, and waits for them. Gives their replies, but those of durable subscriptions; an event of a topic that begins with
-    /// `plugin.<id>.` comes from that plugin, all others from the application.
+    /// Emits an event to all that match, and waits for them. Gives their replies, but those of durable subscriptions; an event of
+    /// a topic that begins with `plugin.<id>.` comes from that plugin, all others from the application.
     ///
     /// # Errors
     /// That of the first handler that failed, with its name; all have run nevertheless. Not that of a durable subscription: the
