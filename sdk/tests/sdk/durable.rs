@@ -531,6 +531,10 @@ fn those_of_a_higher_priority_are_first() {
     assert_eq!(notes(), ["high a 1/1", "none a 1/-", "low a 1/-", "as low a 1/1"]);
     host.emit("in.x", b"b").expect("it is taken");
     assert_eq!(notes(), ["none b -/-", "low b -/-"]);
+    host.disable().expect("it does");
+    publish(&host, "c", EmitOptions::new());
+    host.enable().expect("it does");
+    assert_eq!(notes(), ["high c 2/1", "as low c 2/1"]);
 }
 
 #[test]
