@@ -77,7 +77,7 @@
 //! |---|---|
 //! | [`cx.config()`](Context::config) | the settings, by JSON pointer or as a type |
 //! | [`cx.log()`](Context::log) | records with typed fields |
-//! | [`cx.events()`](Context::events) | subscribe, emit, and emit and wait for answers |
+//! | [`cx.events()`](Context::events) | subscribe, emit, and emit and wait for answers; [durable](EmitOptions::durable) events, and [filters](Filter) |
 //! | [`cx.cache("…")`](Context::cache) | volatile items and counters, with lifetimes; what takes long is [loaded once](Cache::get_or_load) |
 //! | [`cx.storage()`](Context::storage) | durable items, with versions |
 //! | [`cx.database()`](Context::database) | SQL, on a database of the plugin's own |

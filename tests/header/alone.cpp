@@ -32,6 +32,108 @@ pintle_status emit_sync(pintle_ctx, pintle_str, pintle_bytes, const pintle_emit_
   return each(user, &result) == PINTLE_OK ? PINTLE_OK : PINTLE_CANCELLED;
 }
 
+int wrong = 0;
+
+void expect(bool holds, const char *what) {
+  if (holds) return;
+  std::printf("%s: said \"%s\", logged \"%s\", asked \"%s\"\n", what, said.c_str(), logged.c_str(), asked.c_str());
+  wrong++;
+}
+
+std::string told;
+pintle_event_handler hearing;
+void *hearer = nullptr;
+pintle_release forgotten;
+
+/* Tell what they were given. */
+pintle_status emit(pintle_ctx, pintle_str, pintle_bytes, const pintle_emit_options *options) {
+  told = text_of(options->id) + " " + std::to_string(options->flags);
+  return PINTLE_OK;
+}
+pintle_status subscribe(pintle_ctx, pintle_str, pintle_event_handler handler, void *user, pintle_release release,
+                        const pintle_subscribe_options *options, pintle_registration *) {
+  hearing = handler;
+  if (hearer != nullptr) forgotten(hearer);
+  hearer = user;
+  forgotten = release;
+  told = text_of(options->name) + " " + text_of(options->filter);
+  for (const std::int64_t number :
+       {std::int64_t{options->flags}, std::int64_t{options->capacity}, std::int64_t{options->policy},
+        std::int64_t{options->priority}, std::int64_t{options->start}, options->start_at, options->ack_ms,
+        options->backoff_ms, std::int64_t{options->max_deliveries}, std::int64_t{options->in_flight}})
+    told += " " + std::to_string(number);
+  return PINTLE_OK;
+}
+pintle_status ack(pintle_ctx, pintle_delivery delivery) {
+  told = "ack " + std::to_string(delivery);
+  return delivery == 9 ? PINTLE_OK : PINTLE_STALE_HANDLE;
+}
+pintle_status nack(pintle_ctx, pintle_delivery delivery, std::int64_t delay_ms, pintle_str reason) {
+  told = "nack " + std::to_string(delivery) + " " + std::to_string(delay_ms) + " " + text_of(reason);
+  return PINTLE_OK;
+}
+
+/* What is said of durable events arrives, and what a delivery is of is seen. */
+void durable(pintle_events &events, const pintle::Context &cx) {
+  const auto last = [](const char *expected) { expect(told == expected, told.c_str()); };
+  const pintle::Events none = cx.events();
+  expect(none.try_ack(9) == PINTLE_UNSUPPORTED && none.try_nack(9) == PINTLE_UNSUPPORTED, "a host without acknowledgements");
+  events.emit = emit;
+  events.subscribe = subscribe;
+  events.ack = ack;
+  events.nack = nack;
+  pintle::EmitOptions kept;
+  kept.id = "i";
+  cx.events().emit("a", "{}", kept);
+  last("i 0");
+  kept.durable = true;
+  cx.events().emit("a", "{}", kept);
+  last("i 1");
+  pintle::SubscribeOptions options;
+  pintle_delivery delivery = 0;
+  const auto hear = [&delivery](const pintle::Context &, const pintle::Event &event) {
+    expect(event.sequence() == 41 && event.attempt() == 2, "which delivery it is");
+    delivery = event.delivery();
+  };
+  options.name = "plain";
+  (void)cx.events().subscribe("a", hear, options).detach();
+  last("plain  0 0 0 0 0 0 0 0 0 0");
+  options.name = "n";
+  options.durable = true;
+  options.start = pintle::Start::all();
+  (void)cx.events().subscribe("a", hear, options).detach();
+  last("n  1 0 0 0 1 0 0 0 0 0");
+  options.acknowledge = true;
+  options.filter = "{}";
+  options.priority = -3;
+  options.start = pintle::Start::sequence(7);
+  options.ack_within = std::chrono::seconds(1);
+  options.backoff = std::chrono::milliseconds(2);
+  options.max_deliveries = 4;
+  options.in_flight = 5;
+  (void)cx.events().subscribe("a", hear, options).detach();
+  last("n {} 3 0 0 -3 2 7 1000 2 4 5");
+  options.start = pintle::Start::time(-8);
+  (void)cx.events().subscribe("a", hear, options).detach();
+  last("n {} 3 0 0 -3 3 -8 1000 2 4 5");
+  pintle_event event = {};
+  event.size = static_cast<std::uint32_t>(sizeof event);
+  event.sequence = 41;
+  event.delivery = 9;
+  event.attempt = 2;
+  expect(hearing(hearer, 2, &event, pintle_discard_sink()) == PINTLE_OK && delivery == 9, "a delivery");
+  cx.events().ack(delivery);
+  last("ack 9");
+  expect(cx.events().try_ack(8) == PINTLE_STALE_HANDLE, "a delivery that is over");
+  cx.events().nack(delivery);
+  last("nack 9 0 ");
+  cx.events().nack(delivery, std::chrono::milliseconds(0), "at once");
+  last("nack 9 1 at once");
+  cx.events().nack(delivery, std::chrono::seconds(1));
+  last("nack 9 1000 ");
+  forgotten(hearer);
+}
+
 std::string stepped;
 
 /* Tells what it was given; a step with the key `old` is in conflict with version 7. */
@@ -46,7 +148,7 @@ pintle_status batch(pintle_ctx, const pintle_storage_step *steps, std::size_t co
       stepped += " if " + std::to_string(step.options->flags) + " " + std::to_string(step.options->if_version) + " " +
                  std::to_string(step.options->ttl_ms);
     }
-    if (step.event != nullptr) stepped += " key " + text_of(step.event->key);
+    if (step.event != nullptr) stepped += " key " + text_of(step.event->key) + " " + std::to_string(step.event->flags);
     if (step.job != nullptr) stepped += " " + text_of(step.job->rule) + " every " + std::to_string(step.job->every_ms);
     stepped += "\n";
     versions[at] = at + 1;
@@ -148,14 +250,6 @@ struct Bomb {
   void operator()(const pintle::Context &, const pintle::Event &) const {}
   void operator()(const pintle::Context &, const pintle::Run &) const {}
 };
-
-int wrong = 0;
-
-void expect(bool holds, const char *what) {
-  if (holds) return;
-  std::printf("%s: said \"%s\", logged \"%s\", asked \"%s\"\n", what, said.c_str(), logged.c_str(), asked.c_str());
-  wrong++;
-}
 
 template <class T>
 pintle_status status_of(const pintle::SqlRow &row, std::size_t column) {
@@ -284,6 +378,7 @@ int main() {
   expect(cx.events().try_subscribe("a", Bomb(), refused) == PINTLE_UNSUPPORTED && !refused &&
              logged == "what a handler had captured threw when it was destroyed: threw: burst",
          "a handler that is not taken");
+  durable(events, cx);
   pintle_scheduler scheduler = {};
   scheduler.size = static_cast<std::uint32_t>(sizeof scheduler);
   host.scheduler = &scheduler;
@@ -301,13 +396,14 @@ int main() {
   minute.lifetime = std::chrono::minutes(1);
   pintle::EmitOptions keyed;
   keyed.key = "k";
+  keyed.durable = true;
   pintle::BatchJob often;
   often.every = std::chrono::seconds(1);
   pintle::Batch steps = cx.storage().batch();
   steps.set(std::string("a"), "b", minute).incr("n", 3).check("c", 0).remove("d").emit("e", "{}", keyed);
   const pintle::List<pintle::StepOutcome> done = steps.schedule("f", often, "data").commit();
   expect(done.size() == 6 && done[1].value == 3 && done[5].version == 6, "outcomes of a batch");
-  expect(stepped == "1 a b 0 if 2 0 60000\n3 n  3 if 0 0 0\n4 c  0 if 1 0 0\n2 d  0 if 0 0 0\n5 e {} 0 key k\n"
+  expect(stepped == "1 a b 0 if 2 0 60000\n3 n  3 if 0 0 0\n4 c  0 if 1 0 0\n2 d  0 if 0 0 0\n5 e {} 0 key k 1\n"
                     "6 f data 0  every 1000\n",
          stepped.c_str());
   try {

@@ -39,17 +39,20 @@ fn layouts() -> Vec<Layout> {
         PintleLog = "pintle_log" { size, reserved, write, enabled, logger_new, logger_write, logger_free }
         PintleConfig = "pintle_config" { size, reserved, get, text, integer, number, boolean }
         PintleEvent = "pintle_event" {
-            size, depth, topic, id, source, subject, content_type, key, tenant, data, time_ms,
-            sequence, delivery, attempt, reserved
+            size, depth, topic, id, source, subject, content_type, key, tenant, data, time_ms, sequence,
+            delivery, attempt, reserved
         }
         PintleEmitOptions = "pintle_emit_options" { size, flags, id, subject, content_type, key, wait_ms }
         PintleSubscribeOptions = "pintle_subscribe_options" {
-            size, flags, name, capacity, policy, filter, priority, start, start_at, ack_ms, backoff_ms, max_deliveries, in_flight
+            size, flags, name, capacity, policy, filter, priority, start, start_at, ack_ms, backoff_ms, max_deliveries,
+            in_flight
         }
         PintleHandlerResult = "pintle_handler_result" {
             size, outcome, status, reserved, subscriber, subscription, reply, error
         }
-        PintleEvents = "pintle_events" { size, reserved, emit, subscribe, unsubscribe, emit_sync, ack, nack }
+        PintleEvents = "pintle_events" {
+            size, reserved, emit, subscribe, unsubscribe, emit_sync, ack, nack
+        }
         PintleRun = "pintle_run" { size, attempt, job, due_ms }
         PintleJobOptions = "pintle_job_options" { size, flags, zone, overlap, reserved }
         PintleScheduler = "pintle_scheduler" { size, reserved, cron, interval, once, remove }

@@ -128,7 +128,7 @@ impl<'a> Event<'a> {
         (self.raw.delivery != 0).then_some(Delivery(self.raw.delivery))
     }
 
-    /// Adds to the reply, at most 1 MiB, for publishers that wait for it ([`Events::emit_sync`]).
+    /// Adds to the reply, at most 1 MiB, for publishers that wait for it ([`Events::emit_sync`](crate::Events::emit_sync)).
     ///
     /// # Errors
     /// [`TooLarge`](crate::Status::TooLarge).

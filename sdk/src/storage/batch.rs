@@ -134,7 +134,8 @@ impl Batch<'_> {
         self.add_with(Step::new(PINTLE_STEP_CHECK, key), StorageOptions::new().only_if_version(version))
     }
 
-    /// Publishes an event once the batch is committed, at least once; otherwise as [`Events::emit`](crate::Events::emit).
+    /// Publishes an event once the batch is committed, at least once: it is [durable](EmitOptions::durable). Otherwise as
+    /// [`Events::emit`](crate::Events::emit).
     pub fn emit(self, topic: &str, data: &[u8]) -> Self {
         self.emit_with(topic, data, &EmitOptions::default())
     }

@@ -356,7 +356,7 @@ pub(super) fn deliver_next(inside: &Inside) -> bool {
 pub(super) fn deliver_up_to(inside: &Inside, handle: u64, up_to: u64) -> bool {
     let mut any = false;
     loop {
-        let (registration, durable, event, attempt, delivery) = {
+        let (registration, durable, event, attempt, delivery, deadline_ms) = {
             let mut state = inside.state();
             let state = &mut *state;
             let consumers = state.consumers();
@@ -374,11 +374,11 @@ pub(super) fn deliver_up_to(inside: &Inside, handle: u64, up_to: u64) -> bool {
             let deadline_ms = state.now_ms + durable.ack_ms;
             open.stage = Stage::Delivered { to: handle, delivery, explicit: durable.explicit, deadline_ms };
             let attempt = open.attempt;
-            (registration, durable, state.log.event(sequence).clone(), attempt, delivery)
+            (registration, durable, state.log.event(sequence).clone(), attempt, delivery, deadline_ms)
         };
         any = true;
         let shown = if durable.explicit { delivery } else { 0 };
-        let outcome = drive::handle_event(inside, &registration, &event, None, (shown, attempt));
+        let outcome = drive::handle_event(inside, &registration, &event, Some(deadline_ms), (shown, attempt));
         let mut state = inside.state();
         let now_ms = state.now_ms;
         // It may have been acknowledged or refused by now.

@@ -296,13 +296,10 @@ fn how_durable(options: &PintleSubscribeOptions) -> Result<Option<(Durable, Begi
     refuse(&transient_only, "transient")?;
     let begin = match options.start {
         PINTLE_START_SEQUENCE => {
-            in_range("start_at", options.start_at, 1, i64::MAX)?;
-            Begin::Sequence(options.start_at.unsigned_abs())
-        }
-        PINTLE_START_TIME => {
             in_range("start_at", options.start_at, 0, i64::MAX)?;
-            Begin::Time(options.start_at)
+            Begin::Sequence(options.start_at.max(1).unsigned_abs())
         }
+        PINTLE_START_TIME => Begin::Time(options.start_at),
         _ if options.start_at != 0 => {
             return Err(input::wrong("options.start_at", "it is for a start at a number or a time"));
         }

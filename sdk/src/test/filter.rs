@@ -85,8 +85,12 @@ fn attributes(value: &Value, path: &str) -> Result<Vec<(String, String)>> {
     let all = value.as_object().filter(|all| !all.is_empty());
     let all = all.ok_or_else(|| wrong(path, "it is an object with one or more attributes"))?;
     let each = all.iter().map(|(name, value)| {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-            return Err(wrong(path, "an attribute's name has a-z and 0-9"));
+        let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !plain || !(1..=64).contains(&name.len()) {
+            return Err(wrong(path, "an attribute's name is 1 to 64 of a-z and 0-9"));
+        }
+        if ["data", "specversion", "time"].contains(&name.as_str()) {
+            return Err(wrong(path, "`data`, `specversion` and `time` cannot be asked for"));
         }
         match value.as_str() {
             Some(value) if (1..=MOST.3).contains(&value.len()) => Ok((name.clone(), value.to_owned())),

@@ -71,12 +71,15 @@
 //!
 //! - **Time stands still** until [`advance`](Host::advance). Deadlines do not pass while code runs. So nobody waits for an item
 //!   of the cache that another is loading: [`Timeout`](crate::Status::Timeout) comes at once.
+//! - **The log of durable events forgets nothing**, and ids are known for two minutes. It keeps them, and where subscriptions
+//!   stand, as long as the host lives. That a delivery takes too long is noticed by [`advance`](Host::advance), after the handler.
+//!   [`unacknowledged`](Host::unacknowledged) and [`dead_letters`](Host::dead_letters) show what became of them.
 //! - **Everything runs on the thread of the test**, one thing after the other, whatever `concurrency` the manifest asks for.
 //!   What a plugin emits and changes waits for its own subscriptions and watches until its running function has returned.
 //! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job. Time zones are not looked up.
 //! - **The manifest is believed.** Defaults of the settings are filled in; nothing is checked against its schema, as
 //!   `pintle check` and a real host do.
-//! - **What a batch of the storage emits is published at once**, where a real host keeps it until it has durable events. The
+//! - **What a batch of the storage emits is published at once**, where a real host does so soon after the commit. The
 //!   jobs of a batch are [shown](Host::scheduled), and do not run. A watch is told the last change of each key.
 //! - **Nobody else is there.** The test plays other plugins: [`provide`](Host::provide), [`listen`](Host::listen).
 //! - **SQL needs the feature `test-sql`**, which compiles SQLite; without it there is no database. Nobody waits for who writes:
@@ -321,8 +324,8 @@ impl Host {
         at(self.inside.state().now_ms)
     }
 
-    /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but those with a rule of the calendar;
-    /// `@every 90s` is an interval).
+    /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but
+    /// those with a rule of the calendar; `@every 90s` is an interval).
     ///
     /// # Errors
     /// [`Reentrant`](Status::Reentrant) from code that the plugin calls. That a job fails is in the [logs](Host::logs).
@@ -390,8 +393,8 @@ impl Scoped {
         Self { inside: Arc::clone(inside), tenant, cx: Context::new(host, ctx, ctx) }
     }
 
-    /// Emits an event to all that match, and waits for them. Gives their replies, but those of durable subscriptions; an event of a topic that begins with
-    /// `plugin.<id>.` comes from that plugin, all others from the application.
+    /// Emits an event to all that match, and waits for them. Gives their replies, but those of durable subscriptions; an event of
+    /// a topic that begins with `plugin.<id>.` comes from that plugin, all others from the application.
     ///
     /// # Errors
     /// That of the first handler that failed, with its name; all have run nevertheless. Not that of a durable subscription: the

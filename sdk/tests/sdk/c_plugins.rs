@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use libloading::Library;
 use pintle_abi::*;
-use pintle_plugin::test::Host;
+use pintle_plugin::{EmitOptions, test::Host};
 use serde_json::{Value, json};
 
 use crate::{
@@ -344,6 +345,29 @@ fn hello_greets() {
     let calls = driver.fake.take();
     assert_eq!(calls, ["subscribe greet.>", "log.write 2 greeting topic=\"greet.anna\"", "emit greeted {}"]);
     driver.unload();
+}
+
+#[test]
+fn courier_acknowledges_what_is_durable() {
+    type Entry = extern "C" fn() -> *const PintlePlugin;
+    let library = open("tests/plugins/courier.c", "-DX");
+    // SAFETY: the contract's type of the entry function.
+    let entry = unsafe { library.get::<Entry>(b"pintle_plugin_entry_v1\0") }.expect("it has an entry");
+    let host = Host::new();
+    // SAFETY: the courier keeps the contract, and its library outlives the host.
+    unsafe { host.load_entry(*entry) }.expect("it loads");
+    host.enable().expect("it is enabled");
+    let parcel = EmitOptions::new().id("p").durable();
+    host.emit_with("parcel.a", b"{}", &parcel).expect("it is taken");
+    host.emit_with("parcel.a", b"{}", &EmitOptions::new().durable().subject("sample")).expect("it is taken");
+    host.emit("parcel.a", b"{}").expect("it is taken");
+    host.advance(Duration::from_millis(59_999)).expect("the plugin is not at work");
+    assert_eq!((host.emitted().len(), host.logs().len()), (0, 1));
+    assert_eq!(host.logs()[0].field("error"), Some(&json!("nobody is in")));
+    host.advance(Duration::from_millis(1)).expect("the plugin is not at work");
+    let emitted = host.emitted();
+    assert_eq!((emitted.len(), emitted[0].id.as_str(), emitted[0].sequence), (1, "p", Some(3)));
+    assert_eq!((host.unacknowledged(), host.dead_letters()), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -242,6 +242,10 @@ fn refuse(times: usize) {
 /// Subscribes under a name, and notes what comes.
 fn work(cx: &Context, name: &'static str, options: &SubscribeOptions<'_>) -> Result<()> {
     let handler = move |cx: &Context, event: &Event<'_>| {
+        let waits = Some(SECOND * 30);
+        if name == "patient" {
+            assert_eq!(cx.remaining()?, waits, "a delivery may take so long");
+        }
         let place = [event.sequence(), event.attempt().map(u64::from)];
         let place = place.map(|number| number.map_or("-".to_owned(), |number| number.to_string())).join("/");
         let note = format!("{name} {} {place}", event.text()?);
@@ -287,14 +291,14 @@ fn pass(host: &Host, time: Duration) -> Vec<String> {
 fn durable_subscriptions_get_durable_events_and_transient_ones_get_all() {
     let host = start(|cx| {
         work(cx, "transient", &SubscribeOptions::new())?;
-        work(cx, "durable", &SubscribeOptions::new().durable())
+        work(cx, "patient", &SubscribeOptions::new().durable())
     });
     host.emit("in.x", b"a").expect("it is taken");
     publish(&host, "b", EmitOptions::new());
     publish(&host, "c", EmitOptions::new());
     assert_eq!(
         notes(),
-        ["transient a -/-", "transient b 1/-", "durable b 1/1", "transient c 2/-", "durable c 2/1"]
+        ["transient a -/-", "transient b 1/-", "patient b 1/1", "transient c 2/-", "patient c 2/1"]
     );
 }
 
@@ -501,7 +505,7 @@ fn an_id_that_is_known_is_not_published_again() {
 }
 
 #[test]
-fn a_batch_publishes_durably_too() {
+fn what_a_batch_publishes_is_durable() {
     let host = start(|cx| {
         let batch = |cx: &Context, _: &Event<'_>| {
             let batch = cx.storage().batch().set("k", b"v");
@@ -512,7 +516,7 @@ fn a_batch_publishes_durably_too() {
     });
     host.emit("do", b"").expect("it is taken");
     let sequences: Vec<_> = host.emitted().iter().map(|event| event.sequence).collect();
-    assert_eq!(sequences, [None, Some(1)]);
+    assert_eq!(sequences, [Some(1), Some(2)]);
 }
 
 #[test]
@@ -527,6 +531,10 @@ fn those_of_a_higher_priority_are_first() {
     assert_eq!(notes(), ["high a 1/1", "none a 1/-", "low a 1/-", "as low a 1/1"]);
     host.emit("in.x", b"b").expect("it is taken");
     assert_eq!(notes(), ["none b -/-", "low b -/-"]);
+    host.disable().expect("it does");
+    publish(&host, "c", EmitOptions::new());
+    host.enable().expect("it does");
+    assert_eq!(notes(), ["high c 2/1", "as low c 2/1"]);
 }
 
 #[test]
@@ -551,7 +559,7 @@ fn filters_let_through_what_fulfils_them() {
         (is("unheard", "of").not(), true),
     ];
     for (filter, expected) in cases {
-        let heard = ask(&SubscribeOptions::new().filter(&filter)).expect(filter.as_str());
+        let heard = ask(&SubscribeOptions::new().filter(&filter)).expect("it is a filter");
         host.tenant("acme").emit_with("in.x", b"", &event).expect("it is taken");
         assert_eq!(heard.load(Ordering::Relaxed), usize::from(expected), "{filter}");
     }
@@ -584,6 +592,7 @@ fn what_is_no_filter_is_refused_with_where_it_is_wrong() {
         (r#"{"any":[{"exact":{"id":"x"}},{"all":[{"not":7}]}]}"#.to_owned(), "at $.any[1].all[0].not"),
         (r#"{"exact":{"id":7}}"#.to_owned(), "at $.exact"),
         (r#"{"exact":{"ID":"x"}}"#.to_owned(), "at $.exact"),
+        (r#"{"exact":{"time":"x"}}"#.to_owned(), "`time`"),
         (long(0), "at $.exact"),
         (long(513), "at $.exact"),
         (deep(8), "8 levels"),
@@ -614,8 +623,6 @@ fn options_that_cannot_be_are_refused() {
         (durable.policy(QueuePolicy::Wait), Status::InvalidArgument),
         (transient.priority(1_001), Status::OutOfRange),
         (durable.priority(-1_001), Status::OutOfRange),
-        (durable.start(StartFrom::Sequence(0)), Status::OutOfRange),
-        (durable.start(StartFrom::Time(UNIX_EPOCH - SECOND)), Status::OutOfRange),
         (durable.ack_within(too_long), Status::OutOfRange),
         (durable.backoff(too_long), Status::OutOfRange),
         (durable.max_deliveries(1_001), Status::OutOfRange),
@@ -629,6 +636,10 @@ fn options_that_cannot_be_are_refused() {
         .ack_within(SECOND * 3_600)
         .backoff(SECOND * 3_600)
         .start(StartFrom::Sequence(1));
+    for start in [StartFrom::Sequence(0), StartFrom::Sequence(u64::MAX), StartFrom::Time(UNIX_EPOCH - SECOND)]
+    {
+        ask(&durable.start(start)).expect("it can begin there");
+    }
     ask(&most.max_deliveries(1_000).in_flight(1_024)).expect("the most that is taken");
     let said = EmitOptions::new().durable();
     let error = host.context().events().emit_sync_with("said", b"", None, &said).expect_err("nobody waits");

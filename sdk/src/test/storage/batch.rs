@@ -199,7 +199,9 @@ unsafe fn event(call: &Call, step: &PintleStorageStep) -> Result<Emitted> {
         return Err(input::wrong("steps.event.wait_ms", "nobody waits in a batch: must be 0"));
     }
     // SAFETY: as above.
-    unsafe { events::draft(call, step.key, step.value, step.event, false) }
+    let event = unsafe { events::draft(call, step.key, step.value, step.event, false) }?;
+    // It goes the way of the outbox, into the log.
+    Ok(Emitted { durable: true, ..event })
 }
 
 /// # Safety
