@@ -6,7 +6,7 @@
 //! CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers, and [`Clock`]; which topics
 //! a plugin may publish and subscribe to is decided before.
 //!
-//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals, a waiter or an
+//! Locks, in the order in which they may be taken: the register, the routes, a subscription's queue, the totals, a waiter or an
 //! answer; the list of waiters, a waiter. None is held while [`Deliver`] is called.
 
 pub(crate) mod cloud;
@@ -29,12 +29,12 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
@@ -45,7 +45,7 @@ pub use self::{
     topic::{Pattern, Topic},
 };
 use self::{
-    routes::Routes,
+    routes::Signpost,
     subscription::{Offer, Queue, Waiting},
     waiter::{Waiter, Waiters},
 };
@@ -86,7 +86,12 @@ impl<F: Fn() -> i64 + Send + Sync> Clock for F {
 /// The event engine of one host.
 pub(crate) struct Events {
     clock: Box<dyn Clock>,
-    register: RwLock<Register>,
+    /// Publishers do without it.
+    register: Mutex<Register>,
+    /// Where events go; changed under the register alone.
+    routes: Signpost,
+    /// Set under the register.
+    shut_down: AtomicBool,
     waiters: Waiters,
     /// Of subscriptions that are over, by owner; what counts publishers is beside it.
     ended: Arc<Mutex<HashMap<u64, Counters>>>,
@@ -99,11 +104,9 @@ pub(crate) struct Events {
 
 #[derive(Default)]
 struct Register {
-    routes: Routes,
     by_number: BTreeMap<u64, Arc<Subscription>>,
     names: HashSet<Name>,
     last_number: u64,
-    shut_down: bool,
 }
 
 /// What must be unique: a name within owner and tenant.
@@ -162,7 +165,9 @@ impl Events {
             format!("{:016x}", RandomState::new().hash_one((clock.unix_ms(), std::process::id())));
         Self {
             clock: Box::new(clock),
-            register: RwLock::default(),
+            register: Mutex::default(),
+            routes: Signpost::default(),
+            shut_down: AtomicBool::new(false),
             waiters: Waiters::default(),
             ended: Arc::default(),
             emitted: AtomicU64::new(0),
@@ -210,8 +215,8 @@ impl Events {
         };
 
         let subscriber = deliver.subscriber();
-        let mut register = self.register.write();
-        if register.shut_down {
+        let mut register = self.register.lock();
+        if self.is_shut_down() {
             return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
         }
         if !register.names.insert((request.owner, request.tenant.clone(), Arc::clone(&name))) {
@@ -237,7 +242,7 @@ impl Events {
             deliver,
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
-        register.routes.insert(Arc::clone(&subscription));
+        self.routes.insert(&subscription);
         register.by_number.insert(subscription.number, Arc::clone(&subscription));
         Ok(subscription)
     }
@@ -302,21 +307,14 @@ impl Events {
 
     /// The subscriptions that an event is for, in the order in which they get it, and the event, if there are any.
     fn matching(&self, draft: Draft) -> Result<(Vec<Arc<Subscription>>, Option<Arc<Event>>)> {
-        let mut matching = {
-            let register = self.register.read();
-            if register.shut_down {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "the events of this host have been shut down",
-                ));
-            }
-            register.routes.matching(&draft.topic, &draft.tenant)
-        };
+        if self.is_shut_down() {
+            return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
+        }
+        let mut matching = self.routes.matching(&draft.topic, &draft.tenant);
         if matching.is_empty() {
             return Ok((matching, None));
         }
         let event = draft.stamp(|| self.next_id(), self.clock.unix_ms());
-        // Outside of the lock: a filter may be long.
         matching.retain(|subscription| subscription.wants(&event));
         let heard = !matching.is_empty();
         Ok((matching, heard.then(|| Arc::new(event))))
@@ -337,14 +335,14 @@ impl Events {
     /// Ends a subscription: what waits in its queue is dropped, publishers that wait for it go on, and its name is
     /// free. A handler that runs is not waited for. Ending it twice does nothing.
     pub(crate) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        let mut register = self.register.write();
+        let mut register = self.register.lock();
         // Numbers are each engine's own: a subscription of another one must not end its namesake here.
         let ours = register.by_number.get(&subscription.number);
         if !ours.is_some_and(|ours| Arc::ptr_eq(ours, subscription)) {
             return;
         }
         register.by_number.remove(&subscription.number);
-        register.routes.remove(subscription);
+        self.routes.remove(subscription);
         register.names.remove(&(
             subscription.owner,
             subscription.tenant.clone(),
@@ -357,8 +355,8 @@ impl Events {
     /// Takes no more events and no more subscriptions, and lets publishers that wait go on. What is queued stays, for
     /// the lanes to finish, but for events whose publishers wait for the answer: the lanes may be closed before that.
     pub(crate) fn shutdown(&self) {
-        let mut register = self.register.write();
-        register.shut_down = true;
+        let register = self.register.lock();
+        self.shut_down.store(true, Ordering::SeqCst);
         for subscription in register.by_number.values() {
             subscription.hurry();
         }
@@ -367,7 +365,7 @@ impl Events {
     /// All subscriptions, in the order in which they were made.
     #[must_use]
     pub(crate) fn subscriptions(&self) -> Vec<SubscriptionReport> {
-        let register = self.register.read();
+        let register = self.register.lock();
         let report = |s: &Arc<Subscription>| SubscriptionReport {
             owner: s.owner,
             tenant: s.tenant.clone(),
@@ -385,7 +383,7 @@ impl Events {
     /// The counts since the engine was made.
     #[must_use]
     pub(crate) fn totals(&self) -> Totals {
-        let register = self.register.read();
+        let register = self.register.lock();
         let mut totals = Totals {
             emitted: self.emitted.load(Ordering::Relaxed),
             unheard: self.unheard.load(Ordering::Relaxed),
@@ -402,7 +400,7 @@ impl Events {
 
     /// The counts of all subscriptions of each owner since the engine was made.
     pub(crate) fn by_owner(&self) -> HashMap<u64, Counters> {
-        let register = self.register.read();
+        let register = self.register.lock();
         let mut counts = self.ended.lock().clone();
         for subscription in register.by_number.values() {
             *counts.entry(subscription.owner).or_default() += subscription.counters();
@@ -410,9 +408,13 @@ impl Events {
         counts
     }
 
+    fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::SeqCst)
+    }
+
     #[cfg(test)]
     fn is_routed_nowhere(&self) -> bool {
-        self.register.read().routes.is_empty()
+        self.routes.is_empty()
     }
 
     fn next_id(&self) -> String {

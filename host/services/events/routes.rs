@@ -1,13 +1,65 @@
 //! From a topic to the subscriptions that match it, without testing each: a tree of tokens.
+//!
+//! There are two of it. Publishers read the one that is shown, while a change is made to the other; then the two change
+//! places and the change is made once more. So publishers hold a lock only as long as it takes to pick the tree up, and
+//! whoever subscribes waits for those that had picked up the old one, never the other way round.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, thread};
+
+use parking_lot::{Mutex, RwLock};
 
 use super::{PatternToken, Subscription, Topic};
+
+/// The routes as publishers find them while subscriptions come and go.
+#[derive(Default)]
+pub(super) struct Signpost {
+    shown: RwLock<Arc<Routes>>,
+    /// The same, for the next change.
+    other: Mutex<Arc<Routes>>,
+}
+
+impl Signpost {
+    /// The subscriptions that are for `topic` under `tenant`: by priority, and otherwise in the order in which they were
+    /// made.
+    pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
+        let routes = Arc::clone(&self.shown.read());
+        routes.matching(topic, tenant)
+    }
+
+    /// Adds a subscription, whose number is higher than that of all before.
+    pub(super) fn insert(&self, subscription: &Arc<Subscription>) {
+        self.change(|routes| routes.insert(Arc::clone(subscription)));
+    }
+
+    pub(super) fn remove(&self, subscription: &Subscription) {
+        self.change(|routes| routes.remove(subscription));
+    }
+
+    fn change(&self, change: impl Fn(&mut Routes)) {
+        let mut other = self.other.lock();
+        change(alone(&mut other));
+        std::mem::swap(&mut *self.shown.write(), &mut *other);
+        change(alone(&mut other));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shown.read().root.is_empty() && self.other.lock().root.is_empty()
+    }
+}
+
+/// Waits for the publishers that still read it; it is not shown, so there come no more.
+fn alone(routes: &mut Arc<Routes>) -> &mut Routes {
+    while Arc::get_mut(routes).is_none() {
+        thread::yield_now();
+    }
+    Arc::get_mut(routes).expect("nobody picks up what is not shown")
+}
 
 /// The patterns of all subscriptions. A look-up visits one child by name and one for `*` at each token, so what it
 /// costs depends on the patterns that resemble the topic and not on how many there are.
 #[derive(Default)]
-pub(super) struct Routes {
+struct Routes {
     root: Node,
 }
 
@@ -25,41 +77,43 @@ struct Node {
     /// If the next token is `*`.
     any: Option<Box<Node>>,
     /// Patterns that end here.
-    ends: Vec<Arc<Subscription>>,
+    ends: Group,
     /// Patterns that end here with `>`.
-    rests: Vec<Arc<Subscription>>,
+    rests: Group,
+}
+
+/// The subscriptions of one pattern, each list by number.
+#[derive(Default)]
+struct Group {
+    /// Those that see every tenant's events.
+    of_all: Vec<Arc<Subscription>>,
+    /// Those that see one tenant's.
+    by_tenant: HashMap<Arc<str>, Vec<Arc<Subscription>>>,
 }
 
 impl Routes {
-    pub(super) fn insert(&mut self, subscription: Arc<Subscription>) {
+    fn insert(&mut self, subscription: Arc<Subscription>) {
         let mut node = &mut self.root;
         let pattern = subscription.pattern.clone();
         for token in pattern.tokens() {
             node = match token {
                 PatternToken::Exactly(token) => node.named.entry(token.into()).or_default(),
                 PatternToken::One => node.any.get_or_insert_default(),
-                PatternToken::Rest => return node.rests.push(subscription),
+                PatternToken::Rest => return node.rests.insert(subscription),
             };
         }
-        node.ends.push(subscription);
+        node.ends.insert(subscription);
     }
 
-    /// The subscriptions that are for `topic` under `tenant`: by priority, and otherwise in the order in which they were
-    /// made.
-    pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
+    fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
         let mut found = Vec::new();
         self.root.collect(topic.tokens(), tenant, &mut found);
         found.sort_unstable_by_key(|subscription| (Reverse(subscription.priority), subscription.number));
         found
     }
 
-    pub(super) fn remove(&mut self, subscription: &Subscription) {
+    fn remove(&mut self, subscription: &Subscription) {
         self.root.remove(subscription.pattern.tokens(), subscription);
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.root.is_empty()
     }
 }
 
@@ -71,11 +125,9 @@ impl Node {
         found: &mut Vec<Arc<Subscription>>,
     ) {
         #[cfg(test)]
-        STEPS.set(STEPS.get() + 1 + self.ends.len() + self.rests.len());
-        let Some(token) = tokens.next() else {
-            return found.extend(self.ends.iter().filter(|s| s.sees(tenant)).cloned());
-        };
-        found.extend(self.rests.iter().filter(|s| s.sees(tenant)).cloned());
+        STEPS.set(STEPS.get() + 1);
+        let Some(token) = tokens.next() else { return self.ends.collect(tenant, found) };
+        self.rests.collect(tenant, found);
         if let Some(node) = self.named.get(token) {
             node.collect(tokens.clone(), tenant, found);
         }
@@ -91,8 +143,8 @@ impl Node {
         subscription: &Subscription,
     ) {
         match tokens.next() {
-            None => self.ends.retain(|other| other.number != subscription.number),
-            Some(PatternToken::Rest) => self.rests.retain(|other| other.number != subscription.number),
+            None => self.ends.remove(subscription),
+            Some(PatternToken::Rest) => self.rests.remove(subscription),
             Some(PatternToken::One) => {
                 if let Some(node) = &mut self.any {
                     node.remove(tokens, subscription);
@@ -114,5 +166,41 @@ impl Node {
 
     fn is_empty(&self) -> bool {
         self.named.is_empty() && self.any.is_none() && self.ends.is_empty() && self.rests.is_empty()
+    }
+}
+
+impl Group {
+    fn insert(&mut self, subscription: Arc<Subscription>) {
+        match &subscription.tenant {
+            None => self.of_all.push(subscription),
+            Some(tenant) => self.by_tenant.entry(Arc::clone(tenant)).or_default().push(subscription),
+        }
+    }
+
+    fn collect(&self, tenant: &str, found: &mut Vec<Arc<Subscription>>) {
+        let of_tenant = self.by_tenant.get(tenant).map_or(&[][..], Vec::as_slice);
+        #[cfg(test)]
+        STEPS.set(STEPS.get() + self.of_all.len() + of_tenant.len());
+        found.extend_from_slice(&self.of_all);
+        found.extend_from_slice(of_tenant);
+    }
+
+    fn remove(&mut self, subscription: &Subscription) {
+        let out_of = |list: &mut Vec<Arc<Subscription>>| {
+            if let Ok(at) = list.binary_search_by_key(&subscription.number, |other| other.number) {
+                list.remove(at);
+            }
+        };
+        let Some(tenant) = &subscription.tenant else { return out_of(&mut self.of_all) };
+        if let Some(list) = self.by_tenant.get_mut(tenant) {
+            out_of(list);
+            if list.is_empty() {
+                self.by_tenant.remove(tenant);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of_all.is_empty() && self.by_tenant.is_empty()
     }
 }
