@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
@@ -45,7 +45,7 @@ pub use self::{
     topic::{Pattern, Topic},
 };
 use self::{
-    routes::Signpost,
+    routes::Routes,
     subscription::{Offer, Queue, Waiting},
     waiter::{Waiter, Waiters},
 };
@@ -89,7 +89,7 @@ pub(crate) struct Events {
     /// Publishers do without it.
     register: Mutex<Register>,
     /// Where events go; changed under the register alone.
-    routes: Signpost,
+    routes: RwLock<Routes>,
     /// Set under the register.
     shut_down: AtomicBool,
     waiters: Waiters,
@@ -166,7 +166,7 @@ impl Events {
         Self {
             clock: Box::new(clock),
             register: Mutex::default(),
-            routes: Signpost::default(),
+            routes: RwLock::default(),
             shut_down: AtomicBool::new(false),
             waiters: Waiters::default(),
             ended: Arc::default(),
@@ -242,7 +242,7 @@ impl Events {
             deliver,
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
-        self.routes.insert(&subscription);
+        self.routes.write().insert(Arc::clone(&subscription));
         register.by_number.insert(subscription.number, Arc::clone(&subscription));
         Ok(subscription)
     }
@@ -310,7 +310,7 @@ impl Events {
         if self.is_shut_down() {
             return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
         }
-        let mut matching = self.routes.matching(&draft.topic, &draft.tenant);
+        let mut matching = self.routes.read().matching(&draft.topic, &draft.tenant);
         if matching.is_empty() {
             return Ok((matching, None));
         }
@@ -342,7 +342,7 @@ impl Events {
             return;
         }
         register.by_number.remove(&subscription.number);
-        self.routes.remove(subscription);
+        self.routes.write().remove(subscription);
         register.names.remove(&(
             subscription.owner,
             subscription.tenant.clone(),
@@ -414,7 +414,7 @@ impl Events {
 
     #[cfg(test)]
     fn is_routed_nowhere(&self) -> bool {
-        self.routes.is_empty()
+        self.routes.read().is_empty()
     }
 
     fn next_id(&self) -> String {

@@ -1,65 +1,16 @@
 //! From a topic to the subscriptions that match it, without testing each: a tree of tokens.
 //!
-//! There are two of it. Publishers read the one that is shown, while a change is made to the other; then the two change
-//! places and the change is made once more. So publishers hold a lock only as long as it takes to pick the tree up, and
-//! whoever subscribes waits for those that had picked up the old one, never the other way round.
+//! It has a lock of its own, held no longer than a look-up or one change takes, so that neither reports nor the making of
+//! subscriptions keep publishers waiting.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc, thread};
-
-use parking_lot::{Mutex, RwLock};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use super::{PatternToken, Subscription, Topic};
-
-/// The routes as publishers find them while subscriptions come and go.
-#[derive(Default)]
-pub(super) struct Signpost {
-    shown: RwLock<Arc<Routes>>,
-    /// The same, for the next change.
-    other: Mutex<Arc<Routes>>,
-}
-
-impl Signpost {
-    /// The subscriptions that are for `topic` under `tenant`: by priority, and otherwise in the order in which they were
-    /// made.
-    pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
-        let routes = Arc::clone(&self.shown.read());
-        routes.matching(topic, tenant)
-    }
-
-    /// Adds a subscription, whose number is higher than that of all before.
-    pub(super) fn insert(&self, subscription: &Arc<Subscription>) {
-        self.change(|routes| routes.insert(Arc::clone(subscription)));
-    }
-
-    pub(super) fn remove(&self, subscription: &Subscription) {
-        self.change(|routes| routes.remove(subscription));
-    }
-
-    fn change(&self, change: impl Fn(&mut Routes)) {
-        let mut other = self.other.lock();
-        change(alone(&mut other));
-        std::mem::swap(&mut *self.shown.write(), &mut *other);
-        change(alone(&mut other));
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.shown.read().root.is_empty() && self.other.lock().root.is_empty()
-    }
-}
-
-/// Waits for the publishers that still read it; it is not shown, so there come no more.
-fn alone(routes: &mut Arc<Routes>) -> &mut Routes {
-    while Arc::get_mut(routes).is_none() {
-        thread::yield_now();
-    }
-    Arc::get_mut(routes).expect("nobody picks up what is not shown")
-}
 
 /// The patterns of all subscriptions. A look-up visits one child by name and one for `*` at each token, so what it
 /// costs depends on the patterns that resemble the topic and not on how many there are.
 #[derive(Default)]
-struct Routes {
+pub(super) struct Routes {
     root: Node,
 }
 
@@ -92,7 +43,8 @@ struct Group {
 }
 
 impl Routes {
-    fn insert(&mut self, subscription: Arc<Subscription>) {
+    /// Adds a subscription, whose number is higher than that of all before.
+    pub(super) fn insert(&mut self, subscription: Arc<Subscription>) {
         let mut node = &mut self.root;
         let pattern = subscription.pattern.clone();
         for token in pattern.tokens() {
@@ -105,15 +57,22 @@ impl Routes {
         node.ends.insert(subscription);
     }
 
-    fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
+    /// The subscriptions that are for `topic` under `tenant`: by priority, and otherwise in the order in which they were
+    /// made.
+    pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
         let mut found = Vec::new();
         self.root.collect(topic.tokens(), tenant, &mut found);
         found.sort_unstable_by_key(|subscription| (Reverse(subscription.priority), subscription.number));
         found
     }
 
-    fn remove(&mut self, subscription: &Subscription) {
+    pub(super) fn remove(&mut self, subscription: &Subscription) {
         self.root.remove(subscription.pattern.tokens(), subscription);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.root.is_empty()
     }
 }
 
