@@ -7,6 +7,7 @@ mod budgets;
 mod config;
 mod crowds;
 mod delivery;
+mod filters;
 mod grants;
 mod hangs;
 mod hosts;

@@ -363,6 +363,27 @@ static pintle_status command(pintle_ctx ctx, char *text, pintle_buf *extra) {
     if (status != PINTLE_OK) forget(one);
     return status;
   }
+  if (strcmp(verb, "choose") == 0) { /* PATTERN NAME PRIORITY FILTER */
+    char *pattern = part(&text, ' '), *name = part(&text, ' '), *priority = part(&text, ' ');
+    entry *one = new_entry(name);
+    pintle_subscribe_options o = {0};
+    pintle_status status;
+    o.size = sizeof o, o.name = pintle_cstr(name), o.filter = pintle_cstr(text), o.priority = atoi(priority);
+    status = host->events->subscribe(ctx, pintle_cstr(pattern), on_event, one, released, &o, &one->handle);
+    if (status != PINTLE_OK) forget(one);
+    return status;
+  }
+  if (strcmp(verb, "durably") == 0) { /* OPTION: that goes only with what is durable, and is not */
+    pintle_subscribe_options o = {0};
+    o.size = sizeof o;
+    if (strcmp(text, "start") == 0) o.start = PINTLE_START_ALL;
+    if (strcmp(text, "start_at") == 0) o.start_at = 1;
+    if (strcmp(text, "ack_ms") == 0) o.ack_ms = 1;
+    if (strcmp(text, "backoff_ms") == 0) o.backoff_ms = 1;
+    if (strcmp(text, "max_deliveries") == 0) o.max_deliveries = 1;
+    if (strcmp(text, "in_flight") == 0) o.in_flight = 1;
+    return host->events->subscribe(ctx, PINTLE_STR("w.durably"), on_event, NULL, NULL, &o, NULL);
+  }
   if (strcmp(verb, "patient") == 0) {
     pintle_emit_options o = {0};
     o.size = sizeof o, o.wait_ms = 60000;

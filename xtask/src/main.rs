@@ -27,7 +27,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 14] = [
+const CHORES: [Chore; 15] = [
     Chore {
         name: "asan",
         options: "",
@@ -57,6 +57,12 @@ const CHORES: [Chore; 14] = [
         options: "[--seconds N | --forever]",
         help: "builds the command and the sample plugins and runs them, for 10 seconds by default",
         run: demo::run,
+    },
+    Chore {
+        name: "events-routes",
+        options: "[--pairs N] [--seed S]",
+        help: "holds the routes of events against the rule for so many topics and patterns, ten million by default",
+        run: events_routes,
     },
     Chore {
         name: "fuzz",
@@ -220,6 +226,25 @@ fn cache_model(options: &[String]) -> Result<(), Failure> {
             "--nocapture",
         ],
         &[("PINTLE_CACHE_MODEL", &format!("{backend} {turns} {seed}"))],
+    )
+}
+
+/// The full form of what `host/services/events/routes_tests.rs` does at every test run.
+fn events_routes(options: &[String]) -> Result<(), Failure> {
+    let (mut pairs, mut seed) = (10_000_000_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--pairs" => pairs = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --pairs and --seed")),
+        }
+    }
+    let test = "services::events::routes_tests::full";
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--lib", "--", "--ignored", "--exact"];
+    cargo(
+        &[&how[..], &[test, "--nocapture"]].concat(),
+        &[("PINTLE_EVENTS_ROUTES", &format!("{pairs} {seed}"))],
     )
 }
 

@@ -6,7 +6,7 @@
 //! CloudEvents as JSON. The engine knows nobody outside but [`Deliver`], who runs handlers, and [`Clock`]; which topics
 //! a plugin may publish and subscribe to is decided before.
 //!
-//! Locks, in the order in which they may be taken: the register, a subscription's queue, the totals, a waiter or an
+//! Locks, in the order in which they may be taken: the register, the routes, a subscription's queue, the totals, a waiter or an
 //! answer; the list of waiters, a waiter. None is held while [`Deliver`] is called.
 
 pub(crate) mod cloud;
@@ -29,7 +29,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -92,7 +92,12 @@ impl<F: Fn() -> i64 + Send + Sync> Clock for F {
 /// The event engine of one host.
 pub(crate) struct Events {
     clock: Box<dyn Clock>,
-    register: RwLock<Register>,
+    /// Publishers do without it.
+    register: Mutex<Register>,
+    /// Where events go; changed under the register alone.
+    routes: RwLock<Routes>,
+    /// Set under the register.
+    shut_down: AtomicBool,
     waiters: Waiters,
     /// Of subscriptions that are over, by owner; what counts publishers is beside it.
     ended: Arc<Mutex<HashMap<u64, Counters>>>,
@@ -105,11 +110,9 @@ pub(crate) struct Events {
 
 #[derive(Default)]
 struct Register {
-    routes: Routes,
     by_number: BTreeMap<u64, Arc<Subscription>>,
     names: HashSet<Name>,
     last_number: u64,
-    shut_down: bool,
 }
 
 /// What must be unique: a name within owner and tenant.
@@ -168,7 +171,9 @@ impl Events {
             format!("{:016x}", RandomState::new().hash_one((clock.unix_ms(), std::process::id())));
         Self {
             clock: Box::new(clock),
-            register: RwLock::default(),
+            register: Mutex::default(),
+            routes: RwLock::default(),
+            shut_down: AtomicBool::new(false),
             waiters: Waiters::default(),
             ended: Arc::default(),
             emitted: AtomicU64::new(0),
@@ -212,7 +217,10 @@ impl Events {
         };
 
         let subscriber = deliver.subscriber();
-        let mut register = self.register.write();
+        let mut register = self.register.lock();
+        if self.is_shut_down() {
+            return Err(stopping());
+        }
         register.take_name((request.owner, request.tenant.clone(), Arc::clone(&name)))?;
         register.last_number += 1;
         let subscription = Arc::new(Subscription {
@@ -230,7 +238,7 @@ impl Events {
             deliver,
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
-        register.routes.insert(Arc::clone(&subscription));
+        self.routes.write().insert(Arc::clone(&subscription));
         register.by_number.insert(subscription.number, Arc::clone(&subscription));
         Ok(subscription)
     }
@@ -300,7 +308,6 @@ impl Events {
             return Ok((matching, None));
         }
         let event = self.stamp(draft);
-        // Outside of the lock: a filter may be long.
         matching.retain(|subscription| subscription.wants(&event));
         let heard = !matching.is_empty();
         Ok((matching, heard.then(|| Arc::new(event))))
@@ -308,11 +315,10 @@ impl Events {
 
     /// The subscriptions whose patterns match, whatever their filters say of the event.
     fn route(&self, topic: &Topic, tenant: &str) -> Result<Vec<Arc<Subscription>>> {
-        let register = self.register.read();
-        if register.shut_down {
+        if self.is_shut_down() {
             return Err(Error::new(ErrorKind::Unavailable, "the events of this host have been shut down"));
         }
-        Ok(register.routes.matching(topic, tenant))
+        Ok(self.routes.read().matching(topic, tenant))
     }
 
     fn stamp(&self, draft: Draft) -> Event {
@@ -330,12 +336,16 @@ impl Events {
         if Pattern::parse(text).is_err() {
             check_name(text)?;
         }
-        self.register.write().take_name(name)
+        let mut register = self.register.lock();
+        if self.is_shut_down() {
+            return Err(stopping());
+        }
+        register.take_name(name)
     }
 
     /// Gives the name of a durable subscription free.
     fn free(&self, name: &Name) {
-        self.register.write().names.remove(name);
+        self.register.lock().names.remove(name);
     }
 
     /// An event was offered to all subscriptions that it was for. `durable`: it is for a durable one, too.
@@ -353,14 +363,14 @@ impl Events {
     /// Ends a subscription: what waits in its queue is dropped, publishers that wait for it go on, and its name is
     /// free. A handler that runs is not waited for. Ending it twice does nothing.
     pub(crate) fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        let mut register = self.register.write();
+        let mut register = self.register.lock();
         // Numbers are each engine's own: a subscription of another one must not end its namesake here.
         let ours = register.by_number.get(&subscription.number);
         if !ours.is_some_and(|ours| Arc::ptr_eq(ours, subscription)) {
             return;
         }
         register.by_number.remove(&subscription.number);
-        register.routes.remove(subscription);
+        self.routes.write().remove(subscription);
         register.names.remove(&(
             subscription.owner,
             subscription.tenant.clone(),
@@ -373,8 +383,8 @@ impl Events {
     /// Takes no more events and no more subscriptions, and lets publishers that wait go on. What is queued stays, for
     /// the lanes to finish, but for events whose publishers wait for the answer: the lanes may be closed before that.
     pub(crate) fn shutdown(&self) {
-        let mut register = self.register.write();
-        register.shut_down = true;
+        let register = self.register.lock();
+        self.shut_down.store(true, Ordering::SeqCst);
         for subscription in register.by_number.values() {
             subscription.hurry();
         }
@@ -383,7 +393,7 @@ impl Events {
     /// All subscriptions, in the order in which they were made.
     #[must_use]
     pub(crate) fn subscriptions(&self) -> Vec<SubscriptionReport> {
-        let register = self.register.read();
+        let register = self.register.lock();
         let report = |s: &Arc<Subscription>| SubscriptionReport {
             owner: s.owner,
             tenant: s.tenant.clone(),
@@ -401,7 +411,7 @@ impl Events {
     /// The counts since the engine was made.
     #[must_use]
     pub(crate) fn totals(&self) -> Totals {
-        let register = self.register.read();
+        let register = self.register.lock();
         let mut totals = Totals {
             emitted: self.emitted.load(Ordering::Relaxed),
             unheard: self.unheard.load(Ordering::Relaxed),
@@ -418,7 +428,7 @@ impl Events {
 
     /// The counts of all subscriptions of each owner since the engine was made.
     pub(crate) fn by_owner(&self) -> HashMap<u64, Counters> {
-        let register = self.register.read();
+        let register = self.register.lock();
         let mut counts = self.ended.lock().clone();
         for subscription in register.by_number.values() {
             *counts.entry(subscription.owner).or_default() += subscription.counters();
@@ -426,9 +436,13 @@ impl Events {
         counts
     }
 
+    fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::SeqCst)
+    }
+
     #[cfg(test)]
     fn is_routed_nowhere(&self) -> bool {
-        self.register.read().routes.is_empty()
+        self.routes.read().is_empty()
     }
 
     fn next_id(&self) -> String {
@@ -437,11 +451,8 @@ impl Events {
 }
 
 impl Register {
-    /// CONFLICT if the owner has a subscription of that name under that tenant; STOPPING after the end.
+    /// CONFLICT if the owner has a subscription of that name under that tenant.
     fn take_name(&mut self, name: Name) -> Result<()> {
-        if self.shut_down {
-            return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
-        }
         let text = Arc::clone(&name.2);
         if self.names.insert(name) {
             return Ok(());
@@ -450,6 +461,11 @@ impl Register {
         Err(Error::new(ErrorKind::Conflict, problem)
             .mend("end that one first, or give this one a name of its own"))
     }
+}
+
+/// Why nobody subscribes any more.
+fn stopping() -> Error {
+    Error::new(ErrorKind::Stopping, "the events of this host have been shut down")
 }
 
 fn check_name(name: &str) -> Result<()> {

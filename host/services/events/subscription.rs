@@ -218,11 +218,6 @@ impl Subscription {
         self.queue.lock().counters
     }
 
-    /// Whether an event of this tenant is for it.
-    pub(super) fn sees(&self, tenant: &str) -> bool {
-        self.tenant.as_deref().is_none_or(|mine| mine == tenant)
-    }
-
     /// Whether it is for an event of its topics and tenants.
     pub(super) fn wants(&self, event: &Event) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(event))
