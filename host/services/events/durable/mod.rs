@@ -13,14 +13,19 @@
 //!
 //! Locks, in the order in which they may be taken: the register of consumers, a consumer's state, deliveries, recent events, the keeper's
 //! plan. None is held while [`Turns::ready`], a handler or the log is called.
-#![allow(dead_code, reason = "the boundary comes next")]
 
+#[cfg(test)]
+mod conformance;
 mod consumer;
 #[cfg(test)]
 mod fake;
 mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod log;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod random;
 mod recent;
 mod running;
 #[cfg(test)]
