@@ -4,6 +4,7 @@
 mod builder;
 pub(crate) mod cache;
 pub(crate) mod database;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod idempotency;
 pub(crate) mod sql;
