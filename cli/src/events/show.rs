@@ -138,20 +138,19 @@ pub(super) fn dead_letters(
     limit: u64,
     json: bool,
 ) -> Result<(Exit, u64), Failure> {
-    let (mut left, mut next, mut failed, mut rows) = (limit, json!(0), None, Vec::new());
+    let mut pages = Pages { left: limit, next: json!(0) };
+    let mut failed = None;
     let exit = print::answer(|out| {
-        loop {
-            let mut params = of.clone();
-            (params["limit"], params["after"]) = (left.min(PAGE).into(), next.take());
-            let page = match link.ask("events.dead", params) {
+        let mut rows = Vec::new();
+        while !pages.is_over() {
+            let page = match pages.ask(of, |params| link.ask("events.dead", params)) {
                 Ok(page) => page,
                 Err(failure) => {
                     failed = Some(failure);
                     break;
                 }
             };
-            for letter in page["letters"].as_array().into_iter().flatten() {
-                left = left.saturating_sub(1);
+            for letter in &page {
                 match json {
                     true => out.write_all(line(letter)?.as_bytes())?,
                     false => rows.push(row(letter)),
@@ -159,10 +158,6 @@ pub(super) fn dead_letters(
             }
             // Each page when it is there: who has seen enough ends it.
             out.flush()?;
-            next = page["next"].clone();
-            if left == 0 || next.is_null() {
-                break;
-            }
         }
         // Columns are as wide as all that is in them.
         if !rows.is_empty() {
@@ -173,10 +168,39 @@ pub(super) fn dead_letters(
     if let Some(failure) = failed {
         return Err(failure);
     }
-    if !next.is_null() {
+    if !pages.next.is_null() {
         Voice::plain().say(&format!("there are more than {limit}: --all lists all of them"));
     }
-    Ok((exit, limit - left))
+    Ok((exit, limit - pages.left))
+}
+
+/// How far the list has come.
+struct Pages {
+    /// How many more are wanted.
+    left: u64,
+    /// Behind which number the next page begins; null: there is none.
+    next: Value,
+}
+
+impl Pages {
+    fn is_over(&self) -> bool {
+        self.left == 0 || self.next.is_null()
+    }
+
+    /// The dead letters of the next page.
+    fn ask(
+        &mut self,
+        of: &Value,
+        ask: impl FnOnce(Value) -> Result<Value, Failure>,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut params = of.clone();
+        (params["limit"], params["after"]) = (self.left.min(PAGE).into(), self.next.clone());
+        let mut page = ask(params)?;
+        let letters = page["letters"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        self.left = self.left.saturating_sub(letters.len() as u64);
+        self.next = page["next"].take();
+        Ok(letters)
+    }
 }
 
 const DEAD: [&str; 9] =
@@ -283,6 +307,36 @@ mod tests {
                 json!({ "totals": {}, "subscriptions": [], "log": log, "problem": null, "consumers": [] });
             assert_eq!(report(&stats, true, PLAIN), expected);
         }
+    }
+
+    #[test]
+    fn pages_are_asked_for_until_there_are_enough_or_no_more() {
+        for (there, limit, asked, more) in [
+            (0, 100, &[(100, 0)][..], false),
+            (100, 100, &[(100, 0)], false),
+            (101, 100, &[(100, 0)], true),
+            (1_500, 1_400, &[(1_000, 0), (400, 1_000)], true),
+            (2_000, u64::MAX, &[(1_000, 0), (1_000, 1_000)], false),
+        ] {
+            let (mut pages, mut seen, mut numbers) =
+                (Pages { left: limit, next: json!(0) }, Vec::new(), Vec::new());
+            while !pages.is_over() {
+                let page = pages.ask(&json!({ "plugin": "p" }), |params| {
+                    let (limit, after) = (count(&params, "limit"), count(&params, "after"));
+                    assert_eq!(params["plugin"], "p");
+                    seen.push((limit, after));
+                    let end = there.min(after + limit);
+                    let letters: Vec<Value> =
+                        (after + 1..=end).map(|number| json!({ "number": number })).collect();
+                    Ok(json!({ "letters": letters, "next": (end < there).then_some(end) }))
+                });
+                numbers.extend(page.expect("it answers").iter().map(|letter| count(letter, "number")));
+            }
+            assert_eq!((&*seen, !pages.next.is_null()), (asked, more), "{limit} of {there}");
+            assert_eq!(numbers, (1..=there.min(limit)).collect::<Vec<u64>>());
+        }
+        let mut pages = Pages { left: 1, next: json!(0) };
+        assert!(pages.ask(&json!({}), |_| Err(Failure::failed("the disk"))).is_err());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Dead letters in pages and in steps, of a log that has nothing else, and what is told of consumers.
+
 use parking_lot::Mutex;
 
 use super::*;
