@@ -4,6 +4,7 @@
 mod builder;
 pub(crate) mod cache;
 pub(crate) mod database;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod idempotency;
 pub(crate) mod sql;
@@ -155,19 +156,6 @@ impl Host {
     pub fn emit_and_wait(&self, tenant: &str, event: Draft, wait: Duration) -> Result<Emitted> {
         event.topic.check_application_topic()?;
         self.inner.core.events.emit(Draft { tenant: tenant.into(), ..event }, wait)
-    }
-
-    /// Publishes an event like `emit`, which is on disk when this returns: durable subscriptions get it until they have answered OK,
-    /// whatever happens to the process. An event with an `id` that was published with the same source for the same tenant not long
-    /// ago (`events.dedupe_ms` of the settings) is that event: nobody gets it again.
-    ///
-    /// # Errors
-    ///
-    /// As `emit`; UNAVAILABLE also where the disk is full or fails: then nobody gets it.
-    pub fn emit_durable(&self, tenant: &str, event: Draft) -> Result<Emitted> {
-        event.topic.check_application_topic()?;
-        let core = self.inner.core;
-        core.durable.emit(&core.events, None, Draft { tenant: tenant.into(), ..event }, Duration::ZERO)
     }
 
     /// Publishes an event like `emit`, and waits for its handlers, which run at the same time as far as their plugins

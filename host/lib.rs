@@ -52,6 +52,7 @@ pub use settings::Settings;
 pub mod events {
     pub use crate::{
         application::{Delivery, DurableOptions, SubscribeOptions},
+        host::events::{ConsumerStats, DeadLetter, DeadLetters, DeadLettersOf, EventLogStats, LiveConsumer},
         services::events::{
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
             Policy, Start, SubscriptionReport, Topic, Totals,

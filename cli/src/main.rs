@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod emit;
 mod event;
+mod events;
 mod exit;
 mod folder;
 mod inspect;
@@ -70,6 +71,9 @@ enum Command {
     /// Shows the events of a running host as they come
     #[command(long_about = tail::ABOUT, after_help = exit::HELP)]
     Tail(tail::Options),
+    /// Shows what became of events, publishes them, and looks after dead letters
+    #[command(long_about = events::ABOUT, after_help = exit::HELP)]
+    Events(events::Options),
     /// Shows the configs of plugins, and changes them in a running host
     #[command(long_about = config::ABOUT, after_help = exit::HELP)]
     Config(config::Options),
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Command::Log(options) => log::log(&options),
         Command::Emit(options) => emit::emit(&options),
         Command::Tail(options) => tail::tail(&options),
+        Command::Events(options) => events::events(&options),
         Command::Config(options) => config::config(&options),
         Command::Cache(options) => cache::cache(&options),
         Command::Storage(options) => storage::storage(&options),

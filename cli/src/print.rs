@@ -193,6 +193,29 @@ pub(crate) fn clock(time_ms: i64) -> String {
     format!("{hour:02}:{minute:02}:{second:02}.{:03}Z", day % 1_000)
 }
 
+/// The day and the time of day, UTC, as RFC 3339 has them.
+pub(crate) fn moment(time_ms: i64) -> String {
+    // The calendar comes round again after 400 years, wherever one begins.
+    const ROUND: i64 = 146_097;
+    let days = time_ms.div_euclid(86_400_000);
+    let (mut year, mut day) = (1970 + 400 * days.div_euclid(ROUND), days.rem_euclid(ROUND));
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    while day >= 365 + i64::from(leap(year)) {
+        day -= 365 + i64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + i64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    format!("{year:04}-{month:02}-{:02}T{}", day + 1, clock(time_ms))
+}
+
 /// A size for people: `1.5 MiB`.
 pub(crate) fn size(bytes: f64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
@@ -247,6 +270,23 @@ mod tests {
         assert_eq!(line, "[\"a\\u009b31m\\u007f\\u202e\\u001b\\n\\\"ü\"]\n");
         let back: Vec<String> = serde_json::from_str(&line).expect("it is JSON");
         assert_eq!(back, [text]);
+    }
+
+    #[test]
+    fn moments_are_told_by_the_calendar() {
+        for (ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_795_244_400_120, "2026-11-21T07:00:00.120Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(moment(ms), expected);
+        }
     }
 
     #[test]

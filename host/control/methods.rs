@@ -11,11 +11,13 @@ use std::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Params, Refusal, Session, cache, config, sql, storage};
+use super::{Methods, Params, Refusal, Session, cache, config, events, sql, storage};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
-    events::{self, Draft, Emitted, Event, HandlerResult, Outcome, Pattern, Policy, SubscribeOptions},
+    events::{
+        Draft, Emitted, Event, HandlerResult, Outcome, Pattern, Policy, SubscribeOptions, from_json, to_json,
+    },
     host::Kept,
     inspect::Candidate,
     log::Level,
@@ -35,12 +37,12 @@ pub(super) type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 38] = [
+const METHODS: [(&str, Method); 42] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
     ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
-    ("subscriptions", |host, params, _| none(params).map(|()| subscriptions(host))),
+    ("subscriptions", |host, params, _| none(params).map(|()| events::subscriptions(host))),
     ("jobs", |host, params, _| none(params).map(|()| jobs(host))),
     ("plugin.load", |host, params, _| step(params, |id| host.load(id))),
     ("plugin.enable", |host, params, _| step(params, |id| host.enable(id))),
@@ -53,6 +55,10 @@ const METHODS: [(&str, Method); 38] = [
     ("emit", |host, params, _| emit(host, params.read()?)),
     ("emit_sync", |host, params, _| emit_sync(host, params.read()?)),
     ("tail", |host, params, session| tail(host, params.read()?, session)),
+    ("events.stats", |host, params, _| none(params).and_then(|()| events::stats(host))),
+    ("events.dead", |host, params, _| events::dead(host, params.read()?)),
+    ("events.replay", |host, params, _| events::replay(host, params.read()?)),
+    ("events.drop", |host, params, _| events::drop(host, params.read()?)),
     ("config.get", |host, params, _| config::get(host, params.read()?)),
     ("config.set", |host, params, _| config::set(host, params.read()?)),
     ("config.patch", |host, params, _| config::patch(host, params.read()?)),
@@ -142,6 +148,8 @@ struct Publish {
     event: Box<RawValue>,
     #[serde(default)]
     wait_ms: u64,
+    #[serde(default)]
+    durable: bool,
 }
 
 #[derive(Deserialize)]
@@ -295,32 +303,6 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn subscriptions(host: &Host) -> Value {
-    let owners = host.owners();
-    let shown = host.subscriptions().into_iter().map(|report| {
-        let counters = report.counters;
-        json!({
-            "of": owners.get(&report.owner).map(|owner| &**owner),
-            "tenant": report.tenant.as_deref(),
-            "name": &*report.name,
-            "pattern": report.pattern.as_str(),
-            "capacity": report.capacity,
-            "policy": match report.policy {
-                Policy::DropOldest => "drop-oldest",
-                Policy::DropNew => "drop-new",
-                Policy::Wait => "wait",
-            },
-            "matched": counters.matched,
-            "waiting": counters.waiting,
-            "running": counters.running,
-            "delivered": counters.delivered,
-            "failed": counters.failed,
-            "dropped": counters.dropped.total(),
-        })
-    });
-    json!({ "subscriptions": shown.collect::<Vec<_>>() })
-}
-
 fn jobs(host: &Host) -> Value {
     let owners = host.owners();
     let shown = host.jobs().into_iter().map(|job| {
@@ -375,11 +357,14 @@ fn set_level(host: &Host, LevelOf { plugin, level }: LevelOf) -> Answer {
     Ok(levels(host))
 }
 
-fn emit(host: &Host, Publish { event, wait_ms }: Publish) -> Answer {
+fn emit(host: &Host, Publish { event, wait_ms, durable }: Publish) -> Answer {
     let draft = draft(&event)?;
     let tenant = draft.tenant.to_string();
-    let Emitted { matched, queued, dropped, displaced } =
-        host.emit_and_wait(&tenant, draft, wait("wait_ms", wait_ms)?)?;
+    let wait = wait("wait_ms", wait_ms)?;
+    let Emitted { matched, queued, dropped, displaced } = match durable {
+        false => host.emit_and_wait(&tenant, draft, wait)?,
+        true => host.emit_durable(&tenant, draft, wait)?,
+    };
     Ok(json!({ "matched": matched, "queued": queued, "dropped": dropped, "displaced": displaced }))
 }
 
@@ -453,7 +438,7 @@ fn tail(host: &Host, Tail { patterns }: Tail, session: Option<&Arc<Session>>) ->
             // One that an earlier pattern is for has been told.
             if !before.iter().any(|pattern| pattern.matches(&event.topic))
                 && let Some(session) = session.upgrade()
-                && let Ok(event) = RawValue::from_string(events::to_json(event))
+                && let Ok(event) = RawValue::from_string(to_json(event))
             {
                 session.notify("event", &Told { event: &event });
             }
@@ -483,7 +468,7 @@ pub(super) fn absolute(name: &str, path: &Path) -> Result<(), Refusal> {
 }
 
 fn draft(event: &RawValue) -> Result<Draft, Refusal> {
-    events::from_json(event.get().as_bytes()).map_err(|error| Refusal::Params(format!("`event`: {error}")))
+    from_json(event.get().as_bytes()).map_err(|error| Refusal::Params(format!("`event`: {error}")))
 }
 
 fn wait(name: &str, ms: u64) -> Result<Duration, Refusal> {
@@ -501,7 +486,7 @@ fn none(params: Params<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn given(value: &impl Serialize) -> Answer {
+pub(super) fn given(value: &impl Serialize) -> Answer {
     serde_json::to_value(value).map_err(|error| {
         Error::new(ErrorKind::Internal, format!("the answer cannot be said in JSON: {error}")).into()
     })

@@ -8,6 +8,7 @@
 mod cache;
 mod client;
 mod config;
+mod events;
 mod lines;
 mod methods;
 mod query;

@@ -39,7 +39,7 @@ fn events_26_the_application_publishes_and_follows_durable_events() {
     let place = Place::new("follow orders.> d auto");
     let host = place.started();
     let told = follow(&host, "app", quick());
-    host.emit_durable("acme", draft("orders.new", "once-1")).expect("the disk is there");
+    host.emit_durable("acme", draft("orders.new", "once-1"), Duration::ZERO).expect("the disk is there");
     all_ok(&host, "beta", "emit a two");
     let mut got: Vec<_> = (0..3)
         .map(|_| told.recv_timeout(PATIENCE).expect("it comes"))
@@ -52,7 +52,7 @@ fn events_26_the_application_publishes_and_follows_durable_events() {
     assert!(host.stop().left.is_empty());
 
     let host = place.started();
-    host.emit_durable("", draft("orders.new", "three")).expect("the disk is there");
+    host.emit_durable("", draft("orders.new", "three"), Duration::ZERO).expect("the disk is there");
     let told = follow(&host, "app", quick());
     assert_eq!(told.recv_timeout(PATIENCE).expect("it comes").0, "three", "it goes on where it was");
     let all = follow(&host, "another", DurableOptions { start: Start::All, ..quick() });
@@ -71,9 +71,9 @@ fn events_31_an_event_of_the_application_that_comes_twice_is_delivered_once() {
     let told = follow(&host, "app", quick());
     for data in ["one", "two"] {
         let event = Draft { id: Some("same".into()), ..draft("orders.new", data) };
-        host.emit_durable("", event).expect("the disk is there");
+        host.emit_durable("", event, Duration::ZERO).expect("the disk is there");
     }
-    host.emit_durable("", draft("orders.new", "end")).expect("the disk is there");
+    host.emit_durable("", draft("orders.new", "end"), Duration::ZERO).expect("the disk is there");
     let got: Vec<_> = (0..2).map(|_| told.recv_timeout(PATIENCE).expect("it comes").0).collect();
     assert_eq!(got, ["one", "end"]);
 }
@@ -93,7 +93,7 @@ fn events_20_a_handler_of_the_application_that_panics_is_tried_again() {
         Ok(())
     })
     .expect("nobody else has the name");
-    host.emit_durable("", draft("orders.new", "x")).expect("the disk is there");
+    host.emit_durable("", draft("orders.new", "x"), Duration::ZERO).expect("the disk is there");
     told.recv_timeout(PATIENCE).expect("it comes again");
     assert_eq!(*attempts.lock().expect("no panic"), [1, 2, 3]);
 }
@@ -114,6 +114,9 @@ fn events_26_bad_options_of_the_application_are_refused() {
     assert_eq!(kind("a", "a", never), Err(ErrorKind::OutOfRange));
     assert_eq!(kind("a", "a", quick()), Ok(()));
     assert_eq!(kind("a", "b", quick()), Err(ErrorKind::Conflict));
-    let denied = host.emit_durable("", draft("plugin.x.y", "")).map(drop).map_err(|error| error.kind());
+    let denied = host
+        .emit_durable("", draft("plugin.x.y", ""), Duration::ZERO)
+        .map(drop)
+        .map_err(|error| error.kind());
     assert_eq!(denied, Err(ErrorKind::Denied));
 }

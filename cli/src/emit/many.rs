@@ -41,7 +41,7 @@ pub(super) fn publish(options: &Options, file: &Path) -> Result<Exit, Failure> {
         let outcome = match lines.next() {
             Ok(Next::End) => break None,
             Ok(Next::None(why)) => Err(why),
-            Ok(Next::Line(line)) => match one(&mut link, line, options.wait) {
+            Ok(Next::Line(line)) => match one(&mut link, line, options) {
                 Ok(published) => Ok(published),
                 Err(Refused::Event(why)) => Err(why),
                 Err(Refused::All(failure)) => break Some(failure),
@@ -86,9 +86,9 @@ enum Refused {
     All(Failure),
 }
 
-fn one(link: &mut Link, line: &[u8], wait: bool) -> Result<Value, Refused> {
+fn one(link: &mut Link, line: &[u8], options: &Options) -> Result<Value, Refused> {
     let (draft, event) = event::request(line).map_err(|error| Refused::Event(error.to_string()))?;
-    let answer = ask(link, event, wait).map_err(|(method, error)| match error.kind() {
+    let answer = ask(link, event, options).map_err(|(method, error)| match error.kind() {
         ErrorKind::InvalidArgument | ErrorKind::TooLarge | ErrorKind::Denied => {
             Refused::Event(error.to_string())
         }

@@ -35,6 +35,7 @@ Examples:
   pintle emit greet.world '{\"name\":\"you\"}'
   pintle emit greet.world --text hello --tenant acme --wait
   pintle emit upload.done --file picture.png --content-type image/png
+  pintle emit order.paid '{\"order\":7}' --id order-7 --durable
   pintle emit --events events.jsonl --wait";
 
 /// The `source` of events that are put together here.
@@ -81,6 +82,10 @@ pub(crate) struct Options {
     /// Waits until the event is handled, and shows what each handler answered
     #[arg(long)]
     wait: bool,
+    /// Writes the event to the log of the host before it is taken, and delivers it to durable subscriptions until they have
+    /// acknowledged it
+    #[arg(long, conflicts_with = "wait")]
+    durable: bool,
     #[command(flatten)]
     place: Place,
     /// Writes a JSON object for each event
@@ -115,12 +120,13 @@ pub(crate) fn emit(options: &Options) -> Result<Exit, Failure> {
     }
     let (draft, event) = one(options)?;
     let mut link = Link::running(&options.place)?;
-    let answer =
-        ask(&mut link, event, options.wait).map_err(|(method, error)| link.failure(method, &error))?;
+    let answer = ask(&mut link, event, options).map_err(|(method, error)| link.failure(method, &error))?;
     let mut report = Report::new();
     report.tell(|out| write(out, &draft, &answer, options));
     let exit = report.end(verdict(&answer))?;
-    if count(&answer, "matched") == 0 && answer["results"].as_array().is_none_or(Vec::is_empty) {
+    // A durable one is kept for whoever subscribes later.
+    let kept = options.durable;
+    if !kept && count(&answer, "matched") == 0 && answer["results"].as_array().is_none_or(Vec::is_empty) {
         Voice::plain().say(&format!(
             "nobody has subscribed to {}: `pintle plugins` shows whether its plugin is enabled",
             draft.topic.as_str()
@@ -141,11 +147,12 @@ pub(crate) fn emit(options: &Options) -> Result<Exit, Failure> {
 }
 
 /// Publishes one, and answers with what the host does, or with the method and its error.
-fn ask(link: &mut Link, event: Value, wait: bool) -> Result<Value, (&'static str, pintle::Error)> {
-    // Room is waited for a moment where subscriptions ask for that.
-    let (method, params) = match wait {
-        true => ("emit_sync", json!({ "event": event })),
-        false => ("emit", json!({ "event": event, "wait_ms": 1_000 })),
+fn ask(link: &mut Link, event: Value, options: &Options) -> Result<Value, (&'static str, pintle::Error)> {
+    // Room is waited for a moment where subscriptions ask for that. Older hosts know no `durable`.
+    let (method, params) = match (options.wait, options.durable) {
+        (true, _) => ("emit_sync", json!({ "event": event })),
+        (false, false) => ("emit", json!({ "event": event, "wait_ms": 1_000 })),
+        (false, true) => ("emit", json!({ "event": event, "wait_ms": 1_000, "durable": true })),
     };
     link.try_ask(method, params).map_err(|error| (method, error))
 }

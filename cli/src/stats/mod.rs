@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::rates::Rates;
+pub(crate) use self::report::{events as of_events, reasons};
 use crate::{
     exit::{Exit, Failure},
     folder::Place,

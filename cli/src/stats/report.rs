@@ -217,15 +217,11 @@ fn of_plugin(plugin: &Value, style: Style, out: &mut String) {
     }
 }
 
-fn events(events: &Value) -> String {
+/// What became of events, in one line.
+pub(crate) fn events(events: &Value) -> String {
     let unheard = count(events, "unheard");
     let unheard = if unheard > 0 { format!(" ({unheard} unheard)") } else { String::new() };
-    let reasons = events["dropped"].as_object().into_iter().flatten();
-    let reasons: Vec<_> = reasons
-        .filter_map(|(reason, count)| Some((reason, count.as_u64().filter(|count| *count > 0)?)))
-        .map(|(reason, count)| format!("{count} {}", reason.replace('_', " ")))
-        .collect();
-    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    let reasons = reasons(&events["dropped"]);
     format!(
         "{} published{unheard}, {} delivered, {} failed, {} waiting, {} running, {} dropped{reasons}",
         count(events, "emitted"),
@@ -235,6 +231,16 @@ fn events(events: &Value) -> String {
         count(events, "running"),
         dropped(events),
     )
+}
+
+/// What was lost for which reason; empty if nothing was.
+pub(crate) fn reasons(drops: &Value) -> String {
+    let reasons = drops.as_object().into_iter().flatten();
+    let reasons: Vec<_> = reasons
+        .filter_map(|(reason, count)| Some((reason, count.as_u64().filter(|count| *count > 0)?)))
+        .map(|(reason, count)| format!("{count} {}", reason.replace('_', " ")))
+        .collect();
+    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) }
 }
 
 /// What this part of the calls took at most, as far as their buckets tell.

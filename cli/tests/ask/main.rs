@@ -1,4 +1,4 @@
-//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `config`, `cache`,
+//! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `events`, `config`, `cache`,
 //! `storage` and `sql`, with one that runs beside them, and with none.
 //!
 //! `place` has the folder of a test, the host and the commands in it; the others have what their names say.
@@ -7,6 +7,7 @@
 
 mod answers;
 mod cache;
+mod dead;
 mod events;
 mod nobody;
 mod place;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::place::{PATIENCE, Place};
 
-const NEEDS_A_HOST: [&[&str]; 9] = [
+const NEEDS_A_HOST: [&[&str]; 11] = [
     &["plugins", "enable", "hello"],
     &["stats", "--watch"],
     &["stats", "--openmetrics"],
@@ -12,6 +12,8 @@ const NEEDS_A_HOST: [&[&str]; 9] = [
     &["emit", "a.b"],
     &["emit", "--events", "pintle.toml"],
     &["tail"],
+    &["events", "tail"],
+    &["events", "publish", "a.b", "--durable"],
     &["config", "set", "hello", "a=1"],
     &["config", "unset", "hello", "a"],
 ];
@@ -19,7 +21,7 @@ const NEEDS_A_HOST: [&[&str]; 9] = [
 #[test]
 fn a_folder_that_no_host_has_used_is_not_made_by_asking() {
     let place = Place::new();
-    for asked in NEEDS_A_HOST.iter().chain(&[&["plugins"][..], &["stats"], &["config"]]) {
+    for asked in NEEDS_A_HOST.iter().chain(&[&["plugins"][..], &["stats"], &["events"], &["config"]]) {
         for data in ["gone", "plugins"] {
             let answer = place.ask(&[asked, &["--data", data][..]].concat());
             let said = format!(

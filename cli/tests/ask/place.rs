@@ -119,6 +119,13 @@ impl Answer {
         assert_eq!((self.code, &*self.stderr), (Some(0), ""), "{}", self.stdout);
         self
     }
+
+    /// It went well, and this was said.
+    pub(crate) fn fine_but(self, said: &str) -> Self {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        assert!(self.stderr.contains(said), "{}", self.stderr);
+        self
+    }
 }
 
 impl Running {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "run",
     "inspect",
     "list",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 14] = [
     "log",
     "emit",
     "tail",
+    "events",
     "config",
     "cache",
     "storage",
@@ -54,6 +55,7 @@ fn every_command_has_a_page_of_the_manual() {
     for (parent, commands) in [
         ("plugins", &["list", "load", "enable", "disable", "unload", "release"][..]),
         ("config", &["get", "set", "unset"]),
+        ("events", &["stats", "tail", "publish", "dead-letters", "replay", "drop"]),
         ("cache", &["stats", "list", "get", "invalidate"]),
         ("storage", &["stats", "list", "get", "set", "remove", "export", "import", "check"]),
     ] {

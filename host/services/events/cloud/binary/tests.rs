@@ -1,3 +1,5 @@
+//! What is read and refused, what is written, and random events in both forms.
+
 use super::*;
 use crate::{
     error::ErrorKind,
