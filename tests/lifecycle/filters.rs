@@ -31,11 +31,15 @@ fn heard(scene: &Scene) -> Vec<String> {
 
 #[test]
 fn events_37_a_plugin_hears_of_what_its_filter_lets_through() {
-    let choose = r#"choose w.> front 0 {"exact": {"subject": "front"}};
-        choose w.> doors 0 {"any": [{"prefix": {"subject": "front"}}, {"suffix": {"subject": "-door"}}]};
-        choose w.> rest 0 {"all": [{"not": {"prefix": {"subject": "front"}}}, {"not": {"exact": {"tenant": "acme"}}}]}"#;
-    let scene = Scene::new().witness("witness", &[("load", choose)]);
+    let choose = [
+        r#"choose w.> front 0 {"exact": {"subject": "front"}}"#,
+        r#"choose w.> doors 0 {"any": [{"prefix": {"subject": "front"}}, {"suffix": {"subject": "-door"}}]}"#,
+        r#"choose w.> rest 0 {"all": [{"not": {"prefix": {"subject": "front"}}}, {"not": {"exact": {"tenant": "acme"}}}]}"#,
+    ];
+    let scene = Scene::new().witness("witness", &[("load", &choose.join("; "))]);
     let host = scene.started();
+    // The host's own events count, too.
+    let unheard = host.event_totals().unheard;
     for (tenant, subject, matched) in
         [("", "front", 2), ("", "front-door", 1), ("", "back-door", 2), ("acme", "cat", 0), ("", "cat", 1)]
     {
@@ -46,7 +50,7 @@ fn events_37_a_plugin_hears_of_what_its_filter_lets_through() {
     let expected =
         ["front front", "doors front", "doors front-door", "doors back-door", "rest back-door", "rest cat"];
     assert_eq!(heard(&scene), expected);
-    assert_eq!(host.event_totals().unheard, 1, "the cat of acme");
+    assert_eq!(host.event_totals().unheard, unheard + 1, "the cat of acme");
     let reports = host.subscriptions();
     let front = reports.iter().find(|report| &*report.name == "front").expect("it was made");
     assert_eq!(front.counters.matched, 1, "what is held back does not count");
