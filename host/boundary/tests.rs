@@ -7,6 +7,7 @@ use crate::{
     services::{
         cache::{CacheBackend, Lifetime, Lifetimes, MemoryCache},
         clock::{Clock, SystemClock},
+        events::{DurableOptions, LedgerLog, Retention, durable},
         files::{self, DiskFiles, DiskOptions},
         idempotency::{self, LedgerIdempotency},
         ledger::{Durability, Ledger, LedgerOptions},
@@ -34,7 +35,13 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
     let options = LedgerOptions {
         durability: Durability::Off,
         clock: clock.clone(),
-        schemas: vec![storage::SCHEMA, storage::OUTBOX, idempotency::SCHEMA, files::SCHEMA],
+        schemas: vec![
+            storage::SCHEMA,
+            storage::OUTBOX,
+            durable::ledger::SCHEMA,
+            idempotency::SCHEMA,
+            files::SCHEMA,
+        ],
         report: Box::new(|_| ()),
     };
     let ledger = Ledger::open(folder.path().join("ledger.db"), options).expect("the folder can be written");
@@ -44,6 +51,13 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
     let operations = LedgerIdempotency::new(Arc::clone(&ledger), Arc::clone(&clock), |_| ());
     let options =
         DiskOptions { data: folder.path().to_owned(), durability: Durability::Off, report: Box::new(|_| ()) };
+    let durable = Durable::new(DurableOptions {
+        log: Arc::new(LedgerLog::new(Arc::clone(&ledger), Arc::clone(&clock))),
+        clock: Arc::clone(&clock),
+        running: folder.path().join("running"),
+        retention: Retention { age_ms: i64::MAX, bytes: u64::MAX, dedupe_ms: 1_000 },
+        report: Box::new(|_| ()),
+    });
     let files = DiskFiles::open(ledger, options).expect("the folder can be read");
     let database = super::database::tests::databases_in(folder.path(), Arc::clone(&clock));
     let core = Core {
@@ -51,6 +65,8 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         tenants: Tenants::new(),
         log: Arc::new(Log::new(Options::default()).expect("stderr can be written")),
         events: Arc::new(Events::new(|| 0)),
+        durable: durable.expect("the folder can be written"),
+        outbox: clock.alarm(),
         scheduler: Arc::new(Scheduler::new(clock.clone())),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(
