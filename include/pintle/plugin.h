@@ -1406,7 +1406,7 @@ typedef struct pintle_event {
   struct pintle_bytes data;
   /* CloudEvents `time`, in milliseconds since 1970-01-01 UTC. */
   int64_t time_ms;
-  /* The number of a durable event in the log, which grows; 0: it is transient. */
+  /* The number of the event in the log, which grows; 0: the event or the subscription is transient. */
   uint64_t sequence;
   /* What `ack` and `nack` know this delivery by; 0 unless the subscription is `PINTLE_SUBSCRIBE_ACK`. */
   pintle_delivery delivery;
@@ -1549,9 +1549,9 @@ typedef struct pintle_events {
    * - options: may be null; borrowed for the call.
    * - subscription: gets the handle; may be null. Owned by the caller.
    *
-   * Returns: OK; INVALID_ARGUMENT (also: the filter, with where it is wrong; options that go only with others); OUT_OF_RANGE (a
-   * time or a number of the options); DENIED (the pattern is not within what the manifest asks for); CONFLICT (the name is taken);
-   * QUOTA (1,024 registrations a plugin); UNSUPPORTED; UNAVAILABLE (of a durable one: the disk fails); STOPPING; STALE_HANDLE.
+   * Returns: OK; INVALID_ARGUMENT (also: the filter, with where it is wrong; the capacity; options that go only with others);
+   * OUT_OF_RANGE (the priority; `start_at`, a time or a number of a durable one); DENIED (the pattern is not within what the
+   * manifest asks for); CONFLICT (the name is taken); QUOTA (1,024 registrations a plugin); UNSUPPORTED; UNAVAILABLE (of a durable one: the disk fails); STOPPING; STALE_HANDLE.
    * Thread: any.
    * Blocks: never; of a durable one until its position is on disk.
    * Since: 1.0. */
@@ -1622,7 +1622,7 @@ typedef struct pintle_events {
    * - delay_ms: after how long, in milliseconds, 1 to 86,400,000; 0: as `backoff_ms` says.
    * - reason: why, at most 1,024 bytes, for the log and the dead letter; may be empty; borrowed for the call.
    *
-   * Returns: OK; STALE_HANDLE (as for `ack`); OUT_OF_RANGE; INVALID_ARGUMENT; TOO_LARGE; DENIED.
+   * Returns: OK; STALE_HANDLE (as for `ack`); OUT_OF_RANGE (the delay); INVALID_ARGUMENT (the reason); DENIED.
    * Thread: any.
    * Blocks: never.
    * Since: 1.0. */

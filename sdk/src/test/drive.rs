@@ -290,7 +290,7 @@ pub(super) fn handle_event(
         tenant: optional(&event.tenant),
         data: PintleBytes::new(&event.data),
         time_ms: event.time_ms,
-        sequence: event.sequence.unwrap_or(0),
+        sequence: if attempt == 0 { 0 } else { event.sequence.unwrap_or(0) },
         delivery,
         attempt,
         reserved: 0,

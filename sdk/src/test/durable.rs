@@ -413,10 +413,7 @@ pub(super) unsafe extern "C" fn nack(
             return Err(Error::new(Status::OutOfRange, text));
         }
         // SAFETY: the contract: inputs are readable for this call.
-        let reason = unsafe {
-            input::bytes("reason", PintleBytes { ptr: reason.ptr.cast(), len: reason.len }, 1_024)?;
-            input::text("reason", reason, 1_024)?
-        };
+        let reason = unsafe { input::text("reason", reason, 1_024) }?;
         let mut state = call.state();
         let (place, sequence, durable) = owned(&state, call.entry.generation, delivery)?;
         let (now_ms, tenant) = (state.now_ms, state.log.event(sequence).tenant.clone());
