@@ -143,38 +143,63 @@ pub(crate) fn events(options: &Options) -> Result<Exit, Failure> {
 /// Carries out `method` with dead letters.
 fn apply(place: &Place, method: &str, which: &Which, json: bool) -> Result<Exit, Failure> {
     let mut link = Link::open(place)?;
-    let Which { numbers, all, of } = which;
-    let plugins = match all.as_deref() {
-        None => {
-            let mut done = 0;
-            for numbers in numbers.chunks(MOST_NUMBERS) {
-                done += count(&link.ask(method, json!({ "numbers": numbers }))?, "count");
+    let (mut done, mut failed) = (0, None);
+    for (plugin, params) in which.requests() {
+        match step(&mut link, method, plugin, params) {
+            Ok(count) => done += count,
+            Err(failure) => {
+                failed = Some(failure);
+                break;
             }
-            let exit = show::counted(done, json)?;
-            let asked = numbers.len() as u64;
-            if done < asked {
-                let gone = asked - done;
-                Voice::plain().say(&format!(
-                    "{gone} of {asked} are no dead letters, or were named twice: `pintle events dead-letters` shows all"
-                ));
-                return Ok(Exit::Partly);
-            }
-            return Ok(exit);
         }
-        Some([]) => vec![None],
-        Some(plugins) => plugins.iter().map(|plugin| Some(plugin.as_str())).collect(),
-    };
-    let mut done = 0;
-    for plugin in plugins {
-        let mut params = of.params(plugin);
-        params["all"] = true.into();
-        let some = count(&link.ask(method, params)?, "count");
-        if let (0, Some(plugin)) = (some, plugin) {
-            known(&mut link, plugin)?;
-        }
-        done += some;
     }
-    show::counted(done, json)
+    if let Some(failure) = failed {
+        // What was done stays done.
+        if done > 0 {
+            show::counted(done, json)?;
+        }
+        return Err(failure);
+    }
+    let exit = show::counted(done, json)?;
+    let asked = which.numbers.len() as u64;
+    if done < asked {
+        Voice::plain().say(&format!(
+            "{} of {asked} are no dead letters, or were named twice: `pintle events dead-letters` shows all",
+            asked - done
+        ));
+        return Ok(Exit::Partly);
+    }
+    Ok(exit)
+}
+
+fn step(link: &mut Link, method: &str, plugin: Option<&str>, params: Value) -> Result<u64, Failure> {
+    let done = count(&link.ask(method, params)?, "count");
+    if let (0, Some(plugin)) = (done, plugin) {
+        known(link, plugin)?;
+    }
+    Ok(done)
+}
+
+impl Which {
+    /// What a host is asked for, one after the other, each with the plugin that it is about.
+    fn requests(&self) -> Vec<(Option<&str>, Value)> {
+        let all = |plugin: Option<&str>| {
+            let mut params = self.of.params(plugin);
+            params["all"] = true.into();
+            params
+        };
+        match self.all.as_deref() {
+            None => self
+                .numbers
+                .chunks(MOST_NUMBERS)
+                .map(|numbers| (None, json!({ "numbers": numbers })))
+                .collect(),
+            Some([]) => vec![(None, all(None))],
+            Some(plugins) => {
+                plugins.iter().map(|plugin| (Some(plugin.as_str()), all(Some(plugin.as_str())))).collect()
+            }
+        }
+    }
 }
 
 /// That a plugin of which there is nothing is one.
@@ -184,4 +209,43 @@ fn known(link: &mut Link, plugin: &str) -> Result<(), Failure> {
     }
     let text = format!("there is no plugin {plugin:?}, nor a dead letter of one: `pintle plugins` shows all");
     Err(Failure { exit: Exit::NoPlugin, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        which: Which,
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_the_command_line_names_and_no_more() {
+        let none = Value::Null;
+        let all = |plugin: Value| json!({ "plugin": plugin, "tenant": none, "name": none, "all": true });
+        for (line, expected) in [
+            (&["17", "18"][..], vec![(None, json!({ "numbers": [17, 18] }))]),
+            (&["--all"], vec![(None, all(none.clone()))]),
+            (&["--all", "p", "q"], vec![(Some("p"), all(json!("p"))), (Some("q"), all(json!("q")))]),
+            (
+                &["--all", "p", "--tenant", "", "--name", "n"],
+                vec![(Some("p"), json!({ "plugin": "p", "tenant": "", "name": "n", "all": true }))],
+            ),
+        ] {
+            let Line { which } = Line::parse_from([&["x"], line].concat());
+            assert_eq!(which.requests(), expected, "{line:?}");
+        }
+        let many: Vec<String> = (1..=2_001).map(|number| number.to_string()).collect();
+        let Line { which } = Line::parse_from(["x".to_owned()].into_iter().chain(many));
+        let lengths: Vec<_> = which
+            .requests()
+            .iter()
+            .map(|(_, params)| params["numbers"].as_array().expect("it has some").len())
+            .collect();
+        assert_eq!(lengths, [1_000, 1_000, 1]);
+    }
 }
