@@ -114,7 +114,10 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
 }
 
 static pintle_status load(pintle_ctx ctx, const pintle_host *given, void **state) {
-  pintle_subscribe_options two = {sizeof two, 0, {NULL, 0}, 2, PINTLE_QUEUE_DROP_OLDEST};
+  pintle_subscribe_options two;
+  memset(&two, 0, sizeof two);
+  two.size = sizeof two;
+  two.capacity = 2;
   *state = NULL;
   host = given;
   memset(bytes, ' ', sizeof bytes);

@@ -30,8 +30,11 @@ static pintle_status on_copy(void *user, pintle_ctx ctx, const pintle_event *eve
 }
 
 static pintle_status load(pintle_ctx ctx, const pintle_host *given, void **state) {
-  pintle_subscribe_options options = {sizeof options, 0, PINTLE_STR_INIT(""), 64, PINTLE_QUEUE_DROP_OLDEST};
+  pintle_subscribe_options options;
   pintle_status status;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  options.capacity = 64;
   *state = NULL;
   host = given;
   status = host->events->subscribe(ctx, PINTLE_STR("count.>"), on_event, NULL, NULL, &options, NULL);

@@ -192,8 +192,11 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
 }
 
 static pintle_status load(pintle_ctx ctx, const pintle_host *given, void **state) {
-  pintle_subscribe_options options = {sizeof options, 0, PINTLE_STR_INIT(""), CAPACITY, PINTLE_QUEUE_DROP_OLDEST};
+  pintle_subscribe_options options;
   pintle_status status;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  options.capacity = CAPACITY;
   *state = NULL;
   host = given;
   status = host->events->subscribe(ctx, PINTLE_STR("greet.>"), on_event, NULL, NULL, &options, NULL);
