@@ -304,6 +304,10 @@ impl Consumer {
         if state.turn == Turn::Asked {
             state.turn = Turn::Idle;
         }
+        let State { window, handling, .. } = &mut *state;
+        if let Some(window) = window {
+            window.give_all_back(*handling);
+        }
         true
     }
 
@@ -511,8 +515,8 @@ impl Consumer {
         self.expire(&mut state, now);
         let over = state.phase == Phase::Over;
         let ended = match (answer, failure) {
-            // Who ends a subscription may be the reason why its handler fails.
-            (None, _) | (_, Some(_)) if over => {
+            // Who ends a subscription may be the reason why its handler fails, and nobody can acknowledge any more.
+            (answer, failure) if over && (self.explicit || answer.is_none() || failure.is_some()) => {
                 state.window.as_mut().is_some_and(|window| window.give_back(sequence, token))
             }
             (None, _) => {

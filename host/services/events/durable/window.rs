@@ -309,6 +309,18 @@ impl Window {
         true
     }
 
+    /// The same for all that are under way, but for the one whose handler runs.
+    pub(super) fn give_all_back(&mut self, handling: Option<(u64, u64)>) {
+        let under_way: Vec<_> = self.deadlines.iter().map(|&(_, sequence)| sequence).collect();
+        for sequence in under_way {
+            if let Some(Open { phase: Phase::InFlight { token, .. }, .. }) = self.open.get(&sequence)
+                && handling != Some((sequence, *token))
+            {
+                self.give_back(sequence, *token);
+            }
+        }
+    }
+
     /// The event is done with. False: the delivery is over.
     pub(super) fn acknowledge(&mut self, sequence: u64, token: u64) -> bool {
         if !self.is_in_flight(sequence, token) {
