@@ -125,7 +125,7 @@ impl World {
     }
 
     fn turn(&mut self) {
-        if !self.sub.lane.take() {
+        if !self.sub.asked() {
             return;
         }
         let consumer = Arc::clone(&self.sub.consumer);
@@ -304,7 +304,7 @@ impl World {
         for _ in 0..60 {
             self.advance(Duration::from_secs(10));
             let consumer = Arc::clone(&self.sub.consumer);
-            while self.sub.lane.take() {
+            while self.sub.asked() {
                 consumer.turn(&mut |claim| {
                     self.begins(claim);
                     if self.explicit {
