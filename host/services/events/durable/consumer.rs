@@ -20,7 +20,8 @@ use super::{
     Claim, Core, DurableReport, DurableRequest, Filter, Turns,
     log::{ConsumerName, Logged},
     running::Slot,
-    window::{Crashed, Failed, Limits, Next, Window},
+    state::{MAX_UNSETTLED, Phase, State, Turn},
+    window::{Crashed, Limits, Next, Window},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,13 +35,6 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How long it may take until it is noted that events were passed over, and how many may be before that.
 const PASSED_OVER: Duration = Duration::from_secs(60);
 const MANY_PASSED_OVER: u64 = 4_096;
-
-/// How many events may be done with and not noted, because the log fails, before no more are delivered.
-const MAX_UNSETTLED: usize = 1_024;
-
-/// How long the engine waits before it tries again what has failed: the first time, and at most.
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How many pages the keeper reads of what was not for a consumer, at once.
 const SKIM_PAGES: usize = 64;
@@ -65,62 +59,6 @@ pub(crate) struct Consumer {
     state: Mutex<State>,
 }
 
-struct State {
-    phase: Phase,
-    turn: Turn,
-    /// What it knows of its events while it is attached to its position.
-    window: Option<Window>,
-    /// Another subscription has the position.
-    blocked: bool,
-    /// The position is gone for good.
-    forgotten: bool,
-    /// The delivery whose handler runs: sequence and token.
-    handling: Option<(u64, u64)>,
-    /// The log is noting something.
-    settling: bool,
-    /// When something is to be noted.
-    settle_at: Option<Duration>,
-    settle_wait: Wait,
-    /// Nothing is delivered before: the lane, or the log, did not take it.
-    pause: Option<Duration>,
-    pause_wait: Wait,
-    /// What its window has counted.
-    delivered: u64,
-    dead: u64,
-    failures: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Asleep,
-    Live,
-    Over,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Idle,
-    /// The lane was asked for one.
-    Asked,
-    /// The lane has it, or the keeper.
-    Taken,
-}
-
-/// How long to wait before the next try: doubles with each.
-#[derive(Default)]
-struct Wait(Duration);
-
-impl Wait {
-    fn next(&mut self) -> Duration {
-        self.0 = (self.0 * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
-        self.0
-    }
-
-    fn reset(&mut self) {
-        self.0 = Duration::ZERO;
-    }
-}
-
 /// What a turn does next.
 enum Step {
     Deliver(Claim, u64),
@@ -143,22 +81,6 @@ impl Consumer {
             max_deliveries: request.max_deliveries.max(1),
             in_flight: request.in_flight.max(1),
         };
-        let state = State {
-            phase: if request.live { Phase::Live } else { Phase::Asleep },
-            turn: Turn::Idle,
-            window: None,
-            blocked: false,
-            forgotten: false,
-            handling: None,
-            settling: false,
-            settle_at: None,
-            settle_wait: Wait::default(),
-            pause: None,
-            pause_wait: Wait::default(),
-            delivered: 0,
-            dead: 0,
-            failures: 0,
-        };
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             core,
@@ -173,7 +95,7 @@ impl Consumer {
             explicit: request.explicit,
             limits,
             turns,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(request.live)),
         })
     }
 
@@ -272,6 +194,12 @@ impl Consumer {
             && self.filter.as_ref().is_none_or(|filter| filter(event))
     }
 
+    /// An event that is for it is in the log.
+    pub(super) fn wake(&self) {
+        self.state.lock().behind = true;
+        self.poke();
+    }
+
     /// Asks the lane for a turn if there is something to do.
     pub(super) fn poke(&self) {
         let now = self.core.clock.monotonic();
@@ -303,6 +231,10 @@ impl Consumer {
         state.phase = Phase::Over;
         if state.turn == Turn::Asked {
             state.turn = Turn::Idle;
+        }
+        let State { window, handling, .. } = &mut *state;
+        if let Some(window) = window {
+            window.give_all_back(*handling);
         }
         true
     }
@@ -395,8 +327,7 @@ impl Consumer {
                 }
                 return false;
             }
-            if !all && !state.settle_wait.0.is_zero() && state.settle_at.is_some_and(|at| at > now.monotonic)
-            {
+            if !all && state.settle_wait.is_on() && state.settle_at.is_some_and(|at| at > now.monotonic) {
                 return false;
             }
             let Some(window) = &mut state.window else { return false };
@@ -461,7 +392,8 @@ impl Consumer {
         if window.unsettled() >= MAX_UNSETTLED {
             return Step::End;
         }
-        match window.next(now, self.core.head()) {
+        let head = self.core.head();
+        match window.next(now, head) {
             Next::Deliver(sequence) => {
                 let token = self.core.token();
                 let deadline = now + self.ack;
@@ -478,7 +410,10 @@ impl Consumer {
             }
             Next::Fetch(sequences) => Step::Fetch(sequences),
             Next::Read(after) => Step::Read(after),
-            Next::Nothing => Step::End,
+            Next::Nothing => {
+                state.behind &= window.read_up_to() < head;
+                Step::End
+            }
         }
     }
 
@@ -511,8 +446,8 @@ impl Consumer {
         self.expire(&mut state, now);
         let over = state.phase == Phase::Over;
         let ended = match (answer, failure) {
-            // Who ends a subscription may be the reason why its handler fails.
-            (None, _) | (_, Some(_)) if over => {
+            // Who ends a subscription may be the reason why its handler fails, and nobody can acknowledge any more.
+            (answer, failure) if over && (self.explicit || answer.is_none() || failure.is_some()) => {
                 state.window.as_mut().is_some_and(|window| window.give_back(sequence, token))
             }
             (None, _) => {
@@ -566,7 +501,10 @@ impl Consumer {
                 let window = Window::new(position, &crashed, self.limits, self.core.now());
                 // What the log knows already need not be noted; the next crash must not find it.
                 let known = window.unsettled() == 0;
-                self.state.lock().window = Some(window);
+                {
+                    let mut state = self.state.lock();
+                    (state.window, state.behind) = (Some(window), true);
+                }
                 if known && !crashed.is_empty() {
                     self.applied();
                 }
@@ -588,7 +526,7 @@ impl Consumer {
     fn detach(&self, now: Duration) {
         let waits = {
             let state = self.state.lock();
-            !state.settle_wait.0.is_zero() && state.settle_at.is_some_and(|at| at > now)
+            state.settle_wait.is_on() && state.settle_at.is_some_and(|at| at > now)
         };
         if waits || (self.unsettled() && !self.settle(true)) {
             return;
@@ -677,91 +615,6 @@ impl Consumer {
         let at = self.state.lock().wake_at(now);
         if let Some(at) = at {
             self.core.plan(at);
-        }
-    }
-}
-
-impl State {
-    fn wants_turn(&mut self, now: Duration, head: u64) -> bool {
-        if self.phase != Phase::Live
-            || self.turn != Turn::Idle
-            || self.blocked
-            || self.forgotten
-            || self.pause.is_some_and(|at| at > now)
-        {
-            return false;
-        }
-        match &mut self.window {
-            None => true,
-            Some(window) => window.unsettled() < MAX_UNSETTLED && window.next(now, head) != Next::Nothing,
-        }
-    }
-
-    fn acknowledge(&mut self, sequence: u64, token: u64) -> bool {
-        let ok = self.window.as_mut().is_some_and(|window| window.acknowledge(sequence, token));
-        self.delivered += u64::from(ok);
-        ok
-    }
-
-    fn fail(
-        &mut self,
-        sequence: u64,
-        token: u64,
-        now: Duration,
-        delay: Option<Duration>,
-        reason: &str,
-    ) -> bool {
-        let Some(window) = &mut self.window else { return false };
-        let failed = window.fail(sequence, token, now, delay, reason);
-        self.failures += u64::from(failed.is_some());
-        self.dead += u64::from(failed == Some(Failed::Dead));
-        failed.is_some()
-    }
-
-    fn pause(&mut self, now: Duration) -> Duration {
-        let at = now + self.pause_wait.next();
-        self.pause = Some(at);
-        at
-    }
-
-    /// Has what has changed noted soon, but not before the time that a failing log is given; answers when.
-    fn settle_within(&mut self, now: Duration, within: Duration) -> Duration {
-        let at = match self.settle_at {
-            Some(at) if !self.settle_wait.0.is_zero() => at,
-            Some(at) => at.min(now + within),
-            None => now + within,
-        };
-        self.settle_at = Some(at);
-        at
-    }
-
-    fn may_detach(&self) -> bool {
-        let Some(window) = &self.window else { return false };
-        // A handler that has had its time is not waited for.
-        let handling = self.handling.is_some_and(|(sequence, token)| window.is_in_flight(sequence, token));
-        let turn = self.turn == Turn::Taken && (self.handling.is_none() || handling);
-        match self.phase {
-            Phase::Live => false,
-            Phase::Asleep => !turn && window.in_flight() == 0,
-            Phase::Over => !turn,
-        }
-    }
-
-    fn wake_at(&self, now: Duration) -> Option<Duration> {
-        let window = self.window.as_ref().and_then(|window| window.wake_at(now));
-        [window, self.settle_at, self.pause].into_iter().flatten().filter(|at| *at > now).min()
-    }
-
-    fn counters(&self) -> Counters {
-        let open = self.window.as_ref().map_or(0, Window::open) as u64;
-        let running = self.window.as_ref().map_or(0, Window::in_flight) as u64;
-        Counters {
-            matched: open + self.delivered + self.dead,
-            waiting: open - running,
-            running,
-            delivered: self.delivered,
-            failed: self.dead,
-            ..Counters::default()
         }
     }
 }

@@ -69,10 +69,10 @@ impl Keeper {
             plan.stopping = true;
             plan.thread.take()
         };
+        // Nobody sleeps on it any more otherwise.
+        let Some(thread) = thread else { return };
         self.alarm.ring();
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-        {
+        if thread.thread().id() != thread::current().id() {
             // One that has panicked has ended, too, and has said so.
             drop(thread.join());
         }
@@ -83,7 +83,7 @@ impl Plan {
     fn wake(&mut self, at: Duration, alarm: &Alarm) {
         if self.at.is_none_or(|planned| at < planned) {
             self.at = Some(at);
-            if self.asleep {
+            if self.asleep && !self.stopping {
                 alarm.ring();
             }
         }

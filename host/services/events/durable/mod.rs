@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`log`] says what a log does, [`consumer`] is a durable subscription while it lasts, [`window`] knows which of its events may be
-//! delivered next, [`keeper`] is the one thread that looks after deadlines, retries and retention, [`running`] the file of what is being
+//! delivered next, [`state`] what else changes in its life, [`keeper`] is the one thread that looks after deadlines, retries and retention, [`running`] the file of what is being
 //! handled. Knows nothing of plugins: an owner is a number, and handlers are run by whoever is told by [`Turns`].
 //!
 //! Locks, in the order in which they may be taken: the register of consumers, a consumer's state, deliveries, recent events, the keeper's
@@ -28,6 +28,7 @@ mod model;
 mod random;
 mod recent;
 mod running;
+mod state;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -465,7 +466,7 @@ impl Core {
             };
             if events.iter().any(wakes) {
                 any = true;
-                consumer.poke();
+                consumer.wake();
             }
         }
         any

@@ -232,19 +232,23 @@ impl Window {
 
     /// Takes in the events behind `read` that are for this consumer, up to a sequence.
     pub(super) fn take(&mut self, events: &[Logged], up_to: u64) {
+        let before = self.read;
+        self.read = before.max(up_to);
         for logged in events {
             let sequence = logged.sequence;
-            if sequence <= self.read || self.ahead.remove(&sequence) || self.open.contains_key(&sequence) {
+            if sequence <= before || self.ahead.remove(&sequence) || self.open.contains_key(&sequence) {
                 continue;
             }
             self.open.insert(sequence, Open { attempts: 0, key: None, event: None, phase: Phase::Free });
             self.keep(sequence, &logged.event);
             self.link(sequence, &logged.event);
         }
-        if up_to > self.read {
-            self.read = up_to;
-            // Whatever was settled and is not there any more.
-            self.ahead = self.ahead.split_off(&(up_to + 1));
+        // Whatever was settled and is not there any more.
+        self.ahead = self.ahead.split_off(&(self.read + 1));
+        // Those that come again, now that it is known what they are behind.
+        let reached: Vec<_> = self.open.range(before + 1..).map(|(&sequence, _)| sequence).collect();
+        for sequence in reached.into_iter().take_while(|sequence| *sequence <= up_to) {
+            self.line_up(sequence);
         }
     }
 
@@ -307,6 +311,18 @@ impl Window {
         }
         self.line_up(sequence);
         true
+    }
+
+    /// The same for all that are under way, but for the one whose handler runs.
+    pub(super) fn give_all_back(&mut self, handling: Option<(u64, u64)>) {
+        let under_way: Vec<_> = self.deadlines.iter().map(|&(_, sequence)| sequence).collect();
+        for sequence in under_way {
+            if let Some(Open { phase: Phase::InFlight { token, .. }, .. }) = self.open.get(&sequence)
+                && handling != Some((sequence, *token))
+            {
+                self.give_back(sequence, *token);
+            }
+        }
     }
 
     /// The event is done with. False: the delivery is over.
@@ -471,7 +487,10 @@ impl Window {
     fn line_up(&mut self, sequence: u64) {
         let Some(open) = self.open.get(&sequence) else { return };
         let first = match &open.key {
-            Some(key) => self.keys.get(key).and_then(BTreeSet::first) == Some(&sequence),
+            // Beyond what has been looked at, there may be one before it.
+            Some(key) => {
+                sequence <= self.read && self.keys.get(key).and_then(BTreeSet::first) == Some(&sequence)
+            }
             None => !self.unknown.contains(&sequence),
         };
         if first && open.phase == Phase::Free {
