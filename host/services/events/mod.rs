@@ -115,6 +115,9 @@ struct Register {
     last_number: u64,
 }
 
+/// The subscriptions that an event is for, and the event, if there are any.
+type Matching = (Vec<Arc<Subscription>>, Option<Arc<Event>>);
+
 /// What must be unique: a name within owner and tenant.
 type Name = (u64, Option<Arc<str>>, Arc<str>);
 
@@ -302,7 +305,7 @@ impl Events {
     }
 
     /// The subscriptions that an event is for, in the order in which they get it, and the event, if there are any.
-    fn matching(&self, draft: Draft) -> Result<(Vec<Arc<Subscription>>, Option<Arc<Event>>)> {
+    fn matching(&self, draft: Draft) -> Result<Matching> {
         let mut matching = self.route(&draft.topic, &draft.tenant)?;
         if matching.is_empty() {
             return Ok((matching, None));

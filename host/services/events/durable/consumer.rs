@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    super::{Counters, Event, Events, Pattern},
+    super::{Event, Events, Pattern},
     Claim, Core, DurableReport, DurableRequest, Filter, Turns,
     log::{ConsumerName, Logged},
     running::Slot,
@@ -167,8 +167,8 @@ impl Consumer {
     }
 
     /// Its counts, all of one moment.
-    #[must_use]
-    pub(crate) fn counters(&self) -> Counters {
+    #[cfg(test)]
+    pub(crate) fn counters(&self) -> super::super::Counters {
         self.state.lock().counters()
     }
 
@@ -176,13 +176,14 @@ impl Consumer {
         let state = self.state.lock();
         let window = state.window.as_ref();
         DurableReport {
-            owner: self.owner,
             name: self.name.clone(),
             pattern: self.pattern.clone(),
             counters: state.counters(),
             failures: state.failures,
             in_flight: window.map_or(0, Window::in_flight) as u64,
+            #[cfg(test)]
             retries: window.map_or(0, Window::retries) as u64,
+            #[cfg(test)]
             behind: window.map_or(0, |window| self.core.head().saturating_sub(window.read_up_to())),
         }
     }

@@ -39,6 +39,7 @@ pub(crate) struct Appended {
 pub(crate) struct Logged {
     pub(crate) sequence: u64,
     /// When it was written, by the host's clock.
+    #[cfg_attr(not(test), expect(dead_code, reason = "each log tells it, and nobody shows it yet"))]
     pub(crate) logged_ms: i64,
     /// The consumer that it was written for alone: it was its dead letter. None: it is for all.
     pub(crate) only: Option<u64>,
@@ -251,6 +252,10 @@ pub(crate) trait EventLog: Send + Sync {
     fn retain(&self, retention: &Retention) -> Result<Cleared>;
 
     /// Forgets the consumers, with their positions and dead letters; tells how many there were.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "uninstallation and the removal of tenants will ask for it")
+    )]
     fn forget(&self, of: &Of<'_>) -> Result<u64>;
 
     /// Lets nobody in any more.

@@ -135,7 +135,6 @@ pub(crate) struct Claim {
 /// A durable subscription as a report shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct DurableReport {
-    pub owner: u64,
     pub name: ConsumerName,
     pub pattern: Pattern,
     /// Its counts, as of any subscription: `failed` are dead letters, `waiting` what has been read of the log and not been delivered.
@@ -145,8 +144,10 @@ pub(crate) struct DurableReport {
     /// Events that are delivered and neither acknowledged nor failed.
     pub in_flight: u64,
     /// Events that have failed and wait to come again.
+    #[cfg(test)]
     pub retries: u64,
     /// How many events of the log are behind what it has looked at, whether they are for it or not.
+    #[cfg(test)]
     pub behind: u64,
 }
 
@@ -382,11 +383,6 @@ impl Durable {
         Ok(())
     }
 
-    /// Events were written to the log by others: tells the consumers that match.
-    pub(crate) fn written(&self, events: &[Logged]) {
-        self.core.written(events);
-    }
-
     /// Delivers nothing any more, and notes what was acknowledged as far as the log takes it at once. Safe to call again.
     pub(crate) fn close(&self) {
         let consumers: Vec<_> = {
@@ -406,6 +402,7 @@ impl Durable {
             }
         }
         self.core.deliveries.lock().clear();
+        self.core.log.close();
         self.core.closed.store(true, Ordering::Relaxed);
     }
 }

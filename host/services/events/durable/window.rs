@@ -398,6 +398,7 @@ impl Window {
         self.deadlines.len()
     }
 
+    #[cfg(test)]
     pub(super) fn retries(&self) -> usize {
         self.waiting.len()
     }

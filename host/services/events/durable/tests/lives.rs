@@ -354,7 +354,7 @@ fn reports_tell_who_is_behind() {
     sub.accept();
     bench.emit_keyed(&["", "", ""]);
     let report = bench.report();
-    assert_eq!((report.owner, report.name, report.behind), (OWNER, consumer_name("", "c"), 3));
+    assert_eq!((report.name, report.behind), (consumer_name("", "c"), 3));
     sub.refuse();
     let report = bench.report();
     assert_eq!((report.retries, report.failures, report.counters.waiting, report.behind), (3, 3, 3, 0));
