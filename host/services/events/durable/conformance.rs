@@ -148,7 +148,7 @@ macro_rules! each {
 pub(super) use {each, suites};
 
 /// Keeps everything.
-const ENDLESS: Retention = Retention { age_ms: 1 << 50, bytes: u64::MAX, dedupe_ms: 1 << 50 };
+pub(super) const ENDLESS: Retention = Retention { age_ms: 1 << 50, bytes: u64::MAX, dedupe_ms: 1 << 50 };
 
 /// A log, and the time.
 struct Tried<B> {
@@ -222,8 +222,7 @@ impl<B: Bed> Tried<B> {
     /// These of the consumer's events have failed for the last time.
     #[track_caller]
     fn bury(&self, consumer: u64, sequences: &[u64]) {
-        let dead = sequences.iter().map(|sequence| dead(*sequence)).collect();
-        self.settle(consumer, &Settlement { dead, ..Settlement::default() });
+        self.settle(consumer, &bury(sequences));
     }
 
     /// The numbers and sequences of all dead letters.
@@ -255,7 +254,7 @@ impl<B: Bed> Tried<B> {
 }
 
 /// An event with something in every field.
-fn event(tenant: &str, id: &str) -> Event {
+pub(super) fn event(tenant: &str, id: &str) -> Event {
     Event {
         id: id.into(),
         source: "/plugins/shop".into(),
@@ -271,7 +270,7 @@ fn event(tenant: &str, id: &str) -> Event {
     }
 }
 
-fn new(event: &Event, dedupe: Dedupe) -> NewEvent {
+pub(super) fn new(event: &Event, dedupe: Dedupe) -> NewEvent {
     NewEvent { event: Arc::new(event.clone()), dedupe }
 }
 
@@ -280,7 +279,7 @@ fn consumer(plugin: &str, tenant: &str, name: &str) -> ConsumerName {
 }
 
 /// A consumer of the system scope.
-fn audit() -> ConsumerName {
+pub(super) fn audit() -> ConsumerName {
     consumer("audit", "", "all")
 }
 
@@ -290,6 +289,12 @@ fn retry(sequence: u64, attempts: u32) -> Retry {
 
 fn dead(sequence: u64) -> Dead {
     Dead { sequence, attempts: 10, reason: "the shop is closed".into() }
+}
+
+/// These have failed for the last time.
+pub(super) fn bury(sequences: &[u64]) -> Settlement {
+    let dead = sequences.iter().map(|sequence| dead(*sequence)).collect();
+    Settlement { dead, ..Settlement::default() }
 }
 
 fn kind<T>(done: Result<T>) -> Option<ErrorKind> {

@@ -132,7 +132,9 @@ impl Now {
                 Operation::DeadLetters(asked(dice), after, dice.one_of(&[0, 1, 3, 1_000]))
             }
             790..820 => Operation::Replay(self.some_dead(dice)),
-            820..840 => Operation::DropDead(self.some_dead(dice)),
+            // Some go at once, so that there are never many.
+            820..825 => Operation::DropDead((0..self.dead).collect()),
+            825..840 => Operation::DropDead(self.some_dead(dice)),
             840..880 => Operation::Retain(Retention {
                 age_ms: dice.one_of(&[0, 1_000, 60_000, 600_000, 1 << 50]),
                 bytes: dice.one_of(&[0, 300, 2_000, 20_000, u64::MAX]),

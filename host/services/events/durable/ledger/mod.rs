@@ -134,11 +134,11 @@ impl LedgerLog {
         Ok(&self.ledger)
     }
 
-    fn write<W: Write>(&self, write: W) -> Result<W::Answer> {
+    fn change<W: Write>(&self, write: W) -> Result<W::Answer> {
         self.open()?.write(write)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault>) -> Result<T> {
+    fn look<T>(&self, look: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault>) -> Result<T> {
         self.open()?.read(look)
     }
 }
@@ -148,7 +148,7 @@ impl EventLog for LedgerLog {
         if events.is_empty() {
             return self.open().map(|_| Vec::new());
         }
-        self.write(Append::new(events))
+        self.change(Append::new(events))
     }
 
     fn read(&self, after: u64, tenant: Option<&str>, most: usize) -> Result<Page> {
@@ -159,60 +159,60 @@ impl EventLog for LedgerLog {
         let mut sequences: Vec<i64> = sequences.iter().copied().map(column).collect();
         sequences.sort_unstable();
         sequences.dedup();
-        self.read(|ledger| read::some(ledger, &sequences))
+        self.look(|ledger| read::some(ledger, &sequences))
     }
 
     fn extent(&self) -> Result<Extent> {
-        self.read(read::extent)
+        self.look(read::extent)
     }
 
     fn join(&self, name: &ConsumerName, start: Start) -> Result<Position> {
         loop {
-            if let Some(position) = self.read(|ledger| read::position(ledger, name))? {
+            if let Some(position) = self.look(|ledger| read::position(ledger, name))? {
                 return Ok(position);
             }
             // Whoever forgets it before it is read makes it begin once more.
-            self.write(Join { name: name.clone(), start })?;
+            self.change(Join { name: name.clone(), start })?;
         }
     }
 
     fn settle(&self, consumer: u64, settlement: &Settlement) -> Result<()> {
-        self.write(Settle { consumer, settlement: settlement.clone() })
+        self.change(Settle { consumer, settlement: settlement.clone() })
     }
 
     fn consumers(&self, of: &Of<'_>) -> Result<Vec<ConsumerReport>> {
-        self.read(|ledger| read::consumers(ledger, of))
+        self.look(|ledger| read::consumers(ledger, of))
     }
 
     fn dead_letters(&self, of: &Of<'_>, after: u64, most: usize) -> Result<Vec<DeadLetter>> {
-        self.read(|ledger| read::dead_letters(ledger, of, after, most))
+        self.look(|ledger| read::dead_letters(ledger, of, after, most))
     }
 
     fn replay(&self, numbers: &[u64]) -> Result<Vec<Logged>> {
         if numbers.is_empty() {
             return self.open().map(|_| Vec::new());
         }
-        self.write(Replay { numbers: numbers.iter().copied().map(column).collect() })
+        self.change(Replay { numbers: numbers.iter().copied().map(column).collect() })
     }
 
     fn drop_dead(&self, numbers: &[u64]) -> Result<u64> {
         if numbers.is_empty() {
             return self.open().map(|_| 0);
         }
-        self.write(DropDead { numbers: numbers.iter().copied().map(column).collect() })
+        self.change(DropDead { numbers: numbers.iter().copied().map(column).collect() })
     }
 
     fn retain(&self, retention: &Retention) -> Result<Cleared> {
         let now_ms = self.clock.now_ms();
-        if !self.read(|ledger| retain::is_due(ledger, retention, now_ms))? {
+        if !self.look(|ledger| retain::is_due(ledger, retention, now_ms))? {
             return Ok(Cleared::default());
         }
-        self.write(Retain { retention: *retention })
+        self.change(Retain { retention: *retention })
     }
 
     fn forget(&self, of: &Of<'_>) -> Result<u64> {
         let owned = |text: Option<&str>| text.map(Into::into);
-        self.write(Forget { plugin: owned(of.plugin), tenant: owned(of.tenant), name: owned(of.name) })
+        self.change(Forget { plugin: owned(of.plugin), tenant: owned(of.tenant), name: owned(of.name) })
     }
 
     fn close(&self) {

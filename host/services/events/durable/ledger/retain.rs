@@ -16,10 +16,18 @@ pub(super) const MOST_ROWS: usize = if cfg!(test) { 8 } else { 512 };
 const MOST_BYTES: i64 = 4 << 20;
 
 /// The oldest events, and what a decision over them needs.
-const OLDEST: &str = "SELECT seq, logged_ms, bytes, total FROM events_log ORDER BY seq LIMIT ?1";
+pub(super) const OLDEST: &str = "SELECT seq, logged_ms, bytes, total FROM events_log ORDER BY seq LIMIT ?1";
 
 /// The oldest ids.
-const IDS: &str = "SELECT seq, logged_ms FROM events_ids ORDER BY seq LIMIT ?1";
+pub(super) const IDS: &str = "SELECT seq, logged_ms FROM events_ids ORDER BY seq LIMIT ?1";
+
+/// The consumers that have not settled all up to a sequence.
+pub(super) const LATE: &str = "SELECT plugin, tenant, name FROM events_consumers c
+    WHERE floor < ?1 AND EXISTS (
+        SELECT 1 FROM events_log l WHERE l.seq > c.floor AND l.seq <= ?1
+            AND (c.tenant = '' OR l.tenant = c.tenant) AND ifnull(l.only_for, c.consumer) = c.consumer
+            AND NOT EXISTS (SELECT 1 FROM events_settled s WHERE s.consumer = c.consumer AND s.seq = l.seq))
+    ORDER BY consumer";
 
 /// Takes away what need not be kept.
 pub(super) struct Retain {
@@ -136,13 +144,6 @@ impl Due<'_> {
 /// The consumers that have not settled all that goes now. That what another tenant, or another consumer alone, was to have is not for
 /// them can be seen here; what their patterns leave out cannot.
 fn late(transaction: &Transaction<'_>, upto: i64) -> Result<Vec<ConsumerName>, Fault> {
-    let mut late = transaction.prepare(
-        "SELECT plugin, tenant, name FROM events_consumers c
-        WHERE floor < ?1 AND EXISTS (
-            SELECT 1 FROM events_log l WHERE l.seq > c.floor AND l.seq <= ?1
-                AND (c.tenant = '' OR l.tenant = c.tenant) AND ifnull(l.only_for, c.consumer) = c.consumer
-                AND NOT EXISTS (SELECT 1 FROM events_settled s WHERE s.consumer = c.consumer AND s.seq = l.seq))
-        ORDER BY consumer",
-    )?;
+    let mut late = transaction.prepare(LATE)?;
     Ok(late.query_map([upto], read::name)?.collect::<rusqlite::Result<_>>()?)
 }
