@@ -260,10 +260,12 @@ pub(in super::super) fn events_42_what_is_forgotten_is_gone_and_the_rest_is_not<
                 Settlement { floor: 1, settled: vec![3], retries: vec![retry(4, 1)], dead: vec![dead(5)] };
             tried.settle(consumer, &settlement);
         }
+        let numbers: Vec<u64> = tried.letters().iter().map(|(number, _)| *number).collect();
         assert_eq!(tried.log.forget(&of(asked)).expect("the log answers"), found.len() as u64, "{asked:?}");
         assert_eq!(tried.log.forget(&of(asked)).expect("the log answers"), 0, "{asked:?}");
         let tried = tried.restart();
-        assert_eq!(tried.letters().len(), 5 - found.len(), "{asked:?}");
+        let left = tried.letters();
+        assert_eq!(left.len(), 5 - found.len(), "{asked:?}");
         for (at, name) in names().iter().enumerate() {
             let position = tried.join(name, Start::Sequence(3));
             if found.contains(&at) {
@@ -275,6 +277,11 @@ pub(in super::super) fn events_42_what_is_forgotten_is_gone_and_the_rest_is_not<
             }
         }
         assert_eq!(tried.sequences().len(), 5, "no event is forgotten");
+        // Nor do those that are gone come again by their numbers.
+        let gone: Vec<u64> =
+            numbers.into_iter().filter(|number| !left.iter().any(|one| one.0 == *number)).collect();
+        same(&tried.log.replay(&gone).expect("the log answers"), &[]);
+        assert_eq!(tried.log.drop_dead(&gone).expect("the log answers"), 0);
     }
 }
 
