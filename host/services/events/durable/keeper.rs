@@ -4,7 +4,7 @@
 //! minute, to have old ones taken away and to look at what nobody was woken for.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -165,9 +165,9 @@ fn keep_house(core: &Core, now: Duration, said: &mut HashMap<ConsumerName, Durat
     match core.log.retain(&core.retention) {
         Ok(cleared) => {
             for name in cleared.late {
-                if !said.contains_key(&name) {
-                    core.complain(&late(&name));
-                    said.insert(name, now);
+                if let Entry::Vacant(new) = said.entry(name) {
+                    core.complain(&late(new.key()));
+                    new.insert(now);
                 }
             }
             more |= cleared.more;
