@@ -278,6 +278,10 @@ impl Durable {
         request: DurableRequest,
         turns: Arc<dyn Turns>,
     ) -> Result<Arc<Consumer>> {
+        let stopping = || Error::new(ErrorKind::Stopping, "the events of this host have been shut down");
+        if self.core.register.read().closing {
+            return Err(stopping());
+        }
         let name = register_name(request.owner, &request.name);
         events.reserve(name.clone())?;
         let position =
@@ -288,7 +292,7 @@ impl Durable {
             let mut register = self.core.register.write();
             if register.closing {
                 events.free(&name);
-                return Err(Error::new(ErrorKind::Stopping, "the events of this host have been shut down"));
+                return Err(stopping());
             }
             register.consumers.push(Arc::clone(&consumer));
         }
