@@ -22,11 +22,18 @@ use crate::{Failure, cargo_command, none};
 const SUITES: [&str; 7] = ["growth", "timer", "calls", "echo", "services", "bad_input", "lifecycle"];
 
 /// Tests that cannot run like this: the suite, the test, the reason.
-const LEFT_OUT: [(&str, &str, &str); 1] = [(
-    "bad_input",
-    "panics::contract_77_a_panic_in_a_call_reaches_its_caller_whatever_it_carries",
-    "where dropping what a panic carries panics as well, the SDK forgets it on purpose: that is a leak",
-)];
+const LEFT_OUT: [(&str, &str, &str); 2] = [
+    (
+        "bad_input",
+        "panics::contract_77_a_panic_in_a_call_reaches_its_caller_whatever_it_carries",
+        "where dropping what a panic carries panics as well, the SDK forgets it on purpose: that is a leak",
+    ),
+    (
+        "services",
+        "database::escapes::database_7_a_text_that_grows_by_small_pieces_has_an_end",
+        "the heap of the sanitizer copies a block each time that it grows: it would take minutes",
+    ),
+];
 
 /// The suite of one plugin, which has the fault that this variable names.
 const FAULTY: (&str, &str) = ("sanitizers", "PINTLE_FAULT");

@@ -399,7 +399,6 @@ fn bombs() -> Vec<Attempt> {
             "SELECT printf('%1000000000d', 1)",
             "SELECT format('%.*c', 2000000000, 'x')",
             "SELECT printf('%.1000000000f', 1.5)",
-            "SELECT strftime(replace(hex(zeroblob(300000)), '00', '%J'))",
             "SELECT zeroblob(1000000) || zeroblob(1000000)",
             "SELECT group_concat(hex(zeroblob(100000))) FROM (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6)",
             "INSERT INTO t (b) VALUES (zeroblob(5000000))",
@@ -716,6 +715,14 @@ fn database_7_no_sql_reaches_inner_tables_or_those_of_the_host() {
 #[test]
 fn database_7_and_database_8_bombs_end_in_time_and_within_their_room() {
     Street::new().try_all(&bombs());
+}
+
+/// Not with the others: SQLite makes its text longer piece by piece, which takes a minute on the heap of AddressSanitizer.
+#[test]
+fn database_7_a_text_that_grows_by_small_pieces_has_an_end() {
+    let mut grows = Vec::new();
+    all(&mut grows, TOO_LARGE, "", &["SELECT strftime(replace(hex(zeroblob(300000)), '00', '%J'))"]);
+    Street::new().try_all(&grows);
 }
 
 #[test]

@@ -48,12 +48,14 @@ fn repeated(times: usize, begin: &str, body: &str, end: &str) -> String {
     format!("\x02{times}\x02{begin}\x02{body}\x02{end}")
 }
 
+/// Whoever takes longer hangs. A call does up to five statements that each end at their deadline, on a machine that may be busy.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// Has a plugin do commands on behalf of a tenant; what each came to, with the status by name.
 fn ask_of(host: &Host, name: &str, tenant: &str, commands: &[&str]) -> Vec<String> {
     let commands: Vec<_> = commands.iter().map(|command| raw(command)).collect();
     let request = commands.join("\x1e");
-    let answer =
-        host.call(tenant, &format!("{name}.run"), 1, "do", request.as_bytes(), Some(Duration::from_secs(60)));
+    let answer = host.call(tenant, &format!("{name}.run"), 1, "do", request.as_bytes(), Some(LONGEST));
     let answer = answer.unwrap_or_else(|error| panic!("{name} for {tenant:?}: {error}"));
     answers(&String::from_utf8_lossy(&answer))
 }

@@ -531,11 +531,12 @@ fn database_24_those_that_write_wait_for_each_other_and_those_that_read_for_nobo
             ("hold ~ h", "OK"),
             ("begin ~ x ~ 0", "OK"),
             ("execute ~ x ~ INSERT INTO t VALUES (1, 'x')", "OK changed=1 id=1"),
-            ("options ~ 30 ~ 0", "OK"),
+            // Long enough for what comes before the wait, on a busy machine too.
+            ("options ~ 1000 ~ 0", "OK"),
             ("as ~ h ~ execute ~ 0 ~ INSERT INTO t VALUES (2, 'y')", busy),
             ("as ~ h ~ query ~ 0 ~ DELETE FROM t RETURNING a", &format!("{busy}…")),
             ("as ~ h ~ script ~ 0 ~ DELETE FROM t", busy),
-            ("as ~ h ~ begin ~ y ~ 0 ~ 0 ~ 30 ~ 0", busy),
+            ("as ~ h ~ begin ~ y ~ 0 ~ 0 ~ 1000 ~ 0", busy),
             // Without a deadline of its own: it is told at once, or waits for 5 s.
             ("options ~ 0 ~ 0", "OK"),
             ("execute ~ 0 ~ INSERT INTO t VALUES (2, 'y')", itself),
