@@ -131,6 +131,7 @@ fn request(name: &str, pattern: Pattern, options: DurableOptions) -> Result<Dura
         in_flight: 1,
         explicit: false,
         live: false,
+        priority: 0,
     })
 }
 

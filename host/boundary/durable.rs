@@ -122,6 +122,7 @@ unsafe fn request(call: &Call, pattern: Pattern, options: &PintleSubscribeOption
         in_flight: number("in_flight", options.in_flight, MOST_IN_FLIGHT, IN_FLIGHT)? as usize,
         explicit: options.flags & PINTLE_SUBSCRIBE_ACK != 0,
         live: false,
+        priority: options.priority,
     })
 }
 

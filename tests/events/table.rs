@@ -158,6 +158,20 @@ fn events_37_a_durable_subscription_passes_over_what_its_filter_does_not_let_thr
 }
 
 #[test]
+fn events_38_of_the_durable_subscriptions_of_a_plugin_those_with_a_higher_priority_come_first() {
+    let place =
+        Place::new("follow plugin.> low auto-3\nfollow plugin.> high auto7\nfollow plugin.> usual auto");
+    let host = place.started();
+    // One by one: what waits longer is not to be passed.
+    for (at, data) in ["one", "two", "three"].into_iter().enumerate() {
+        all_ok(&host, "", &format!("emit a {data}"));
+        let seen = seen_until(&host, |seen| seen.len() == (at + 1) * 3);
+        let names: Vec<_> = seen[at * 3..].iter().map(|one| one.subscription.as_str()).collect();
+        assert_eq!(names, ["high", "usual", "low"]);
+    }
+}
+
+#[test]
 fn events_41_and_events_42_events_wait_while_their_plugin_is_disabled_or_not_there() {
     let place = Place::new("follow plugin.> d auto").with("second", "");
     let host = place.started();
@@ -202,6 +216,7 @@ fn events_bad_options_are_refused_and_say_which() {
         ("backoff_ms", "1 to 3600000 are taken"),
         ("max_deliveries", "1 to 1000 are taken"),
         ("in_flight", "1 to 1024 are taken"),
+        ("priority", "-1000 to 1000 are taken"),
         ("filter", "options.filter"),
         ("emit_sync", "PINTLE_EMIT_DURABLE"),
         ("emit_flags", "does not know the flags 0x2"),

@@ -56,7 +56,8 @@ static uint32_t start_of(pintle_str word) {
   return PINTLE_START_NEW;
 }
 
-/* follow PATTERN NAME MODE [BACKOFF [MAX [START [AT]]]]; MODE: auto, ack, transient; `ack50` also sets the ack deadline */
+/* follow PATTERN NAME MODE [BACKOFF [MAX [START [AT]]]]; MODE: auto, ack, transient; `ack50` also sets the ack
+ * deadline, `auto7` the priority */
 static pintle_status follow(pintle_ctx ctx, const pintle_str *w) {
   pintle_subscribe_options options;
   pintle_event_handler handler = on_event;
@@ -73,6 +74,8 @@ static pintle_status follow(pintle_ctx ctx, const pintle_str *w) {
     options.flags |= PINTLE_SUBSCRIBE_ACK;
     options.ack_ms = number(pintle_strn(w[3].ptr + 3, w[3].len - 3));
   }
+  if (w[3].len >= 4 && memcmp(w[3].ptr, "auto", 4) == 0)
+    options.priority = (int32_t)number(pintle_strn(w[3].ptr + 4, w[3].len - 4));
   options.backoff_ms = number(w[4]);
   options.max_deliveries = (uint32_t)number(w[5]);
   options.start = start_of(w[6]);
@@ -104,6 +107,7 @@ static void bad(pintle_ctx ctx, pintle_buf *to) {
   TRIED("backoff_ms", o.backoff_ms = -1);
   TRIED("max_deliveries", o.max_deliveries = 1001);
   TRIED("in_flight", o.in_flight = 1025);
+  TRIED("priority", o.priority = 1001);
   TRIED("filter", o.filter = PINTLE_STR("{\"exact\":{}}"));
 #undef TRIED
   memset(&e, 0, sizeof e);

@@ -200,13 +200,7 @@ impl Events {
             1..=MAX_CAPACITY => request.capacity,
             over => return Err(Error::argument("capacity", format!("is {over}, at most {MAX_CAPACITY}"))),
         };
-        if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
-            let problem = format!(
-                "argument `priority`: {}, -{MAX_PRIORITY} to {MAX_PRIORITY} are taken",
-                request.priority
-            );
-            return Err(Error::new(ErrorKind::OutOfRange, problem));
-        }
+        check_priority(request.priority)?;
         if request.tenant.as_deref() == Some("") {
             // Taking it for the system scope would show one caller's mistake every tenant's events.
             return Err(Error::argument("tenant", "is empty, the system scope is no tenant"));
@@ -469,6 +463,14 @@ impl Register {
 /// Why nobody subscribes any more.
 fn stopping() -> Error {
     Error::new(ErrorKind::Stopping, "the events of this host have been shut down")
+}
+
+fn check_priority(priority: i32) -> Result<()> {
+    if (-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority) {
+        return Ok(());
+    }
+    let problem = format!("argument `priority`: {priority}, -{MAX_PRIORITY} to {MAX_PRIORITY} are taken");
+    Err(Error::new(ErrorKind::OutOfRange, problem))
 }
 
 fn check_name(name: &str) -> Result<()> {

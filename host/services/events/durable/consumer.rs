@@ -48,6 +48,7 @@ pub(crate) struct Consumer {
     /// What the log knows its position by.
     pub(super) number: u64,
     pub(super) owner: u64,
+    pub(super) priority: i32,
     name: ConsumerName,
     pattern: Pattern,
     filter: Option<Filter>,
@@ -87,6 +88,7 @@ impl Consumer {
             events,
             number,
             owner: request.owner,
+            priority: request.priority,
             name: request.name,
             pattern: request.pattern,
             filter: request.filter,

@@ -107,6 +107,8 @@ pub(crate) struct DurableRequest {
     pub explicit: bool,
     /// Whether it gets events at once, or only after [`Consumer::set_live`].
     pub live: bool,
+    /// Those with a higher one are told of an event first, and those with the same in the order in which they were made.
+    pub priority: i32,
 }
 
 /// What the engine needs of the outside: somebody who runs a consumer's handlers.
@@ -270,7 +272,8 @@ impl Durable {
     ///
     /// # Errors
     ///
-    /// CONFLICT if the owner has a subscription of that name under that tenant, durable or not; INVALID_ARGUMENT: the name; STOPPING
+    /// CONFLICT if the owner has a subscription of that name under that tenant, durable or not; INVALID_ARGUMENT: the name; OUT_OF_RANGE:
+    /// the priority; STOPPING
     /// after the end of the engine; UNAVAILABLE if its position cannot be read or made.
     pub(crate) fn subscribe(
         &self,
@@ -278,6 +281,7 @@ impl Durable {
         request: DurableRequest,
         turns: Arc<dyn Turns>,
     ) -> Result<Arc<Consumer>> {
+        super::check_priority(request.priority)?;
         let stopping = || Error::new(ErrorKind::Stopping, "the events of this host have been shut down");
         if self.core.register.read().closing {
             return Err(stopping());
@@ -294,7 +298,8 @@ impl Durable {
                 events.free(&name);
                 return Err(stopping());
             }
-            register.consumers.push(Arc::clone(&consumer));
+            let at = register.consumers.partition_point(|other| other.priority >= consumer.priority);
+            register.consumers.insert(at, Arc::clone(&consumer));
         }
         // Events that were written since it has a position woke nobody.
         consumer.poke();
@@ -342,7 +347,7 @@ impl Durable {
         self.core.answer(owner, delivery, Some((delay, reason)))
     }
 
-    /// All durable subscriptions that there are now, in the order in which they were made.
+    /// All durable subscriptions that there are now, in the order in which they are told of an event.
     #[must_use]
     pub(crate) fn consumers(&self) -> Vec<DurableReport> {
         self.core.register.read().consumers.iter().map(|consumer| consumer.report()).collect()

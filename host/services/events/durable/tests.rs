@@ -211,6 +211,7 @@ fn request(name: &str) -> DurableRequest {
         in_flight: 64,
         explicit: false,
         live: true,
+        priority: 0,
     }
 }
 
