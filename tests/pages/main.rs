@@ -23,6 +23,7 @@ fn links_between_pages_lead_to_files() {
         "docs/troubleshooting.md",
         "docs/promises.md",
         "docs/database.md",
+        "docs/events.md",
     ];
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];

@@ -34,6 +34,14 @@ fn measure(host: &Started, tenant: &str, values: &[f64]) {
     until("it is noted", || all(host, tenant, "cpu.busy")[0] == json!(after));
 }
 
+/// How many durable events `chronicle` may still have to look at.
+fn waiting(host: &Started) -> u64 {
+    let log = host.event_log().unwrap_or_else(|error| panic!("{error}"));
+    let alarms =
+        log.consumers.iter().find(|consumer| (&*consumer.plugin, &*consumer.name) == ("chronicle", "alarms"));
+    alarms.expect("it has subscribed").behind
+}
+
 /// How many minutes are in the database, as an operator sees it; none if it has no tables.
 fn rows(host: &Started, tenant: &str) -> i64 {
     let database = host.database("chronicle", tenant).expect("it can be asked for");
@@ -82,6 +90,43 @@ fn alarms_are_counted_too() {
     measure(&host, "acme", &[99.0, 1.0, 99.0]);
     until("both alarms are noted", || all(&host, "acme", "alarms")[0] == 2.0);
     assert_eq!(ask(&host, "acme", "metrics", &json!({})), json!(["alarms", "alarms.cpu.busy", "cpu.busy"]));
+    host.end();
+}
+
+#[test]
+fn alarms_that_were_raised_while_it_was_disabled_come_when_it_is_enabled() {
+    let stage = stage();
+    let host = stage.start();
+    host.disable("chronicle").unwrap_or_else(|error| panic!("{error}"));
+    for (tenant, busy) in [("acme", 99), ("acme", 1), ("globex", 98)] {
+        host.tell(tenant, "measure.cpu", &json!({ "busy": busy }).to_string());
+    }
+    host.await_events("plugin.threshold.alarm", 3, |_| ());
+    host.enable("chronicle").unwrap_or_else(|error| panic!("{error}"));
+    for tenant in ["acme", "globex"] {
+        until("the alarm is noted", || all(&host, tenant, "alarms")[0] == 1.0);
+    }
+    until("all is acknowledged", || waiting(&host) == 0);
+    host.end();
+}
+
+#[test]
+fn alarms_that_were_raised_before_the_host_ended_come_in_the_next_and_once() {
+    let stage = stage();
+    let host = stage.start();
+    measure(&host, "acme", &[99.0]);
+    until("the first is noted", || all(&host, "acme", "alarms")[0] == 1.0);
+    until("it is acknowledged", || waiting(&host) == 0);
+    host.unload("chronicle").unwrap_or_else(|error| panic!("{error}"));
+    for busy in [1, 99] {
+        host.tell("acme", "measure.cpu", &json!({ "busy": busy }).to_string());
+    }
+    host.await_events("plugin.threshold.alarm", 3, |_| ());
+    assert_eq!(waiting(&host), 2);
+    host.end();
+    let host = stage.start();
+    until("all is acknowledged", || waiting(&host) == 0);
+    assert_eq!(all(&host, "acme", "alarms")[0], 2.0);
     host.end();
 }
 

@@ -1,7 +1,11 @@
 //! `threshold`: alarms and their counts, in a real cache, with tenants.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
+use pintle::events::{DurableOptions, Start};
 use pintle_test_support::samples;
 use serde_json::Value;
 
@@ -170,6 +174,42 @@ fn a_sample_that_comes_twice_makes_one_alarm_over_restarts_too() {
     sample(&host, "acme", "4", 96);
     let alarms = host.await_events(ALARM, 1, |alarm| alarm.data["value"].clone());
     assert_eq!(alarms, [96], "nothing is raised in another host, and only the sample that is new raises");
+    host.end();
+}
+
+#[test]
+fn alarms_are_in_the_log_of_durable_events_over_restarts() {
+    let stage = stage("");
+    let host = stage.start();
+    swing(&host, "acme", ["cpu", "busy"]);
+    swing(&host, "globex", ["memory", "used"]);
+    host.await_events(ALARM, 4, told);
+    host.end();
+    let host = stage.start();
+    let log = host.event_log().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((log.events, log.last), (4, 4));
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let ear = Arc::clone(&heard);
+    let all = DurableOptions { start: Start::All, ..DurableOptions::default() };
+    host.subscribe_durable("all", ALARM, all, move |delivery| {
+        let event = delivery.event;
+        let data: Value = serde_json::from_slice(&event.data).expect("it is JSON");
+        let line = format!("{} {} {}", event.tenant, event.key, data["state"].as_str().unwrap_or_default());
+        ear.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    let told = || heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    until("all of them came", || told().len() == 4);
+    assert_eq!(
+        told(),
+        [
+            "acme cpu.busy raised",
+            "acme cpu.busy cleared",
+            "globex memory.used raised",
+            "globex memory.used cleared"
+        ]
+    );
     host.end();
 }
 

@@ -3,9 +3,11 @@
 //! It builds, puts the plugins into a private folder of the target folder, and starts `pintle run --watch` on it; what
 //! is to be seen is up to that. The demo's settings are `xtask/demo.toml`. It adds events by which two tenants ask for
 //! samples of their own, and work for the processors, so that there is something to be alarmed about. Towards the end it
-//! stops the host and starts another on the same data, and asks what is kept (`kept`) before and after that.
+//! stops the host and starts another on the same data, and asks what is kept (`kept`) before and after that. At last it has an alarm raised that nobody
+//! is there for, and shows who gets it later (`waited`).
 
 mod kept;
+mod waited;
 
 use std::{
     env, fs, io,
@@ -22,7 +24,7 @@ use std::{
 
 use pintle_test_support::{install, samples, target_dir};
 
-use self::kept::Kept;
+use self::{kept::Kept, waited::Waited};
 
 use crate::{Failure, cargo};
 
@@ -82,6 +84,7 @@ pub(crate) fn run(options: &[String]) -> Result<(), Failure> {
     }
     println!("\n{}", Kept::ask(&settings)?.told(&before));
     println!("{}", kept::report(&settings)?);
+    println!("{}", Waited::ask(&settings)?);
     println!("the data is in {}: run the demo again, and it goes on", folder.join("data").display());
     Ok(())
 }

@@ -18,6 +18,9 @@
  * A sample that comes twice, under the same id, makes one alarm: operations that must happen once are begun and completed
  * with the host, which remembers them over restarts (announce_once).
  *
+ * Alarms are durable events: an alarm is on disk before it counts as raised, and whoever follows them with a durable subscription
+ * (chronicle does) gets each of them, those too that were raised while it was not there (publish).
+ *
  * Samples are flat JSON objects; numbers are passed on as they were written, so that no locale can spoil them.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0 */
@@ -367,8 +370,20 @@ static pintle_status on_call(void *state, pintle_ctx ctx, const pintle_request *
   return status;
 }
 
-/* Emits the alarm, keeps it and logs it. Where emitting fails, nothing has changed, and the next sample tries again. */
-static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, const number *value, int raised) {
+/* Publishes an alarm so that it outlives the host: when `emit` answers OK it is on disk, and when it fails nobody gets it.
+ *
+ * It has the sample's id: should the same sample raise it again soon (the plugin died before it could note that it had), the host
+ * knows the event by that and delivers nothing. The metric is the ordering key: who fails to handle that an alarm was raised does
+ * not hear before that it was cleared. */
+static pintle_status publish(pintle_ctx ctx, pintle_str sample, int rule, const pintle_buf *data) {
+  pintle_emit_options options = pintle_emit_durable(sample);
+  options.key = pintle_cstr(rules[rule].metric);
+  return host->events->emit(ctx, PINTLE_STR("alarm"), pintle_bytesn(data->ptr, data->len), &options);
+}
+
+/* Emits the alarm of a sample, keeps it and logs it. Where emitting fails, nothing has changed, and the next sample tries again. */
+static pintle_status announce(pintle_ctx ctx, const threshold *self, pintle_str sample, int rule, const number *value,
+                              int raised) {
   const char *state = raised ? "raised" : "cleared";
   const char *parts[12];
   const int64_t count = count_alarms(ctx, self, rule, raised);
@@ -396,7 +411,7 @@ static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, c
   pintle_buf_free(&beside);
   if (status == PINTLE_OK) status = add(&data, "}");
   if (status == PINTLE_OK) {
-    status = host->events->emit(ctx, PINTLE_STR("alarm"), pintle_bytesn(data.ptr, data.len), NULL);
+    status = publish(ctx, sample, rule, &data);
     if (status != PINTLE_OK) pass_on(ctx, status);
   }
   if (status == PINTLE_OK && raised) keep_alarm(ctx, rule, &data);
@@ -431,7 +446,8 @@ static pintle_status announce(pintle_ctx ctx, const threshold *self, int rule, c
  *   one is told STARTED.
  * - Who has started ends it: `complete` when it is done, so that all who come later are told DONE; `fail` when nothing has
  *   happened, so that the next one starts. A plugin that dies in between has ended nothing: others are told IN_PROGRESS
- *   until its lease is over, a minute, and then one of them starts. So an alarm may come twice after a crash, but it comes.
+ *   until its lease is over, a minute, and then one of them starts. So an alarm may be published twice after a crash, and then it
+ *   has the same id (publish).
  * - The fingerprint says what the sample was about. The same id with another one is no repetition but a mistake. */
 static pintle_status announce_once(pintle_ctx ctx, const threshold *self, const pintle_event *event, int rule,
                                    const number *value, int raised, int *again) {
@@ -446,7 +462,7 @@ static pintle_status announce_once(pintle_ctx ctx, const threshold *self, const 
                                     nobody);
   if (status != PINTLE_OK) { /* better one alarm too many than none */
     warn(ctx, "an alarm may come twice");
-    return announce(ctx, self, rule, value, raised);
+    return announce(ctx, self, event->id, rule, value, raised);
   }
   if (begun.state == PINTLE_IDEMPOTENCY_DONE) {
     *again = 1;
@@ -457,7 +473,7 @@ static pintle_status announce_once(pintle_ctx ctx, const threshold *self, const 
   if (begun.state != PINTLE_IDEMPOTENCY_STARTED)
     return fail(ctx, PINTLE_CONFLICT, "another sample had the same id: ", "give each of them one of its own");
 
-  status = announce(ctx, self, rule, value, raised);
+  status = announce(ctx, self, event->id, rule, value, raised);
   if (status != PINTLE_OK)
     host->idempotency->fail(ctx, begun.token, 0, pintle_bytesn(NULL, 0));
   else if (host->idempotency->complete(ctx, begun.token, pintle_bytesn(NULL, 0)) != PINTLE_OK)

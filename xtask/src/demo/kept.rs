@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 /// Whose chronicles the demo asks for: the system's and those of its two tenants.
 const SCOPES: [&str; 3] = ["", "acme", "globex"];
 
+/// The plugin that is asked.
+const CHRONICLE: &str = "chronicle";
+
 /// The metric of which the demo shows minutes, and how many.
 const METRIC: &str = "cpu.busy";
 const MINUTES: usize = 3;
@@ -55,7 +58,7 @@ struct Scope {
 impl Kept {
     /// Asks a host of its own for everything.
     pub(super) fn ask(settings: &Path) -> Result<Self, String> {
-        with_chronicle(settings, Self::ask_running)
+        with(settings, &[CHRONICLE], Self::ask_running)
     }
 
     fn ask_running(host: &Host) -> Result<Self, String> {
@@ -108,11 +111,15 @@ impl Scope {
     }
 }
 
-/// Starts a host with `chronicle` alone, asks, and stops it.
-fn with_chronicle<T>(settings: &Path, ask: impl FnOnce(&Host) -> Result<T, String>) -> Result<T, String> {
+/// Starts a host with these plugins and no other, asks, and stops it.
+pub(super) fn with<T>(
+    settings: &Path,
+    plugins: &[&str],
+    ask: impl FnOnce(&Host) -> Result<T, String>,
+) -> Result<T, String> {
     let mut settings = Settings::from_file(settings).map_err(|problems| problems.to_string())?;
     for (id, plugin) in &mut settings.plugin {
-        plugin.enabled = id == "chronicle";
+        plugin.enabled = plugins.contains(&id.as_str());
     }
     let host = Host::builder().settings(settings).build().map_err(|error| error.to_string())?;
     if let Some(error) = host.start().failed.first() {
@@ -121,6 +128,12 @@ fn with_chronicle<T>(settings: &Path, ask: impl FnOnce(&Host) -> Result<T, Strin
     let answer = ask(&host);
     host.stop();
     answer
+}
+
+/// How many alarms are kept, of all tenants.
+pub(super) fn alarms(host: &Host) -> Result<u64, String> {
+    let of = |tenant| ask(host, tenant, "total", &json!({ "metric": "alarms" }));
+    SCOPES.into_iter().map(|tenant| Ok(number(&of(tenant)?, "samples"))).sum()
 }
 
 /// Asks two hosts, one after the other, for the same report of acme; what they say of it.
@@ -133,7 +146,7 @@ pub(super) fn report(settings: &Path) -> Result<String, String> {
         let file = files.stat(path).map_err(|error| error.to_string())?;
         Ok((answer, file.ok_or_else(|| format!("the report {key} is not among the files of chronicle"))?))
     };
-    let (first, second) = (with_chronicle(settings, asked)?, with_chronicle(settings, asked)?);
+    let (first, second) = (with(settings, &[CHRONICLE], asked)?, with(settings, &[CHRONICLE], asked)?);
     if first != second {
         return Err(format!("the same report was written twice: {first:?}, {second:?}"));
     }

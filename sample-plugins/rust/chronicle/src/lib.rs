@@ -3,7 +3,8 @@
 //!
 //! The minute that is under way is in memory (`book.rs`, of `minute.rs`); a job writes what has ended to the tenant's SQL
 //! database (`shelf.rs`), once a minute, all of a tenant's in one transaction, and `disable` writes the rest. A crash loses at
-//! most the last minute, and nothing by half. What is read from there is cached until something is written. What an event says
+//! most the last minute, and nothing by half. Alarms are durable events, followed under the name `alarms`: those that were raised while
+//! chronicle was not there come later, each is written before it is acknowledged, and one that comes again is known by its id. What is read from there is cached until something is written. What an event says
 //! is read in `reading.rs`; `query.rs` and `report.rs` answer the service `chronicle.query` 1:
 //!
 //! | method | request | reply |
@@ -34,7 +35,7 @@ use std::{
 };
 
 use book::Book;
-use minute::MINUTE;
+use minute::{MINUTE, Minute};
 use pintle_plugin::{
     Context, Event, Held, Plugin, QueuePolicy, Request, Result, SubscribeOptions, plugin, serde_json::Value,
 };
@@ -48,6 +49,9 @@ mod query;
 mod reading;
 mod report;
 mod shelf;
+
+/// What alarms come as.
+const ALARM: &str = "plugin.threshold.alarm";
 
 /// The plugin.
 #[derive(Debug)]
@@ -93,12 +97,15 @@ impl Plugin for Chronicle {
             tenants: Mutex::default(),
             reads: Reads::default(),
         });
-        for pattern in ["plugin.sysmon.>", "plugin.threshold.alarm", "plugin.tail.line"] {
+        for pattern in ["plugin.sysmon.>", "plugin.tail.line"] {
             let desk = Arc::clone(&desk);
             // A gap in a chronicle cannot be seen afterwards: who emits faster than this reads may wait.
             let options = SubscribeOptions::new().capacity(8_192).policy(QueuePolicy::Wait);
             cx.events().subscribe_with(pattern, &options, move |cx, event| desk.note(cx, event))?;
         }
+        let own = Arc::clone(&desk);
+        let options = SubscribeOptions::new().name("alarms").durable();
+        cx.events().subscribe_with(ALARM, &options, move |cx, event| own.enter(cx, event))?;
         let own = Arc::clone(&desk);
         cx.scheduler().cron("write", "* * * * *", move |_, run| {
             own.now.store(millis(run.due()), Ordering::Relaxed);
@@ -158,6 +165,23 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// Writes what an alarm says, at once: with the OK of this function the host is done with the event, and where the database fails it
+    /// comes again.
+    fn enter(&self, cx: &Context, event: &Event<'_>) -> Result<()> {
+        let minute = minute::of(millis(event.time()));
+        let values = reading::of(event.topic(), &event.json()?).into_iter();
+        let pieces: Vec<_> =
+            values.map(|(metric, value)| (metric, vec![Minute::new(minute, value)])).collect();
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let mut tenants = self.tenants();
+        let tenant = attended(&mut tenants, cx, event.tenant().unwrap_or_default())?;
+        shelf::add_once(cx, event.id(), minute, &pieces)?;
+        tenant.kept = true;
+        shelf::changed(cx)
     }
 
     /// Looks at what is kept of the context's tenant. Events wait meanwhile.

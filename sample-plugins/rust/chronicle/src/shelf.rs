@@ -15,15 +15,16 @@ use std::{
     time::Duration,
 };
 
-use pintle_plugin::{Context, Database, Migration, Result, SetOptions, params};
+use pintle_plugin::{Context, Database, Migration, Result, SetOptions, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::minute::Minute;
 
-const HISTORY: &[Migration<'_>] = &[Migration::new(
-    1,
-    "minutes",
-    "CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+const HISTORY: &[Migration<'_>] = &[
+    Migration::new(
+        1,
+        "minutes",
+        "CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
      CREATE TABLE minutes (
          metric INTEGER NOT NULL REFERENCES metrics (id),
          minute INTEGER NOT NULL,
@@ -32,7 +33,14 @@ const HISTORY: &[Migration<'_>] = &[Migration::new(
          PRIMARY KEY (metric, minute)
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX minutes_by_time ON minutes (minute);",
-)];
+    ),
+    Migration::new(
+        2,
+        "entered",
+        "CREATE TABLE entered (event TEXT PRIMARY KEY, minute INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE INDEX entered_by_time ON entered (minute);",
+    ),
+];
 
 /// The same as `Minute::join`.
 const ADD: &str = "INSERT INTO minutes
@@ -74,22 +82,37 @@ pub(crate) fn database(cx: &Context) -> Result<Database<'_>> {
 
 /// Adds minutes: all of them, or none.
 pub(crate) fn add(cx: &Context, pieces: &[Piece]) -> Result<()> {
+    database(cx)?.transaction(|tx| write(tx, pieces))
+}
+
+/// Adds what a durable event says, of this minute. It may come more than once: which were added is in the same commit as what they
+/// added, so that each counts once.
+pub(crate) fn add_once(cx: &Context, event: &str, minute: i64, pieces: &[Piece]) -> Result<()> {
     database(cx)?.transaction(|tx| {
-        for (metric, minutes) in pieces {
-            tx.execute("INSERT INTO metrics (name) VALUES (?1) ON CONFLICT DO NOTHING", params![metric])?;
-            for Minute { minute, count, min, max, mean, last } in minutes {
-                let count = i64::try_from(*count)?;
-                tx.execute(ADD, params![metric, *minute, count, *min, *max, *mean, *last])?;
-            }
+        let note = "INSERT INTO entered (event, minute) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        match tx.execute(note, params![event, minute])?.changed {
+            0 => Ok(()),
+            _ => write(tx, pieces),
         }
-        Ok(())
     })
+}
+
+fn write(tx: &Transaction<'_>, pieces: &[Piece]) -> Result<()> {
+    for (metric, minutes) in pieces {
+        tx.execute("INSERT INTO metrics (name) VALUES (?1) ON CONFLICT DO NOTHING", params![metric])?;
+        for Minute { minute, count, min, max, mean, last } in minutes {
+            let count = i64::try_from(*count)?;
+            tx.execute(ADD, params![metric, *minute, count, *min, *max, *mean, *last])?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the minutes that have ended before `oldest`, and metrics that have none then. Tells whether anything is left.
 pub(crate) fn remove_older(cx: &Context, oldest: i64) -> Result<bool> {
     database(cx)?.transaction(|tx| {
         tx.execute("DELETE FROM minutes WHERE minute < ?1", params![oldest])?;
+        tx.execute("DELETE FROM entered WHERE minute < ?1", params![oldest])?;
         let without = "DELETE FROM metrics WHERE NOT EXISTS (SELECT 1 FROM minutes WHERE metric = id)";
         tx.execute(without, params![])?;
         Ok(tx.query_one_as::<i64>("SELECT EXISTS (SELECT 1 FROM metrics)", params![])? != 0)

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use chronicle::Chronicle;
 use pintle_plugin::{
-    Status, params,
+    EmitOptions, Status, params,
     serde_json::{Map, Value, json},
     test::Host,
 };
@@ -224,6 +224,64 @@ fn the_database_is_read_once_for_all_who_ask_until_something_is_written() {
     reads(12, 2);
     assert_eq!(counts(&host, "globex"), Vec::<u64>::new());
     reads(13, 3);
+}
+
+fn alarm(host: &Host, id: &str) {
+    let alarm = json!({ "topic": "plugin.sysmon.cpu", "field": "busy", "value": 99, "state": "raised" });
+    let options = EmitOptions::new().durable().id(id);
+    // What its handler answers is told by what becomes of the event.
+    let data = alarm.to_string();
+    let _ = host.tenant("acme").emit_with("plugin.threshold.alarm", data.as_bytes(), &options);
+}
+
+/// A host whose plugin knows by an event what time it is here.
+fn attentive(keep_minutes: u64) -> Host {
+    let host = host(keep_minutes);
+    measure(&host, "acme", 1.0);
+    host
+}
+
+fn alarms(host: &Host) -> Value {
+    let request = json!({ "metric": "alarms" });
+    let total: Value =
+        host.tenant("acme").call_json("chronicle.query", "total", &request).expect("it is answered");
+    total["samples"].clone()
+}
+
+#[test]
+fn an_alarm_is_written_at_once_and_comes_again_until_it_is() {
+    let host = attentive(60);
+    alarm(&host, "1");
+    assert_eq!(stored(&host, "acme"), (2, 2), "in all, and of its metric");
+    host.fail_next("database.begin", Status::Unavailable, "the disk is full");
+    alarm(&host, "2");
+    assert_eq!(alarms(&host), 1);
+    host.advance(Duration::from_secs(1)).expect("nothing else runs");
+    assert_eq!(alarms(&host), 2);
+    assert_eq!(host.dead_letters(), []);
+}
+
+#[test]
+fn an_alarm_that_comes_again_counts_once() {
+    let host = attentive(60);
+    // It is written, and that its handler has done its work is not noted.
+    host.fail_next("cache.invalidate_tag", Status::Unavailable, "the cache is gone");
+    alarm(&host, "1");
+    assert_eq!(alarms(&host), 1);
+    host.advance(Duration::from_secs(1)).expect("nothing else runs");
+    assert_eq!(alarms(&host), 1);
+    alarm(&host, "2");
+    assert_eq!(alarms(&host), 2);
+}
+
+#[test]
+fn alarms_that_were_raised_while_it_was_away_come_when_it_is_back() {
+    let host = attentive(60);
+    alarm(&host, "1");
+    host.disable().expect("it goes");
+    alarm(&host, "2");
+    host.enable().expect("it comes back");
+    assert_eq!(alarms(&host), 2);
 }
 
 fn leaders(host: &Host, tenant: &str, request: &Value) -> Vec<(String, f64)> {
