@@ -228,7 +228,7 @@ impl Books {
         }
         // Whatever is settled was handled, or is dead.
         let old = subscription.floor_seen;
-        let settled = self.log.range(old + 1..=stands.floor.max(old)).map(|(sequence, _)| sequence);
+        let settled = self.log.range(old + 1..stands.floor.max(old) + 1).map(|(sequence, _)| sequence);
         for sequence in settled.chain(&stands.settled) {
             let Some(logged) = self.log.get(sequence).filter(|logged| logged.topic.starts_with(topics))
             else {
