@@ -188,7 +188,7 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     fn publish(&mut self, notes: &Notes) {
         self.turn += 1;
-        let (thread, tenant) = (self.thread, if self.thread % 2 == 0 { "" } else { "acme" });
+        let (thread, tenant) = (self.thread, if self.thread.is_multiple_of(2) { "" } else { "acme" });
         match thread {
             0..3 => {
                 let (data, key) = (self.data(), self.key(tenant));
