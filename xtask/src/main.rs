@@ -27,7 +27,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 15] = [
+const CHORES: [Chore; 17] = [
     Chore {
         name: "asan",
         options: "",
