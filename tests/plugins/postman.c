@@ -1,7 +1,12 @@
 /* postman: publishes and follows durable events, as it is told, and tells what it was given. See README.md beside it.
  *
  * -DNAME=second makes the plugin `second`. */
+#define _POSIX_C_SOURCE 200809L
 #include "words.h"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
 
 #ifndef NAME
 #define NAME postman
@@ -16,17 +21,95 @@ MANIFEST({
   "provides": { TEXT(NAME.run): { "major": 1, "methods": ["do"] } },
   "config": {
     "type": "object",
-    "properties": { "load": { "type": "string", "default": "" } },
+    "properties": {
+      "load": { "type": "string", "default": "" },
+      "notes": { "type": "string", "default": "" }
+    },
     "additionalProperties": false
   }
 });
 
-enum { WORDS = 9, MOST = 16 };
+enum { WORDS = 9, MOST = 16, PENDING = 1024 };
 
 static pintle_buf loaded; /* what the commands in config `load` came to */
 static pintle_buf seen;   /* a line for each delivery; only touched on the lane */
 static pintle_registration made[MOST];
 static size_t count;
+
+/* What has config `notes`, the name of a file: there each delivery is noted when it begins and when it ends, so that it is
+ * known even if the process is killed, and nothing is kept for `seen`. */
+static int notes = -1;
+
+/* A delivery that waits for `answer`. */
+typedef struct pending {
+  uint64_t delivery;
+  char about[96];
+  int fails; /* it is nacked, not acknowledged */
+} pending;
+static pending waiting[PENDING]; /* only touched on the lane */
+static size_t waits;
+
+/* One line, in one piece. */
+static void note(const char *form, ...) {
+  char text[256];
+  va_list values;
+  int length;
+  va_start(values, form);
+  length = vsnprintf(text, sizeof text, form, values);
+  va_end(values);
+  if (length < 0 || (size_t)length >= sizeof text || write(notes, text, (size_t)length) != length) abort();
+}
+
+/* Acknowledges a delivery. It is noted before, for it counts before this returns; and again if it did not. */
+static pintle_status acknowledge(pintle_ctx ctx, uint64_t delivery, const char *about) {
+  pintle_status status;
+  note("A %s ok .\n", about);
+  status = host->events->ack(ctx, delivery);
+  if (status != PINTLE_OK) note("A %s fail .\n", about);
+  return status;
+}
+
+/* A delivery where deliveries are noted: B NAME DATA SEQUENCE ATTEMPT KEY when it begins, E NAME DATA SEQUENCE ATTEMPT ANSWER when it
+ * ends, A NAME DATA SEQUENCE ATTEMPT ANSWER when it is acknowledged; a dot ends a line that is whole. `fail` and `once` are as in
+ * `on_event`; `slow` takes two milliseconds; where deliveries are acknowledged explicitly, `late` is so from within, and all others
+ * by the command `answer`, to which `nack` is nacked at the first attempt. */
+static pintle_status noted(const char *name, pintle_ctx ctx, const pintle_event *event) {
+  const char *data = (const char *)event->data.ptr;
+  struct timespec slow = {0, 2000000};
+  pintle_status status = PINTLE_OK;
+  char about[96];
+#define BEGINS(text) (event->data.len >= sizeof text - 1 && memcmp(data, text, sizeof text - 1) == 0)
+  snprintf(about, sizeof about, "%s %.*s %" PRIu64 " %u", name, (int)event->data.len, data, event->sequence,
+           (unsigned)event->attempt);
+  note("B %s %.*s .\n", about, (int)event->key.len, event->key.len ? event->key.ptr : "");
+  if (BEGINS("slow")) nanosleep(&slow, NULL);
+  if (BEGINS("fail") || (BEGINS("once") && event->attempt == 1)) {
+    host->set_error(ctx, PINTLE_STR("as it was told"));
+    status = PINTLE_INTERNAL;
+  } else if (event->delivery != 0 && BEGINS("late")) {
+    status = acknowledge(ctx, event->delivery, about);
+  } else if (event->delivery != 0) {
+    if (waits == PENDING) abort();
+    waiting[waits].delivery = event->delivery;
+    waiting[waits].fails = BEGINS("nack") && event->attempt == 1;
+    memcpy(waiting[waits++].about, about, sizeof about);
+  }
+  note("E %s %s .\n", about, status != PINTLE_OK ? "fail" : event->delivery != 0 ? "wait" : "ok");
+#undef BEGINS
+  return status;
+}
+
+/* Answers every delivery that waits. */
+static pintle_status answer(pintle_ctx ctx) {
+  pintle_status status = PINTLE_OK, one;
+  while (waits > 0) {
+    pending *last = &waiting[--waits];
+    if (last->fails) one = host->events->nack(ctx, last->delivery, 1, PINTLE_STR("as it was told"));
+    else one = acknowledge(ctx, last->delivery, last->about);
+    if (one != PINTLE_OK) status = one;
+  }
+  return status;
+}
 
 /* A line for each delivery: the subscription's name, the event's data, sequence, attempt, delivery, tenant and key. What the data
  * begin with says what is answered: `fail`: always an error; `once`: an error at the first attempt; `die`: the process ends; `late`:
@@ -35,6 +118,7 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
   const char *data = (const char *)event->data.ptr;
   size_t length = event->data.len;
   (void)reply;
+  if (notes >= 0) return noted((const char *)user, ctx, event);
 #define BEGINS(text) (length >= sizeof text - 1 && memcmp(data, text, sizeof text - 1) == 0)
   if (BEGINS("die")) abort();
   say(&seen, "%s %.*s sequence=%" PRIu64 " attempt=%u delivery=%" PRIu64 " tenant=%.*s key=%.*s\n", (const char *)user,
@@ -164,6 +248,8 @@ static void one(pintle_ctx ctx, const pintle_str *w, pintle_buf *to) {
     say_status(to, ctx, host->events->ack(ctx, token_of(w[1])));
   } else if (is(w[0], "nack")) { /* nack DELIVERY DELAY REASON */
     say_status(to, ctx, host->events->nack(ctx, token_of(w[1]), number(w[2]), w[3]));
+  } else if (is(w[0], "answer")) { /* answers all that wait: see `noted` */
+    say_status(to, ctx, answer(ctx));
   } else if (is(w[0], "batch")) {
     say_status(to, ctx, batch(ctx, w));
   } else if (is(w[0], "seen")) {
@@ -195,6 +281,12 @@ static pintle_status load(pintle_ctx ctx, const pintle_host *from, void **state)
   pintle_buf commands = {0};
   *state = NULL;
   host = from;
+  if (host->config->text(ctx, PINTLE_STR("/notes"), pintle_buf_sink(&commands)) == PINTLE_OK && commands.len > 0) {
+    pintle_buf_write(&commands, "", 1);
+    notes = open((const char *)commands.ptr, O_WRONLY | O_APPEND | O_CREAT, 0600);
+    if (notes < 0) return PINTLE_INTERNAL;
+  }
+  pintle_buf_clear(&commands);
   if (host->config->text(ctx, PINTLE_STR("/load"), pintle_buf_sink(&commands)) == PINTLE_OK)
     all(ctx, (const char *)commands.ptr, commands.len, &loaded);
   pintle_buf_free(&commands);
@@ -214,7 +306,9 @@ static pintle_status call(void *state, pintle_ctx ctx, const pintle_request *req
 static void unload(void *state, pintle_ctx ctx) {
   (void)state;
   (void)ctx;
-  count = 0;
+  count = waits = 0;
+  if (notes >= 0) close(notes);
+  notes = -1;
   pintle_buf_free(&loaded);
   pintle_buf_free(&seen);
 }

@@ -27,7 +27,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 15] = [
+const CHORES: [Chore; 17] = [
     Chore {
         name: "asan",
         options: "",
@@ -57,6 +57,18 @@ const CHORES: [Chore; 15] = [
         options: "[--seconds N | --forever]",
         help: "builds the command and the sample plugins and runs them, for 10 seconds by default",
         run: demo::run,
+    },
+    Chore {
+        name: "events-kill",
+        options: "[--rounds N] [--seed S]",
+        help: "kills a host that publishes and delivers durable events so many times, 100 by default",
+        run: events_kill,
+    },
+    Chore {
+        name: "events-model",
+        options: "[--turns N] [--seed S]",
+        help: "runs random operations on the log of events and on its model, a million by default",
+        run: events_model,
     },
     Chore {
         name: "events-routes",
@@ -226,6 +238,42 @@ fn cache_model(options: &[String]) -> Result<(), Failure> {
             "--nocapture",
         ],
         &[("PINTLE_CACHE_MODEL", &format!("{backend} {turns} {seed}"))],
+    )
+}
+
+/// The full form of what `tests/events/kill.rs` does at every test run.
+fn events_kill(options: &[String]) -> Result<(), Failure> {
+    let (mut rounds, mut seed) = (100_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rounds" => rounds = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --rounds and --seed")),
+        }
+    }
+    cargo(
+        &["test", "--quiet", "-p", "pintle", "--test", "events", "kill::", "--", "--nocapture"],
+        &[("PINTLE_EVENTS_KILL", &format!("{rounds} {seed}"))],
+    )
+}
+
+/// The full form of what `host/services/events/durable/random.rs` does at every test run.
+fn events_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed) = (1_000_000_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--turns" => turns = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --turns and --seed")),
+        }
+    }
+    let test = "services::events::durable::random::tests::full";
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--lib", "--", "--ignored", "--exact"];
+    cargo(
+        &[&how[..], &[test, "--nocapture"]].concat(),
+        &[("PINTLE_EVENTS_MODEL", &format!("ledger {turns} {seed}"))],
     )
 }
 
