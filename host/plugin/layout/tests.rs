@@ -302,6 +302,7 @@ fn contract_90_every_type_of_the_contract_is_compared() {
         "PintleLogger",
         "PintleCacheLease",
         "PintleTransaction",
+        "PintleDelivery",
         "PintleIdempotencyToken",
     ];
     let missing: Vec<&str> = types
