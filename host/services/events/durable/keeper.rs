@@ -193,5 +193,5 @@ fn late(ConsumerName { plugin, tenant, name }: &ConsumerName) -> Error {
         format!("durable events were taken away before its subscription \"{name}\"{under} had handled them")
     })
     .of(Arc::clone(plugin))
-    .mend("look why it is behind, keep events longer, or remove its position if nobody subscribes under it any more")
+    .mend("look why it is behind, or keep events longer (events.keep_ms, events.max_bytes)")
 }
