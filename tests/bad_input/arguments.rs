@@ -282,7 +282,7 @@ fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_ho
         ("emit_wait_long", bad, "argument `options.wait_ms`: 60001, 0 to 60000 are taken"),
         ("subscribe_policy", new, "argument `options.policy`: this host does not know the value 99"),
         ("subscribe_capacity", bad, "argument `capacity`: is 65537, at most 65536"),
-        ("subscribe_flag", new, "argument `options`: this host does not know the flags 0x1"),
+        ("subscribe_flag", new, "argument `options`: this host does not know the flags 0x4"),
         ("job_overlap", new, "argument `options.overlap`: this host does not know the value 99"),
         ("job_reserved", new, "argument `options.reserved`: this host does not know the value 1"),
         ("field_size_zero", bad, "argument `fields`: its `size` is 0"),

@@ -290,7 +290,7 @@ static void options(answer *to) {
   tell(to, "subscribe_policy", host->events->subscribe(ctx, pattern, on_event, NULL, NULL, &subscribe, NULL));
   subscribe.policy = 0, subscribe.capacity = 65537;
   tell(to, "subscribe_capacity", host->events->subscribe(ctx, pattern, on_event, NULL, NULL, &subscribe, NULL));
-  subscribe.capacity = 0, subscribe.flags = 1;
+  subscribe.capacity = 0, subscribe.flags = 4;
   tell(to, "subscribe_flag", host->events->subscribe(ctx, pattern, on_event, NULL, NULL, &subscribe, NULL));
   job.size = sizeof job;
   job.overlap = 99;
