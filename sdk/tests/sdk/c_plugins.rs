@@ -86,7 +86,12 @@ fn alarms(driver: &Driver) -> Vec<String> {
         .fake
         .take()
         .into_iter()
-        .filter_map(|call| Some(call.strip_prefix("emit alarm ")?.to_owned()))
+        .filter_map(|call| {
+            let (alarm, options) =
+                call.strip_prefix("emit alarm ")?.rsplit_once(" id=").expect("it has an id");
+            assert!(options.contains(" key=") && options.ends_with(" flags=1"), "it is durable: {call}");
+            Some(alarm.to_owned())
+        })
         .collect()
 }
 
@@ -296,7 +301,8 @@ fn threshold_tries_again_where_an_alarm_could_not_be_emitted_and_counts_it_once(
     assert_eq!(operations(&driver), ["idempotency.begin alarm id-1 cpu.busy=99", "idempotency.fail 41 0"]);
     assert_eq!(deliver_busy(&driver, 98).0, PINTLE_OK);
     let calls = driver.fake.calls();
-    assert!(calls.contains(&format!("emit alarm {}", busy(98, "raised", 1))), "{calls:?}");
+    let emitted = format!("emit alarm {} id=id-1 subject= type= key=cpu.busy ", busy(98, "raised", 1));
+    assert!(calls.iter().any(|call| call.starts_with(&emitted)), "{calls:?}");
     assert_eq!(
         operations(&driver),
         [
