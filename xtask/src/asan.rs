@@ -168,8 +168,10 @@ impl Watch {
 
     fn suite(&self, suite: &str, programs: &Programs) -> Result<Output, Failure> {
         let mut command = self.command(suite, programs)?;
+        // Without a test to be run it is about those that are skipped, whose names begin others' otherwise.
+        command.arg("--exact");
         for (_, test, _) in LEFT_OUT.iter().filter(|(of, _, _)| *of == suite) {
-            command.args(["--exact", "--skip", test]);
+            command.args(["--skip", test]);
         }
         self.output(&mut command)
     }
