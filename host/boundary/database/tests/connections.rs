@@ -153,16 +153,34 @@ fn two_hosts_on_one_folder_see_what_the_other_writes() {
 fn whoever_comes_while_a_database_is_being_made_waits_until_it_is() {
     for _ in 0..10 {
         let bed = Bed::new();
-        let other = databases_in(bed.folder.path(), ManualClock::at(0));
         let start = Barrier::new(8);
         thread::scope(|threads| {
-            for at in 0..8 {
-                let database = if at % 2 == 0 { &bed.database } else { &other };
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    start.wait();
+                    bed.done(None, "SELECT 1").expect("it is being made");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn of_two_hosts_that_make_one_database_neither_takes_it_for_a_strangers() {
+    for _ in 0..10 {
+        let bed = Bed::new();
+        let other = databases_in(bed.folder.path(), ManualClock::at(0));
+        let start = Barrier::new(2);
+        thread::scope(|threads| {
+            for database in [&bed.database, &other] {
                 let (bed, start) = (&bed, &start);
                 threads.spawn(move || {
                     start.wait();
                     let look = statement("SELECT 1", &[]);
-                    database.run(&bed.asks(), None, &look, &mut NoRows).expect("it is being made");
+                    while let Err(fault) = database.run(&bed.asks(), None, &look, &mut NoRows) {
+                        // The other one may have it for longer than anybody waits.
+                        assert!(fault.error.to_string().contains("another process has"), "{}", fault.error);
+                    }
                 });
             }
         });

@@ -33,6 +33,8 @@ pub(super) struct Place {
     /// Held, so that its number stays.
     tenant: Tenant,
     pub(super) gate: Arc<Gate>,
+    /// Held while a connection is opened: those who come while the file is being made find it whole.
+    opening: Mutex<()>,
 }
 
 /// The databases and their connections.
@@ -127,6 +129,7 @@ impl Pool {
                 plugin: Arc::clone(scope.id),
                 tenant,
                 gate: Arc::new(Gate::new(Arc::clone(&this.clock))),
+                opening: Mutex::default(),
             }))
         };
         let (place, conn) = this.lend((scope.plugin, scope.tenant_number()), &make, patience)?;
@@ -202,6 +205,7 @@ impl Pool {
     }
 
     fn open(&self, place: &Place) -> Result<Conn> {
+        let _one_at_a_time = place.opening.lock();
         let statements = open::open(&place.path, &place.plugin, place.tenant.name(), &self.options)?;
         Conn::new(statements, Arc::clone(&self.options.clock))
             .map_err(|error| fault::failed(&place.path, &error))
