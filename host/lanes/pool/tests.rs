@@ -528,14 +528,18 @@ fn a_worker_that_pauses_gives_its_place_away_and_not_too_many_do() {
     let answers = Plain::new(answers);
     let p = pool.clone();
     let (tell, told) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
     a.push(task(move |_| {
         let pause = p.begin_pause().expect("it may");
+        let _ = begin.send(());
         let came: Option<ErrorKind> =
             answers.lock().expect("no panic").recv().expect("the other one answers");
         drop(pause);
         let _ = tell.send((came, p.stats().waiting));
     }))
     .expect("there is room");
+    // Before that the other one might find nobody who pauses.
+    begun.recv_timeout(Duration::from_secs(20)).expect("it pauses");
     let p = pool.clone();
     b.push(task(move |_| {
         let _ = answer.send(p.begin_pause().err().map(|error| error.kind()));
