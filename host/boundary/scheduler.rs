@@ -30,6 +30,14 @@ pub(super) static TABLE: PintleScheduler = PintleScheduler {
     interval: Some(interval),
     once: Some(once),
     remove: Some(remove),
+    after: None,
+    handle: None,
+    forget: None,
+    pause: None,
+    resume: None,
+    run_now: None,
+    list: None,
+    history: None,
 };
 
 type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleRun, PintleSink) -> PintleStatus;
@@ -280,6 +288,10 @@ impl Task for Scheduled {
                     attempt: 1,
                     job: PintleStr::new(job.name()),
                     due_ms: self.due_ms.load(Relaxed),
+                    id: 0,
+                    flags: 0,
+                    reserved: 0,
+                    data: PintleBytes::new(&[]),
                 };
                 // SAFETY: the job came with this handler and this `user`; the library is mapped, because the register is
                 // drained before the generation ends, and an ended job is not run.

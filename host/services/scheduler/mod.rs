@@ -15,6 +15,7 @@
 mod grammar;
 mod job;
 mod rule;
+mod store;
 mod timer;
 
 use std::{fmt, sync::Arc, time::Duration};
