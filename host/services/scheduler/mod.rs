@@ -14,6 +14,7 @@
 
 mod check;
 mod due;
+pub(crate) mod durable;
 mod grammar;
 mod handlers;
 mod job;

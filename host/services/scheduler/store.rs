@@ -264,11 +264,12 @@ pub(crate) trait JobStore: Send + Sync {
     fn set_paused(&self, job: u64, paused: bool, next_ms: Option<i64>) -> Result<bool>;
 
     /// Claims a run, its first attempt, until `until_ms`. By schedule it is granted if the job is due at that time or before by what the
-    /// store knows; on request always, and a due time that another run of the job has is one millisecond more then.
+    /// store knows; on request always. A due time that another run of the job has, as far as the store remembers it, becomes the next
+    /// free millisecond, so that each run of a job has one of its own.
     fn claim(&self, wanted: &Wanted, now_ms: i64, until_ms: i64) -> Result<Claim>;
 
     /// Gives up due times without a run: the job is due next at `next_ms`, and `skipped` more have not taken place. Does nothing if the
-    /// job is due later already.
+    /// job is due then or later already, or no more: another engine has given up the same ones.
     fn pass_over(&self, job: u64, skipped: u64, next_ms: Option<i64>) -> Result<()>;
 
     /// The next attempt of a run begins, with its lease until `until_ms`. False: the run is another's, or has ended.
@@ -277,8 +278,9 @@ pub(crate) trait JobStore: Send + Sync {
     /// An attempt has failed, and another one follows: nobody else takes the run over before `until_ms`. False as above.
     fn postpone(&self, lease: &Lease, until_ms: i64) -> Result<bool>;
 
-    /// A run has ended; where that was OK, the jobs `follow` are due at `end.ended_ms`, as far as they wait for nothing else. A job that
-    /// runs once is forgotten with it, `once`. False: the run is another's, or has ended: nothing is noted.
+    /// A run has ended; where that was OK, the jobs `follow` are due at `end.ended_ms`, as far as they wait for nothing else and are not
+    /// paused. A job that runs once is forgotten with it, `once`, unless it is due again: it was scheduled anew meanwhile, or the run
+    /// was on request and its own is still to come. False: the run is another's, or has ended: nothing is noted.
     fn finish(&self, lease: &Lease, end: &RunEnd, follow: &[u64], once: bool) -> Result<bool>;
 
     /// The runs that have not ended, the one whose lease ends first at the front.
