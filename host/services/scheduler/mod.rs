@@ -19,7 +19,10 @@ mod timer;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use self::job::JobInfo;
+pub use self::{
+    job::JobInfo,
+    rule::{CronRule, parse_rfc3339},
+};
 use self::{job::Plan, timer::Timer};
 pub(crate) use self::{
     job::{Job, Overlap, Run},
@@ -177,6 +180,10 @@ impl Scheduler {
         Ok(match self.rules.rule(rule, zone)? {
             Rule::Calendar(rule) => Plan::Calendar(rule),
             Rule::Every(every_ms) => Plan::Every(span("rule", every_ms, 1)?),
+            Rule::Reboot => {
+                let problem = "`@reboot` is not supported yet: do the work in `enable`";
+                return Err(Error::argument("rule", problem));
+            }
         })
     }
 
