@@ -19,7 +19,6 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-import cronsim
 from cronsim import CronSim, CronSimError
 
 try:
@@ -34,9 +33,9 @@ HOUR = timedelta(hours=1)
 CLASSES = {
     "six-fields": "a rule of six fields is a time of day like one of five; cronsim lets all of them follow real time",
     "second-pass": "a start within the second pass of a repeated hour: what is due then has run; cronsim begins anew in the first",
-    "star-at-change": "a star in minute or hour: every instant whose wall time matches; cronsim passes over some at a change",
+    "star-at-change": "a star in minute or hour: every instant whose wall time matches; cronsim passes over some, or repeats one",
     "one-value-range": "`a-a/n` is `a` alone; cronsim reads `a/n`, to the end of the field",
-    "start/step": "`a/n` is refused; cronsim reads it from `a` to the end of the field, Debian's cron as `a` alone",
+    "start/step": "`a/n` is refused; cronsim reads it from `a` to the end of the field, Vixie's cron as `a` alone",
     "stepped-last": "`L/n` is refused; cronsim passes over the step",
     "week-to-sunday": "`5-0` and `FRI-SUN` end on Sunday; cronsim refuses what runs backwards",
     "named-last": "`FRIL` is the last Friday; cronsim takes numbers before `L` only",
@@ -110,10 +109,10 @@ class Cases:
             kind = pick.randrange(10)
             if kind < 5:
                 plain = str(one)
-                return pick.choice(NAMES[names])if names and one < 7 and one > 0 and pick.random() < 0.5 else plain
+                return NAMES[names][one] if names and 0 < one < 7 and pick.random() < 0.5 else plain
             two = value()
             span = f"{min(one, two)}-{max(one, two)}"
-            if kind < 8:
+            if kind < 8 or one == two:
                 return span
             return f"{span}/{pick.randint(1, 7)}"
 
@@ -148,7 +147,7 @@ class Cases:
             if pick.random() < 0.06:
                 fields[pick.randrange(len(fields))] = pick.choice(ODD)
             rule = plain = " ".join(fields)
-        zone = pick.choice(ZONES)
+        zone = "UTC" if pick.random() < 0.1 else pick.choice(ZONES)
         changes = self.changes[zone]
         if changes and pick.random() < 0.7:
             around = pick.choice([600, 5400, 7200, 90000, 90000])
@@ -170,25 +169,25 @@ def without_quirks(plain):
 
 
 def instants(wall, zone):
-    """The instants at which the wall clock shows `wall`; and for one that it never shows, the end of the gap."""
+    """The instants at which the wall clock shows `wall`."""
     shown = []
     for fold in (0, 1):
         at = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-        if at.astimezone(zone).replace(tzinfo=None) == wall and at not in shown:
+        if at not in shown and at.astimezone(zone).replace(tzinfo=None) == wall:
             shown.append(at)
-    if shown:
-        return sorted(shown), None
-    after = wall
-    while True:
-        after = after.replace(second=0) + timedelta(minutes=1)
-        found, _ = instants(after, zone) if is_shown(after, zone) else ([], None)
-        if found:
-            return [], found[0]
+    return sorted(shown)
 
 
-def is_shown(wall, zone):
-    at = wall.replace(tzinfo=zone).astimezone(UTC)
-    return at.astimezone(zone).replace(tzinfo=None) == wall
+def end_of_gap(wall, zone):
+    """The instant at which the wall clock jumps over `wall`."""
+    around = wall.replace(tzinfo=UTC)
+    for change in CHANGES[zone.key]:
+        if abs(change - around) < 50 * HOUR:
+            after = change.astimezone(zone).replace(tzinfo=None)
+            before = (change - timedelta(seconds=1)).astimezone(zone).replace(tzinfo=None)
+            if before < wall < after:
+                return change
+    sys.exit(f"{wall} is not in {zone.key}, and nothing jumps over it")
 
 
 def model(plain, zone, start, count):
@@ -201,13 +200,13 @@ def model(plain, zone, start, count):
     begin = local - reach - timedelta(seconds=1) if reach else local - timedelta(seconds=1)
     found, until = set(), None
     for wall in CronSim(plain, begin):
-        shown, gap_end = instants(wall, zone)
+        shown = instants(wall, zone)
         if fixed:
-            shown = shown[:1] or [gap_end]
+            shown = shown[:1] or [end_of_gap(wall, zone)]
         found.update(at for at in shown if at > start)
         if len(found) >= count and until is None:
             # A star may show another pass of what lies before.
-            until = wall if fixed else wall + timedelta(hours=3)
+            until = wall if fixed or not zone_changes(zone, start, max(found)) else wall + timedelta(hours=3)
         if until is not None and wall >= until:
             break
     return sorted(found)[:count]
@@ -223,8 +222,8 @@ def class_of_times(plain, zone, start, theirs, ours):
     fields = plain.split()
     if without_quirks(plain) != plain:
         return "one-value-range"
-    end = max(theirs[-1], ours[-1])
-    changed = zone_changes(zone, start, end)
+    first = next(pair for pair in zip(ours, theirs) if pair[0] != pair[1])
+    changed = zone_changes(zone, min(first), max(first))
     if is_fixed(fields) and len(fields) == 6 and changed:
         return "six-fields"
     if is_fixed(fields) and start.astimezone(zone).fold == 1:
@@ -235,10 +234,8 @@ def class_of_times(plain, zone, start, theirs, ours):
 
 
 def zone_changes(zone, start, end):
-    for change in CHANGES[zone.key]:
-        if start - 50 * HOUR <= change <= end + 50 * HOUR:
-            return True
-    return False
+    """Whether the clock is changed between the two, or within a day of either."""
+    return any(start - 25 * HOUR <= change <= end + 25 * HOUR for change in CHANGES[zone.key])
 
 
 def class_of_refusal(plain, ours_refuse, ours_error):
@@ -268,9 +265,10 @@ def by_croniter(plain, start, count):
 
 
 def agrees_with_croniter(plain, zone):
-    """Where croniter means the same: five fields of numbers and names, without time zone."""
+    """Where croniter means the same: five fields without `L W #`, no time zone, and no `a-a`, which it takes for all."""
     fields = plain.upper().split()
-    return zone.key == "UTC" and len(fields) == 5 and not re.search(r"L|W|#|(\b(\d+)-\2/)", " ".join(fields[-3:-2] + fields[-1:]))
+    special = re.search(r"[LW#]", fields[-3]) or re.search(r"L|#", fields[-1])
+    return zone.key == "UTC" and len(fields) == 5 and not special and not re.search(r"\b(\w+)-\1\b", plain)
 
 
 def main():
@@ -278,7 +276,7 @@ def main():
     pintle, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     cases = Cases(seed)
     CHANGES = cases.changes
-    print(f"cronsim, {len(ZONES)} zones with {sum(map(len, CHANGES.values()))} changes, seed {seed}")
+    print(f"{count} cases, {len(ZONES)} zones with {sum(map(len, CHANGES.values()))} changes, seed {seed}")
     asked = []
     for _ in range(count):
         rule, plain, zone, start = cases.one()

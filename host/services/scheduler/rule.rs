@@ -312,5 +312,9 @@ fn zone_of(in_rule: Option<&str>, option: Option<&str>) -> Result<Tz> {
 }
 
 #[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod day_tests;
+#[cfg(test)]
 #[path = "rule_tests.rs"]
 mod tests;
