@@ -58,7 +58,6 @@ pub(super) enum Plan {
     /// Each time that a run of another job of the scope has ended OK. Boxed, to be no larger than the others.
     After(Box<Arc<str>>),
     /// Once in each life of the host, for each name.
-    #[allow(dead_code, reason = "the rule `@reboot` is read by the grammar, which does not know it yet")]
     Reboot,
 }
 

@@ -28,7 +28,10 @@ mod timer;
 
 use std::{fmt, sync::Arc};
 
-pub use self::job::JobInfo;
+pub use self::{
+    job::JobInfo,
+    rule::{CronRule, parse_rfc3339},
+};
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
     job::{Job, Overlap},
@@ -340,6 +343,7 @@ impl Scheduler {
         Ok(match self.rules.rule(rule, zone)? {
             Rule::Calendar(rule) => Plan::Calendar(rule),
             Rule::Every(every_ms) => Plan::Every(check::span("rule", every_ms, 1, LONGEST_MS)?),
+            Rule::Reboot => Plan::Reboot,
         })
     }
 
