@@ -28,16 +28,16 @@ mod timer;
 
 use std::{fmt, sync::Arc};
 
-pub use self::{
-    job::JobInfo,
-    rule::{CronRule, parse_rfc3339},
-};
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
     job::{Job, Overlap},
     names::Named,
     rule::{Rule, Rules},
     run::{DueRun, Run},
+};
+pub use self::{
+    job::JobInfo,
+    rule::{CronRule, parse_rfc3339},
 };
 use self::{
     job::{Extra, Plan},

@@ -1,4 +1,8 @@
-//! The table `pintle_scheduler`.
+//! The table `pintle_scheduler`: jobs and their runs here, in `named.rs` what is done with jobs by their names, in `handled.rs`
+//! handlers of jobs that nobody schedules.
+
+mod handled;
+mod named;
 
 use std::{
     any::Any,
@@ -9,6 +13,7 @@ use std::{
 
 use pintle_abi::*;
 
+use self::handled::Handled;
 use super::{
     Call, HandlerKind,
     callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
@@ -20,7 +25,7 @@ use crate::{
     lanes::{Entry, Run, Task},
     services::scheduler::{
         DueRun, Job, JobRequest, Overlap, Run as Runs, Scheduled as Added,
-        store::{Keeping, RunKind},
+        store::{Keeping, Missed, RunKind},
     },
 };
 
@@ -31,19 +36,22 @@ pub(super) static TABLE: PintleScheduler = PintleScheduler {
     interval: Some(interval),
     once: Some(once),
     remove: Some(remove),
-    after: None,
-    handle: None,
-    forget: None,
-    pause: None,
-    resume: None,
-    run_now: None,
-    list: None,
-    history: None,
+    after: Some(after),
+    handle: Some(handled::handle),
+    forget: Some(named::forget),
+    pause: Some(named::pause),
+    resume: Some(named::resume),
+    run_now: Some(named::run_now),
+    list: Some(named::list),
+    history: Some(named::history),
 };
+
+const LONGEST_NAME: usize = 128;
+const LARGEST_DATA: usize = 64 << 10;
 
 type Handler = unsafe extern "C" fn(*mut c_void, PintleCtx, *const PintleRun, PintleSink) -> PintleStatus;
 
-/// What the three ways of scheduling have in common.
+/// What the ways of scheduling have in common.
 struct Asked {
     name: PintleStr,
     handler: PintleJobHandler,
@@ -116,6 +124,27 @@ unsafe extern "C" fn once(
     })
 }
 
+unsafe extern "C" fn after(
+    ctx: PintleCtx,
+    name: PintleStr,
+    after: PintleStr,
+    handler: PintleJobHandler,
+    user: *mut c_void,
+    release: PintleRelease,
+    options: *const PintleJobOptions,
+    job: *mut PintleRegistration,
+) -> PintleStatus {
+    enter(ctx, Method::SchedulerAfter, move |call| {
+        // SAFETY: the contract says that inputs are readable for this call.
+        let after = unsafe { input::text("after", after, LONGEST_NAME) }?;
+        let asked = Asked { name, handler, user, release, options, job };
+        // SAFETY: as above, and outputs lead to memory of the caller.
+        unsafe {
+            schedule(call, asked, |request, _, target| call.core().scheduler.after(request, after, target))
+        }
+    })
+}
+
 /// # Safety
 /// The inputs of `asked` are readable for this call, and its output leads to memory of the caller.
 unsafe fn schedule(
@@ -125,23 +154,12 @@ unsafe fn schedule(
 ) -> Result<()> {
     let handler = not_null(asked.handler.0)?;
     // SAFETY: the caller vouches for it.
-    let name = unsafe { input::text("name", asked.name, 128) }?;
+    let name = unsafe { input::text("name", asked.name, LONGEST_NAME) }?;
     // SAFETY: the caller vouches for it.
     let options = unsafe { input::options(asked.options) }?;
-    let mut overlap = Overlap::default();
-    let mut zone = None;
-    if let Some(options) = &options {
-        // SAFETY: the caller vouches for it.
-        zone = unsafe { input::optional("options.zone", options.zone, 64) }?;
-        overlap = match options.overlap {
-            PINTLE_OVERLAP_SKIP => Overlap::Skip,
-            PINTLE_OVERLAP_QUEUE => Overlap::Queue,
-            other => return Err(unknown_value("options.overlap", other)),
-        };
-        if options.reserved != 0 {
-            return Err(unknown_value("options.reserved", options.reserved));
-        }
-    }
+    // SAFETY: as above; what the options lead to are inputs too.
+    let Options { keeping, zone, data, durable } =
+        unsafe { options.as_ref().map_or(Ok(Options::default()), |options| Options::of(options)) }?;
     let register = call.register()?;
     let tenant = call.tenant()?;
     let request = JobRequest {
@@ -149,20 +167,19 @@ unsafe fn schedule(
         plugin: call.record.id.clone(),
         tenant: tenant_name(&tenant),
         name: name.into(),
-        keeping: Keeping { overlap, ..Keeping::default() },
-        data: Arc::default(),
-        durable: false,
+        keeping,
+        data: data.into(),
+        durable,
         live: false,
     };
     let scheduled = Arc::new_cyclic(|me| Scheduled {
-        callback: Callback::new(call, asked.user, asked.release),
-        handler,
+        code: Code::new(call, handler, asked.user, asked.release),
         tenant,
         name: request.name.clone(),
         job: OnceLock::new(),
         me: me.clone(),
     });
-    scheduled.callback.disown();
+    scheduled.code.callback.disown();
     let handle = register.add(scheduled.clone())?;
     let added = add(request, zone, scheduled.clone());
     // Not before the engine has it; nothing is due until it is live.
@@ -186,18 +203,97 @@ unsafe fn schedule(
     Ok(())
 }
 
+/// How a job is to be kept, as its plugin says.
+#[derive(Default)]
+struct Options<'a> {
+    keeping: Keeping,
+    zone: Option<&'a str>,
+    data: &'a [u8],
+    durable: bool,
+}
+
+impl<'a> Options<'a> {
+    /// # Safety
+    /// What the options lead to is readable for `'a`.
+    unsafe fn of(options: &PintleJobOptions) -> Result<Self> {
+        if options.reserved != 0 {
+            return Err(unknown_value("options.reserved", options.reserved));
+        }
+        // SAFETY: the caller vouches for it, here and below.
+        let zone = unsafe { input::optional("options.zone", options.zone, 64) }?;
+        // SAFETY: as above.
+        let data = unsafe { input::bytes("options.data", options.data, LARGEST_DATA) }?;
+        let keeping = Keeping {
+            overlap: overlap_of("options.overlap", options.overlap)?,
+            missed: match options.missed {
+                PINTLE_MISSED_ONCE => Missed::Once,
+                PINTLE_MISSED_SKIP => Missed::Skip,
+                PINTLE_MISSED_ALL => Missed::All,
+                other => return Err(unknown_value("options.missed", other)),
+            },
+            start_deadline_ms: options.start_deadline_ms,
+            jitter_ms: options.jitter_ms,
+            timeout_ms: options.timeout_ms,
+            backoff_ms: options.backoff_ms,
+            retries: options.retries,
+        };
+        Ok(Self { keeping, zone, data, durable: options.flags & PINTLE_JOB_DURABLE != 0 })
+    }
+}
+
+fn overlap_of(name: &'static str, overlap: u32) -> Result<Overlap> {
+    match overlap {
+        PINTLE_OVERLAP_SKIP => Ok(Overlap::Skip),
+        PINTLE_OVERLAP_QUEUE => Ok(Overlap::Queue),
+        PINTLE_OVERLAP_ALLOW => Ok(Overlap::Allow),
+        other => Err(unknown_value(name, other)),
+    }
+}
+
 unsafe extern "C" fn remove(ctx: PintleCtx, job: PintleRegistration) -> PintleStatus {
     enter(ctx, Method::SchedulerRemove, move |call| {
-        let ended = call.register()?.end::<Scheduled>(job).ok_or_else(stale)?;
-        ended.callback.release_soon();
+        let register = call.register()?;
+        let Some(scheduled) = register.find::<Scheduled>(job) else {
+            let ended = register.end::<Handled>(job).ok_or_else(stale)?;
+            ended.code.callback.release_soon();
+            return Ok(());
+        };
+        // A durable one is taken off the disk first: where that fails it stays.
+        if let Some(job) = scheduled.job().filter(|job| !job.is_over()) {
+            call.core().scheduler.remove(&job)?;
+        }
+        // Nothing is left of it where its end has been told already.
+        if let Some(ended) = register.end::<Scheduled>(job) {
+            ended.code.callback.release_soon();
+        }
         Ok(())
     })
 }
 
-/// A plugin's job: an entry of its register, and what the engine tells of due runs.
-struct Scheduled {
+/// The handler of a job, or of several.
+struct Code {
     callback: Callback,
     handler: Handler,
+}
+
+impl Code {
+    fn new(call: &Call, handler: Handler, user: *mut c_void, release: PintleRelease) -> Arc<Self> {
+        Arc::new(Self { callback: Callback::new(call, user, release), handler })
+    }
+
+    /// Sees to it that a run is begun in its turn.
+    fn queue(self: &Arc<Self>, tenant: Tenant, run: Arc<DueRun>) -> Result<()> {
+        self.callback.record().lane().push(Arc::new(Turn { code: Arc::clone(self), tenant, run }))
+    }
+
+    fn deadline(&self) -> Duration {
+        self.callback.record().lane().deadline()
+    }
+}
+
+/// A plugin's job: an entry of its register, and what the engine tells of due runs.
+struct Scheduled {
+    code: Arc<Code>,
     tenant: Tenant,
     name: Arc<str>,
     job: OnceLock<Weak<Job>>,
@@ -222,22 +318,22 @@ impl Entry for Scheduled {
 
     fn set_live(&self, live: bool) {
         if let Some(job) = self.job() {
-            self.callback.record().core.scheduler.set_live(&job, live);
+            self.code.callback.record().core.scheduler.set_live(&job, live);
         }
     }
 
     fn confirm(&self) {
-        self.callback.own();
+        self.code.callback.own();
     }
 
     fn shut(&self) {
-        self.callback.end();
+        self.code.callback.end();
     }
 
     fn end(&self) {
         if let Some(job) = self.job() {
-            // It is over already if it has run its once or was replaced.
-            let _ = self.callback.record().core.scheduler.remove(&job);
+            // A durable one is not over with that: the next life of the plugin takes it up.
+            self.code.callback.record().core.scheduler.detach(&job);
         }
     }
 
@@ -246,41 +342,42 @@ impl Entry for Scheduled {
     }
 
     fn release(&self) {
-        self.callback.release();
+        self.code.callback.release();
     }
 }
 
 impl Runs for Scheduled {
     fn due(&self, run: Arc<DueRun>) -> Result<()> {
-        let scheduled = self.me.upgrade().ok_or_else(stale)?;
-        self.callback.record().lane().push(Arc::new(Turn { scheduled, run }))
+        self.code.queue(self.tenant.clone(), run)
     }
 
     fn over(&self, _: &Arc<Job>) {
-        let (Some(me), Some(register)) = (self.me.upgrade(), self.callback.register()) else { return };
+        let Some((me, register)) = self.me.upgrade().zip(self.code.callback.register()) else { return };
         let entry: Arc<dyn Entry> = me;
         register.end_entry(&entry);
-        self.callback.release_soon();
+        self.code.callback.release_soon();
     }
 
     fn deadline(&self) -> Duration {
-        self.callback.record().lane().deadline()
+        self.code.deadline()
     }
 }
 
 /// The task of a run.
 struct Turn {
-    scheduled: Arc<Scheduled>,
+    code: Arc<Code>,
+    tenant: Tenant,
     run: Arc<DueRun>,
 }
 
 impl Task for Turn {
     fn run(&self, run: &mut Run<'_>) {
         let Some(begun) = self.run.begin() else { return };
-        let Scheduled { callback, handler, tenant, name, .. } = &*self.scheduled;
+        let Code { callback, handler } = &*self.code;
+        let name = self.run.job().name();
         let core = callback.record().core;
         let occasion = Occasion {
-            tenant,
+            tenant: &self.tenant,
             depth: 0,
             deadline: self.run.timeout().map_or(i64::MAX, |timeout| core.moment(Instant::now() + timeout)),
             kind: HandlerKind::Job,
@@ -291,18 +388,13 @@ impl Task for Turn {
             occasion,
             |_| true,
             |user, ctx, reply| {
-                let flags = match begun.kind {
-                    RunKind::Scheduled => 0,
-                    RunKind::Missed => PINTLE_RUN_MISSED,
-                    RunKind::Requested => PINTLE_RUN_REQUESTED,
-                };
                 let seen = PintleRun {
                     size: size_of::<PintleRun>() as u32,
                     attempt: begun.attempt,
                     job: PintleStr::new(name),
                     due_ms: begun.due_ms,
                     id: begun.id,
-                    flags: flags | if begun.again { PINTLE_RUN_AGAIN } else { 0 },
+                    flags: flags_of(begun.kind, begun.again),
                     reserved: 0,
                     data: PintleBytes::new(&begun.data),
                 };
@@ -320,10 +412,19 @@ impl Task for Turn {
     }
 
     fn describe(&self) -> String {
-        format!("its job \"{}\"", self.scheduled.name)
+        format!("its job \"{}\"", self.run.job().name())
     }
 
     fn deadline(&self) -> Option<Duration> {
         self.run.timeout()
     }
+}
+
+fn flags_of(kind: RunKind, again: bool) -> u32 {
+    let kind = match kind {
+        RunKind::Scheduled => 0,
+        RunKind::Missed => PINTLE_RUN_MISSED,
+        RunKind::Requested => PINTLE_RUN_REQUESTED,
+    };
+    kind | if again { PINTLE_RUN_AGAIN } else { 0 }
 }
