@@ -342,13 +342,15 @@ fn make_durable(
     })
 }
 
-/// The thread that publishes what batches of the storage have left.
+/// The thread that publishes and schedules what batches of the storage have left.
 fn start_outbox(core: &'static Core, ledger: &Arc<Ledger>, clock: &Arc<SystemClock>) -> Result<Outbox> {
     let publish = move |published| core.durable.publish(&core.events, published);
     let report = |error: &Error| {
         core.log.host(Level::Warn, &error.to_string(), [Field::text("about", "outbox")]);
     };
-    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), Box::new(report))
+    // Until there is an engine of durable jobs, which will be asked here, they stay in the outbox.
+    let schedule = None;
+    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), schedule, Box::new(report))
 }
 
 /// The files in the data folder, beside the ledger that knows them.

@@ -263,7 +263,7 @@ fn nothing_that_is_asked_often_looks_at_all_there_is() {
     }
     // From an end on.
     let open = plan(read::OPEN);
-    assert_eq!(open, "SCAN scheduler_runs USING INDEX scheduler_open");
+    assert!(open.contains("USING INDEX scheduler_open") && !open.contains("TEMP B-TREE"), "{open}");
     let all =
         read::of_these(&Of::default(), "SELECT name FROM scheduler_jobs", "ORDER BY plugin, tenant, name");
     assert!(!plan(&all).contains("TEMP B-TREE"), "{all}");
