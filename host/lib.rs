@@ -101,6 +101,11 @@ pub mod scheduler {
     pub use crate::services::scheduler::JobInfo;
 }
 
+/// Cron rules by themselves: whether a text is one, and when it is due. docs/cron.md says how they are written.
+pub mod cron {
+    pub use crate::services::scheduler::{CronRule as Rule, parse_rfc3339};
+}
+
 /// Looking at plugins without running anything of them.
 pub mod inspect {
     pub use crate::plugin::{

@@ -3,10 +3,8 @@
 use std::{
     any::Any,
     ffi::c_void,
-    sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
 };
 
 use pintle_abi::*;
@@ -20,7 +18,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::{Method, Tenant},
     lanes::{Entry, Run, Task},
-    services::scheduler::{Job, JobRequest, Overlap, Run as Runs},
+    services::scheduler::{
+        DueRun, Job, JobRequest, Overlap, Run as Runs, Scheduled as Added,
+        store::{Keeping, RunKind},
+    },
 };
 
 pub(super) static TABLE: PintleScheduler = PintleScheduler {
@@ -120,7 +121,7 @@ unsafe extern "C" fn once(
 unsafe fn schedule(
     call: &Call,
     asked: Asked,
-    add: impl FnOnce(JobRequest, Option<&str>, Arc<dyn Runs>) -> Result<(Arc<Job>, Option<Arc<Job>>)>,
+    add: impl FnOnce(JobRequest, Option<&str>, Arc<dyn Runs>) -> Result<Added>,
 ) -> Result<()> {
     let handler = not_null(asked.handler.0)?;
     // SAFETY: the caller vouches for it.
@@ -145,9 +146,12 @@ unsafe fn schedule(
     let tenant = call.tenant()?;
     let request = JobRequest {
         owner: call.record.number,
+        plugin: call.record.id.clone(),
         tenant: tenant_name(&tenant),
         name: name.into(),
-        overlap,
+        keeping: Keeping { overlap, ..Keeping::default() },
+        data: Arc::default(),
+        durable: false,
         live: false,
     };
     let scheduled = Arc::new_cyclic(|me| Scheduled {
@@ -156,7 +160,6 @@ unsafe fn schedule(
         tenant,
         name: request.name.clone(),
         job: OnceLock::new(),
-        due_ms: AtomicI64::new(0),
         me: me.clone(),
     });
     scheduled.callback.disown();
@@ -191,15 +194,13 @@ unsafe extern "C" fn remove(ctx: PintleCtx, job: PintleRegistration) -> PintleSt
     })
 }
 
-/// A plugin's job: an entry of its register, what the engine tells of due runs, and the task of a run.
+/// A plugin's job: an entry of its register, and what the engine tells of due runs.
 struct Scheduled {
     callback: Callback,
     handler: Handler,
     tenant: Tenant,
     name: Arc<str>,
     job: OnceLock<Weak<Job>>,
-    /// Of the run that stands in the lane: the engine never tells of another before it has ended.
-    due_ms: AtomicI64,
     me: Weak<Self>,
 }
 
@@ -250,10 +251,9 @@ impl Entry for Scheduled {
 }
 
 impl Runs for Scheduled {
-    fn due(&self, _: &Arc<Job>, due_ms: i64) -> Result<()> {
-        let me = self.me.upgrade().ok_or_else(stale)?;
-        self.due_ms.store(due_ms, Relaxed);
-        self.callback.record().lane().push(me)
+    fn due(&self, run: Arc<DueRun>) -> Result<()> {
+        let scheduled = self.me.upgrade().ok_or_else(stale)?;
+        self.callback.record().lane().push(Arc::new(Turn { scheduled, run }))
     }
 
     fn over(&self, _: &Arc<Job>) {
@@ -262,53 +262,68 @@ impl Runs for Scheduled {
         register.end_entry(&entry);
         self.callback.release_soon();
     }
+
+    fn deadline(&self) -> Duration {
+        self.callback.record().lane().deadline()
+    }
 }
 
-impl Task for Scheduled {
+/// The task of a run.
+struct Turn {
+    scheduled: Arc<Scheduled>,
+    run: Arc<DueRun>,
+}
+
+impl Task for Turn {
     fn run(&self, run: &mut Run<'_>) {
-        let Some(job) = self.job() else { return };
-        if job.is_over() {
-            job.finished(Err(Error::new(ErrorKind::Cancelled, "the job ended before this run began")));
-            return;
-        }
+        let Some(begun) = self.run.begin() else { return };
+        let Scheduled { callback, handler, tenant, name, .. } = &*self.scheduled;
+        let core = callback.record().core;
         let occasion = Occasion {
-            tenant: &self.tenant,
+            tenant,
             depth: 0,
-            deadline: i64::MAX,
+            deadline: self.run.timeout().map_or(i64::MAX, |timeout| core.moment(Instant::now() + timeout)),
             kind: HandlerKind::Job,
-            name: job.name().clone(),
+            name: name.clone(),
         };
-        let outcome = self.callback.run(
+        let outcome = callback.run(
             run,
             occasion,
             |_| true,
             |user, ctx, reply| {
+                let flags = match begun.kind {
+                    RunKind::Scheduled => 0,
+                    RunKind::Missed => PINTLE_RUN_MISSED,
+                    RunKind::Requested => PINTLE_RUN_REQUESTED,
+                };
                 let seen = PintleRun {
                     size: size_of::<PintleRun>() as u32,
-                    attempt: 1,
-                    job: PintleStr::new(job.name()),
-                    due_ms: self.due_ms.load(Relaxed),
-                    id: 0,
-                    flags: 0,
+                    attempt: begun.attempt,
+                    job: PintleStr::new(name),
+                    due_ms: begun.due_ms,
+                    id: begun.id,
+                    flags: flags | if begun.again { PINTLE_RUN_AGAIN } else { 0 },
                     reserved: 0,
-                    data: PintleBytes::new(&[]),
+                    data: PintleBytes::new(&begun.data),
                 };
                 // SAFETY: the job came with this handler and this `user`; the library is mapped, because the register is
                 // drained before the generation ends, and an ended job is not run.
-                unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
+                unsafe { handler(user, ctx, &raw const seen, reply) }
             },
         );
-        let outcome = outcome.unwrap_or(Ok(Vec::new())).map(drop);
+        let ended = || Err(Error::new(ErrorKind::Cancelled, "the job ended before this run began"));
+        let outcome = outcome.unwrap_or_else(ended);
         if let Err(error) = &outcome {
-            self.callback.record().core.report_failure(error, &format!("job \"{}\"", job.name()));
+            core.report_failure(error, &format!("job \"{name}\""));
         }
-        job.finished(outcome);
+        self.run.finished(outcome);
     }
 
     fn describe(&self) -> String {
-        match self.job() {
-            Some(job) => format!("its job \"{}\"", job.name()),
-            None => "a job that is over".into(),
-        }
+        format!("its job \"{}\"", self.scheduled.name)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.run.timeout()
     }
 }

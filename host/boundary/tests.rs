@@ -67,7 +67,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         events: Arc::new(Events::new(|| 0)),
         durable: durable.expect("the folder can be written"),
         outbox: clock.alarm(),
-        scheduler: Arc::new(Scheduler::new(clock.clone())),
+        scheduler: Arc::new(Scheduler::new(clock.clone(), None)),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(
             Box::new(stored),

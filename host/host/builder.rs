@@ -142,7 +142,7 @@ impl HostBuilder {
             events: Arc::new(Events::new(move || wall.now_ms())),
             durable,
             outbox: clock.alarm(),
-            scheduler: Arc::new(Scheduler::new(clock.clone())),
+            scheduler: Arc::new(Scheduler::new(clock.clone(), None)),
             cache,
             storage: Storage::new(Box::new(storage), settings.storage.max_value, clock.clone()),
             idempotency,

@@ -8,8 +8,9 @@ use std::{
 };
 
 use pintle_abi::{
-    PINTLE_INVALID_ARGUMENT, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP, PintleCtx, PintleJobHandler,
-    PintleJobOptions, PintleRegistration, PintleRun, PintleScheduler, PintleSink, PintleStatus, PintleStr,
+    PINTLE_INVALID_ARGUMENT, PINTLE_MISSED_ONCE, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP, PintleBytes,
+    PintleCtx, PintleJobHandler, PintleJobOptions, PintleRegistration, PintleRun, PintleScheduler,
+    PintleSink, PintleStatus, PintleStr,
 };
 use serde::Serialize;
 
@@ -286,7 +287,14 @@ impl<'a> JobOptions<'a> {
                 Overlap::Skip => PINTLE_OVERLAP_SKIP,
                 Overlap::Queue => PINTLE_OVERLAP_QUEUE,
             },
+            missed: PINTLE_MISSED_ONCE,
+            start_deadline_ms: 0,
+            jitter_ms: 0,
+            timeout_ms: 0,
+            backoff_ms: 0,
+            retries: 0,
             reserved: 0,
+            data: PintleBytes::EMPTY,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! README.md has a test of its own (`tests/readme.rs`), and so have the first plugins (`tests/first_plugin`), the promises, the
 //! settings and the drawing of the house.
 
+mod cron;
 mod database;
 mod dependencies;
 mod manifest;
@@ -22,6 +23,7 @@ fn links_between_pages_lead_to_files() {
         "docs/settings.md",
         "docs/troubleshooting.md",
         "docs/promises.md",
+        "docs/cron.md",
         "docs/database.md",
         "docs/events.md",
     ];

@@ -1,11 +1,12 @@
 //! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
-//! One table below has each command's words, its help and its function. `demo`, `asan` and `fuzz` have
-//! files of their own.
+//! One table below has each command's words, its help and its function. `demo`, `asan`, `fuzz` and
+//! `cron_differential` have files of their own.
 
 #![forbid(unsafe_code)]
 
 mod asan;
+mod cron_differential;
 mod demo;
 mod fuzz;
 
@@ -27,7 +28,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 17] = [
+const CHORES: [Chore; 18] = [
     Chore {
         name: "asan",
         options: "",
@@ -45,6 +46,12 @@ const CHORES: [Chore; 17] = [
         options: "[--turns N] [--seed S] [--backend NAME]",
         help: "runs random operations on a back end of the cache and on its model, ten million by default",
         run: cache_model,
+    },
+    Chore {
+        name: "cron-differential",
+        options: "[--cases N] [--seed S]",
+        help: "compares random cron rules with cronsim in Python, 20000 by default, where Python and pip are there",
+        run: cron_differential::run,
     },
     Chore {
         name: "cycles",

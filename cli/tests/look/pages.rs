@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "run",
     "inspect",
     "list",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 15] = [
     "cache",
     "storage",
     "sql",
+    "cron",
     "completions",
     "man",
 ];

@@ -1,33 +1,48 @@
-//! The scheduler: jobs by cron rule, by interval, or once, each under a name.
+//! The scheduler: jobs by cron rule, by interval, once, or after another one, each under a name.
 //!
 //! ```text
-//! Scheduler ── names, validation ── Timer ── one thread, two queues ──> Run::due (the plugin's lane)
+//! Scheduler ── names, validation ── Timer ── one thread, its queues ──> Run::due (the plugin's lane)
 //!                   │                                                        │
-//!                 Rules ── grammar, croner, daylight saving               Job::finished
+//!                 Rules ── grammar, croner, daylight saving    DueRun::begin, DueRun::finished
 //! ```
 //!
 //! Never early; `next` strictly later than the last; a failing or panicking job keeps its schedule; a wall clock
-//! that is set back runs nothing twice, one that is set forward past several runs of a job makes one run of
-//! them. Intervals follow the monotonic clock and keep their beat. Jobs live in memory: durable ones, history,
-//! missed runs, retries and pausing are not built yet. Knows nothing of plugins: an owner is a number, and
-//! runs are given to a [`Run`].
+//! that is set back runs nothing twice, and what one missed that is set forward is for the job's policy to say. Intervals follow the
+//! monotonic clock and keep their beat. Knows nothing of plugins: an owner is a number and a name, and runs are given to a [`Run`].
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the engine of durable jobs is not built yet"))]
+#![allow(dead_code, reason = "the functions of the contract that call the new half of it are written next")]
+
+mod check;
+mod due;
 pub(crate) mod durable;
 mod grammar;
+mod handlers;
 mod job;
+mod names;
+mod overlap;
+mod queue;
 mod rule;
-#[expect(dead_code, reason = "the engine of durable jobs is not built yet")]
-mod store;
+mod run;
+pub(crate) mod store;
 mod timer;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-pub use self::job::JobInfo;
-use self::{job::Plan, timer::Timer};
+pub use self::{
+    job::JobInfo,
+    rule::{CronRule, parse_rfc3339},
+};
 pub(crate) use self::{
-    job::{Job, Overlap, Run},
+    handlers::{HandleRequest, Handler},
+    job::{Job, Overlap},
+    names::Named,
     rule::{Rule, Rules},
+    run::{DueRun, Run},
+};
+use self::{
+    job::{Extra, Plan},
+    store::{EndedRun, JobName, JobSpec, JobStore, Keeping, Of},
+    timer::Timer,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -36,19 +51,23 @@ use crate::{
 
 /// 366 days: the longest interval and the longest delay.
 pub(crate) const LONGEST_MS: i64 = 31_622_400_000;
-const NAME_BYTES: usize = 128;
 
 /// Whose job it is and how it is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct JobRequest {
-    /// Whose: a number that the caller chooses, such as a generation's.
+    /// Whose: the number of the plugin.
     pub owner: u64,
+    /// The plugin's id, or `application`.
+    pub plugin: Arc<str>,
     /// On whose behalf it runs; none: the system scope.
     pub tenant: Option<Arc<str>>,
-    /// 1 to 128 bytes without NUL, unique in (owner, tenant).
+    /// 1 to 128 bytes without NUL, unique in (plugin, tenant).
     pub name: Arc<str>,
-    /// What happens when a run is due while the last one has not ended.
-    pub overlap: Overlap,
+    pub keeping: Keeping,
+    /// What its runs are given.
+    pub data: Arc<[u8]>,
+    /// Whether it outlives the host.
+    pub durable: bool,
     /// Whether it runs from now on; if not, from [`Scheduler::set_live`] on.
     pub live: bool,
 }
@@ -57,13 +76,17 @@ pub(crate) struct JobRequest {
 pub(crate) struct Scheduler {
     timer: Arc<Timer>,
     rules: Rules,
+    store: Option<Arc<dyn JobStore>>,
 }
 
+/// A job, and the one of the same name that it has replaced, which is over.
+pub(crate) type Scheduled = (Arc<Job>, Option<Arc<Job>>);
+
 impl Scheduler {
-    /// A scheduler without jobs.
+    /// A scheduler without jobs. Without a store no job is durable.
     #[must_use]
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { timer: Timer::new(clock), rules: Rules::default() }
+    pub(crate) fn new(clock: Arc<dyn Clock>, store: Option<Arc<dyn JobStore>>) -> Self {
+        Self { timer: Timer::new(clock), rules: Rules::default(), store }
     }
 
     /// Schedules by a cron rule, in the zone that it or `zone` names (UTC otherwise). An `@every` rule is an
@@ -71,15 +94,16 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT: name, rule (with field, position and reason), zone. OUT_OF_RANGE: the span of `@every`.
-    /// STOPPING: after [`Scheduler::shutdown`]. UNAVAILABLE: no thread. Nothing is changed.
+    /// INVALID_ARGUMENT: name, rule (with field, position and reason), zone. OUT_OF_RANGE: the span of `@every`, a number of
+    /// `keeping`. TOO_LARGE: `data`. UNAVAILABLE: no thread; for a durable job no store, or its disk. QUOTA: durable jobs.
+    /// STOPPING: after [`Scheduler::shutdown`]. Nothing is changed.
     pub(crate) fn cron(
         &self,
         request: JobRequest,
         rule: &str,
         zone: Option<&str>,
         target: Arc<dyn Run>,
-    ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
+    ) -> Result<Scheduled> {
         let plan = self.by_rule(&request.name, rule, zone)?;
         self.add(request, plan, target)
     }
@@ -95,7 +119,7 @@ impl Scheduler {
         request: JobRequest,
         every_ms: i64,
         target: Arc<dyn Run>,
-    ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
+    ) -> Result<Scheduled> {
         let plan = by_interval(&request.name, every_ms)?;
         self.add(request, plan, target)
     }
@@ -105,14 +129,22 @@ impl Scheduler {
     /// # Errors
     ///
     /// OUT_OF_RANGE: `delay_ms` is not 0 to [`LONGEST_MS`]; otherwise as [`Scheduler::cron`].
-    pub(crate) fn once(
-        &self,
-        request: JobRequest,
-        delay_ms: i64,
-        target: Arc<dyn Run>,
-    ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
+    pub(crate) fn once(&self, request: JobRequest, delay_ms: i64, target: Arc<dyn Run>) -> Result<Scheduled> {
         let plan = once_after(&request.name, delay_ms)?;
         self.add(request, plan, target)
+    }
+
+    /// Schedules a run for each time that a run of the job `other` of the same scope has ended OK. Where that is removed this one stays,
+    /// and follows one of the same name that is scheduled later.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND: there is no such other job. CONFLICT: it would follow itself, by the chain that is named; or it is durable, and
+    /// the other one is not. Otherwise as [`Scheduler::cron`].
+    pub(crate) fn after(&self, request: JobRequest, other: &str, target: Arc<dyn Run>) -> Result<Scheduled> {
+        check::name("name", &request.name)?;
+        check::name("after", other)?;
+        self.add(request, Plan::After(Box::new(other.into())), target)
     }
 
     /// What [`Scheduler::cron`] would say of these: for a job that is kept first, and scheduled later.
@@ -148,11 +180,12 @@ impl Scheduler {
         self.timer.set_live(job, live);
     }
 
-    /// Ends a job. A run under way is finished; one that waits behind it is dropped.
+    /// Ends a job, a durable one for good, with its history. A run under way is finished, without further attempts; one that waits behind
+    /// it is dropped.
     ///
     /// # Errors
     ///
-    /// STALE_HANDLE: it is over already.
+    /// STALE_HANDLE: it is over already, or was replaced. UNAVAILABLE: a durable job, the disk; it stays.
     pub(crate) fn remove(&self, job: &Arc<Job>) -> Result<()> {
         if self.timer.remove(job) {
             return Ok(());
@@ -162,37 +195,183 @@ impl Scheduler {
         Err(Error::lazy(ErrorKind::StaleHandle, text))
     }
 
-    /// All jobs with their next and last runs, in the order of owner, tenant and name.
+    /// Its owner goes away: the handle is over. A job in memory is, too; a durable one stays, and waits for a handler. Does nothing to
+    /// one that is over already.
+    pub(crate) fn detach(&self, job: &Arc<Job>) {
+        self.timer.remove(job);
+    }
+
+    /// Gives the runs of durable jobs to `target` that nobody has scheduled in this life of their plugin: those whose name the pattern
+    /// matches. Of several handlers of a job the one with the longest pattern counts, and of those the newest.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT: the pattern. STOPPING: after [`Scheduler::shutdown`].
+    pub(crate) fn handle(&self, request: HandleRequest, target: Arc<dyn Run>) -> Result<Arc<Handler>> {
+        Handler::new(request, target)
+    }
+
+    /// Makes a handler live or not: while it is not, the jobs that it handles do not run.
+    pub(crate) fn set_handler_live(&self, handler: &Arc<Handler>, live: bool) {
+        handler.set_live(live);
+    }
+
+    /// Ends a handler. Its jobs wait for another; runs under way are finished. False: it has ended already.
+    pub(crate) fn remove_handler(&self, handler: &Arc<Handler>) -> bool {
+        handler.end()
+    }
+
+    /// Ends the job of this name, as [`Scheduler::remove`] does, also one that waits for a handler.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND; UNAVAILABLE: a durable job, the disk; it stays. INVALID_ARGUMENT: the name.
+    pub(crate) fn forget(&self, named: &Named<'_>) -> Result<()> {
+        let job = self.find(named)?;
+        self.timer.remove(&job);
+        Ok(())
+    }
+
+    /// Lets a job run no more until [`Scheduler::resume`]. What is due meanwhile is not made up for; a run under way is finished, with its
+    /// attempts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::forget`].
+    pub(crate) fn pause(&self, named: &Named<'_>) -> Result<()> {
+        self.timer.set_paused(&self.find(named)?, true);
+        Ok(())
+    }
+
+    /// Lets a job that was paused run again, from its next due time on; an interval begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::forget`].
+    pub(crate) fn resume(&self, named: &Named<'_>) -> Result<()> {
+        self.timer.set_paused(&self.find(named)?, false);
+        Ok(())
+    }
+
+    /// Makes a run due now, beside the job's schedule, also of a job that is paused.
+    ///
+    /// # Errors
+    ///
+    /// BUSY: a run has not ended, and the overlap policy lets no other stand beside or behind it. UNAVAILABLE: it is not live, or waits for
+    /// a handler. NOT_FOUND; INVALID_ARGUMENT: the name.
+    pub(crate) fn run_now(&self, named: &Named<'_>) -> Result<()> {
+        let job = self.find(named)?;
+        let (live, handled) = {
+            let state = job.state.lock();
+            (state.live, state.target.is_some())
+        };
+        let no = |kind, what| {
+            let name = Arc::clone(job.name());
+            Err(Error::lazy(kind, move || format!("job \"{name}\" {what}")))
+        };
+        if !handled {
+            return no(ErrorKind::Unavailable, "waits for a handler: no plugin that is loaded runs it");
+        }
+        if !live {
+            return no(ErrorKind::Unavailable, "cannot run now: its plugin is not enabled");
+        }
+        if !self.timer.request(&job) {
+            return no(
+                ErrorKind::Busy,
+                "has a run that has not ended, and lets no other stand beside or behind it",
+            );
+        }
+        Ok(())
+    }
+
+    /// These jobs with their next and last runs, in the order of plugin, tenant and name.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE: the disk, where there are durable ones.
+    pub(crate) fn list(&self, of: &Of<'_>) -> Result<Vec<JobInfo>> {
+        Ok(self.known(of))
+    }
+
+    /// The same, as far as it is known without the disk: counts of durable jobs may be behind those of other hosts.
     #[must_use]
-    pub(crate) fn list(&self) -> Vec<JobInfo> {
+    pub(crate) fn known(&self, of: &Of<'_>) -> Vec<JobInfo> {
         let now = self.timer.now();
-        let mut jobs: Vec<_> = self.timer.jobs().iter().map(|job| job.info(now)).collect();
-        jobs.sort_by(|a, b| (a.owner, &a.tenant, &a.name).cmp(&(b.owner, &b.tenant, &b.name)));
+        let wanted = |job: &&Arc<Job>| of.matches(&job.named());
+        let mut jobs: Vec<_> = self.timer.jobs().iter().filter(wanted).map(|job| job.info(now)).collect();
+        jobs.sort_by(|a, b| (&a.plugin, &a.tenant, &a.name).cmp(&(&b.plugin, &b.tenant, &b.name)));
         jobs
     }
 
-    /// Ends all jobs and the thread. Runs under way may still call [`Job::finished`]. Safe to call again.
+    /// How many jobs there are.
+    #[must_use]
+    pub(crate) fn count(&self) -> usize {
+        self.timer.count()
+    }
+
+    /// The last runs of a job that have ended, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::forget`].
+    pub(crate) fn history(&self, named: &Named<'_>) -> Result<Vec<EndedRun>> {
+        let job = self.find(named)?;
+        let state = job.state.lock();
+        let history =
+            state.activity.as_ref().map(|activity| activity.history.iter().rev().cloned().collect());
+        Ok(history.unwrap_or_default())
+    }
+
+    /// Schedules a durable job that a batch of the storage has asked for. `origin` says which one it was, so that a second time does
+    /// nothing. It waits for a handler.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::cron`].
+    pub(crate) fn put_from_outbox(&self, name: &JobName, spec: JobSpec, origin: &str) -> Result<()> {
+        let _ = (spec, origin);
+        Err(self.no_store(&name.name))
+    }
+
+    /// Ends all jobs and the thread; durable ones stay in their store. Runs under way may still come to their end. Safe to call again.
     pub(crate) fn shutdown(&self) {
         self.timer.stop();
     }
 
     fn by_rule(&self, name: &str, rule: &str, zone: Option<&str>) -> Result<Plan> {
-        check_name(name)?;
+        check::name("name", name)?;
         Ok(match self.rules.rule(rule, zone)? {
             Rule::Calendar(rule) => Plan::Calendar(rule),
-            Rule::Every(every_ms) => Plan::Every(span("rule", every_ms, 1)?),
+            Rule::Every(every_ms) => Plan::Every(check::span("rule", every_ms, 1, LONGEST_MS)?),
+            Rule::Reboot => Plan::Reboot,
         })
     }
 
-    fn add(
-        &self,
-        request: JobRequest,
-        plan: Plan,
-        target: Arc<dyn Run>,
-    ) -> Result<(Arc<Job>, Option<Arc<Job>>)> {
-        let job = Job::new(request, plan, target, Arc::downgrade(&self.timer));
+    fn add(&self, request: JobRequest, plan: Plan, target: Arc<dyn Run>) -> Result<Scheduled> {
+        check::keeping(&request.keeping)?;
+        check::data(&request.data)?;
+        if request.durable {
+            return Err(self.no_store(&request.name));
+        }
+        let extra = extra(&request, &plan, None);
+        let job = Job::new(request, plan, extra, Some(target));
         let replaced = self.timer.add(&job)?;
         Ok((job, replaced))
+    }
+
+    fn find(&self, named: &Named<'_>) -> Result<Arc<Job>> {
+        check::name("name", named.name)?;
+        self.timer.find(named).ok_or_else(|| {
+            let name = named.name.to_owned();
+            Error::lazy(ErrorKind::NotFound, move || format!("there is no job \"{name}\""))
+        })
+    }
+
+    fn no_store(&self, name: &Arc<str>) -> Error {
+        let _ = &self.store;
+        let name = Arc::clone(name);
+        let text = move || format!("job \"{name}\" is durable, and this host keeps nothing");
+        Error::lazy(ErrorKind::Unavailable, text).mend("give the host a data folder")
     }
 }
 
@@ -209,32 +388,29 @@ impl fmt::Debug for Scheduler {
 }
 
 fn by_interval(name: &str, every_ms: i64) -> Result<Plan> {
-    check_name(name)?;
-    Ok(Plan::Every(span("every_ms", every_ms, 1)?))
+    check::name("name", name)?;
+    Ok(Plan::Every(check::span("every_ms", every_ms, 1, LONGEST_MS)?))
 }
 
 fn once_after(name: &str, delay_ms: i64) -> Result<Plan> {
-    check_name(name)?;
-    Ok(Plan::Once(span("delay_ms", delay_ms, 0)?))
+    check::name("name", name)?;
+    Ok(Plan::Once(check::span("delay_ms", delay_ms, 0, LONGEST_MS)?))
 }
 
-fn check_name(name: &str) -> Result<()> {
-    let problem = match name.len() {
-        0 => "is empty: a job's name has 1 to 128 bytes".into(),
-        1..=NAME_BYTES if name.contains('\0') => "contains NUL".into(),
-        1..=NAME_BYTES => return Ok(()),
-        len => format!("has {len} bytes, the limit is {NAME_BYTES}"),
-    };
-    Err(Error::argument("name", problem))
-}
-
-fn span(argument: &'static str, ms: i64, least: i64) -> Result<Duration> {
-    match u64::try_from(ms) {
-        Ok(span) if (least..=LONGEST_MS).contains(&ms) => Ok(Duration::from_millis(span)),
-        _ => Err(Error::lazy(ErrorKind::OutOfRange, move || {
-            format!("argument `{argument}`: {ms} ms is outside of {least} to {LONGEST_MS} ms (366 days)")
-        })),
+/// What the job needs beside its name and plan; most need nothing.
+fn extra(request: &JobRequest, plan: &Plan, durable: Option<u64>) -> Option<Arc<Extra>> {
+    if request.keeping == Keeping::USUAL && request.data.is_empty() && durable.is_none() {
+        return None;
     }
+    let named = Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
+    let offset_ms =
+        if matches!(plan, Plan::Calendar(_)) { named.part_of(request.keeping.jitter_ms) } else { 0 };
+    Some(Arc::new(Extra {
+        keeping: request.keeping.clone(),
+        data: Arc::clone(&request.data),
+        offset_ms,
+        durable,
+    }))
 }
 
 #[cfg(test)]

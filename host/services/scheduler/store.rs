@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::Overlap;
+use super::{Named, Overlap};
 use crate::error::{ErrorKind, Result};
 
 /// How many runs of a job that have ended are remembered.
@@ -76,6 +76,17 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
+    /// How a job is kept that asks for nothing.
+    pub(crate) const USUAL: Self = Self {
+        overlap: Overlap::Skip,
+        missed: Missed::Once,
+        start_deadline_ms: 0,
+        jitter_ms: 0,
+        timeout_ms: 0,
+        backoff_ms: 0,
+        retries: 0,
+    };
+
     /// The first wait before another attempt, where nothing else is asked for.
     pub(crate) const BACKOFF_MS: i64 = 1_000;
     /// The longest wait before another attempt.
@@ -207,6 +218,16 @@ pub(crate) struct Of<'a> {
     pub(crate) plugin: Option<&'a str>,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) name: Option<&'a str>,
+}
+
+impl Of<'_> {
+    /// Whether a job is one of them.
+    #[must_use]
+    pub(crate) fn matches(&self, named: &Named<'_>) -> bool {
+        self.plugin.is_none_or(|plugin| plugin == named.plugin)
+            && self.tenant.is_none_or(|tenant| tenant == named.tenant.unwrap_or_default())
+            && self.name.is_none_or(|name| name == named.name)
+    }
 }
 
 /// Keeps durable jobs. Called from any thread.

@@ -1,23 +1,34 @@
-//! The timer: the queue of what is due next, and the one thread that waits for it.
+//! The timer: the queues of what is due next, and the one thread that waits for it.
 //!
 //! Two queues in one: calendar runs are due by the wall clock, which may be set, intervals by the monotonic
-//! clock, which may not. The thread sleeps until the first run of either is due and otherwise is not woken, except
-//! that it looks at the wall clock once a minute while a calendar job waits, for no sleep notices that the
+//! clock, which may not; a third holds runs that wait for their next attempt. The thread sleeps until the first of them is due and
+//! otherwise is not woken, except that it looks at the wall clock once a minute while a calendar job waits, for no sleep notices that the
 //! clock was set or that the machine was suspended.
 //!
-//! The queues are ordered maps, not heaps: a removed job leaves at once and takes its target with it, so nothing
-//! has to be swept up. Locks are taken in the order timer, job; targets are called with neither.
+//! Locks are taken in the order timer, job; targets are called with neither.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use super::job::{Due, Job, Now};
+use super::{
+    due::{Due, Now, ms},
+    job::{Job, Plan, Slot},
+    names::{Named, Names},
+    overlap::Next,
+    queue::Queue,
+    run::{Offer, Run, Ticket},
+    store::RunKind,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::{Alarm, Clock},
@@ -29,28 +40,39 @@ const LOOK_AT_WALL: Duration = Duration::from_secs(60);
 const SET_BACK_MS: i64 = 250;
 /// How many runs are handed over before the queue is looked at again.
 const BATCH: usize = 256;
+/// Numbers of runs that no store has given begin here, so that they are never one of a store's.
+const OWN_RUNS: u64 = 1 << 63;
 
-/// Shared by the scheduler, the timer's thread and, weakly, the jobs.
+/// Shared by the scheduler, the timer's thread and the runs.
 pub(super) struct Timer {
     clock: Arc<dyn Clock>,
     alarm: Arc<Alarm>,
     state: Mutex<State>,
+    last_run: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    jobs: HashMap<Name, Arc<Job>>,
-    by_wall: BTreeMap<(i64, u64), Arc<Job>>,
-    by_beat: BTreeMap<(Duration, u64), Arc<Job>>,
-    /// Runs that waited for the one before to end.
-    following: Vec<(Arc<Job>, i64)>,
-    /// Keeps what is due together in the order in which it was queued, and every place unique.
-    places: u64,
+    jobs: Names,
+    by_wall: Queue<i64>,
+    by_beat: Queue<Duration>,
+    /// Runs that wait for their next attempt, by when that is, and by a number that keeps them apart.
+    later: BTreeMap<(Duration, u64), (Arc<Job>, Offer)>,
+    /// Runs that are to be handed over at once.
+    following: Vec<(Arc<Job>, Offer)>,
+    /// Who runs after a job of this name.
+    followers: HashMap<FullName, Vec<Arc<Job>>>,
+    /// Which names have had their run of this life of the host.
+    rebooted: HashSet<FullName>,
+    parked: u64,
     thread: Thread,
     /// What the wall clock was ahead of the monotonic one at the last look.
     wall_ahead_ms: Option<i64>,
     stopping: bool,
 }
+
+/// Plugin, tenant, name.
+type FullName = (Arc<str>, Option<Arc<str>>, Arc<str>);
 
 #[derive(Default)]
 enum Thread {
@@ -62,79 +84,95 @@ enum Thread {
     Gone,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Name {
-    owner: u64,
-    tenant: Option<Arc<str>>,
-    name: Arc<str>,
-}
-
-/// A place in the queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) due: Due,
-    place: u64,
+/// What is due now.
+struct Found {
+    /// Of the calendar, where the wall clock was set back.
+    set_back: Vec<Arc<Job>>,
+    due: Vec<(Arc<Job>, Due)>,
+    offers: Vec<(Arc<Job>, Offer)>,
 }
 
 impl Timer {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let alarm = clock.alarm();
-        Arc::new(Self { clock, alarm, state: Mutex::default() })
+        Arc::new(Self { clock, alarm, state: Mutex::default(), last_run: AtomicU64::new(OWN_RUNS) })
     }
 
     /// Takes a job in; gives back the one of the same name that it replaced, which is over.
     pub(super) fn add(self: &Arc<Self>, job: &Arc<Job>) -> Result<Option<Arc<Job>>> {
-        let replaced = {
+        let now = self.now();
+        let due = job.next_due(now);
+        let (replaced, wake) = {
             let mut state = self.state.lock();
             if state.stopping {
                 return Err(Error::new(ErrorKind::Stopping, "the scheduler is stopping"));
             }
+            state.check_chain(job)?;
             self.start(&mut state)?;
-            let replaced = state.jobs.insert(Name::of(job), Arc::clone(job));
+            let replaced = state.jobs.insert(Arc::clone(job));
             if let Some(old) = &replaced {
                 state.unqueue(old);
+                state.unfollow(old);
             }
-            replaced
+            state.follow(job);
+            (replaced, due.is_some_and(|due| state.insert(job, due) && state.sleeps_past(due, now)))
         };
-        if let Some(old) = &replaced {
-            old.end();
+        if wake {
+            self.alarm.ring();
         }
-        self.arm(std::iter::once(job), self.now());
+        if let Some(old) = &replaced {
+            self.end(old);
+        }
         Ok(replaced)
     }
 
     /// Ends a job. False if it was over already.
-    pub(super) fn remove(&self, job: &Arc<Job>) -> bool {
+    pub(super) fn remove(self: &Arc<Self>, job: &Arc<Job>) -> bool {
         {
             let mut state = self.state.lock();
             state.unqueue(job);
-            let name = Name::of(job);
             // The name may belong to the job that replaced this one.
-            if state.jobs.get(&name).is_some_and(|known| Arc::ptr_eq(known, job)) {
-                state.jobs.remove(&name);
+            if state.jobs.remove(job) {
+                state.unfollow(job);
             }
         }
-        job.end()
+        self.end(job)
     }
 
     /// Makes a job live or not.
     pub(super) fn set_live(&self, job: &Arc<Job>, live: bool) {
-        let changed = {
-            let mut state = self.state.lock();
-            let changed = job.set_live(live);
-            if changed {
-                state.unqueue(job);
-            }
-            changed
-        };
-        if changed && live {
-            self.arm(std::iter::once(job), self.now());
+        self.change(job, live, |job| job.set_live(live));
+    }
+
+    /// Pauses a job or lets it go on.
+    pub(super) fn set_paused(&self, job: &Arc<Job>, paused: bool) {
+        self.change(job, !paused, |job| job.set_paused(paused));
+    }
+
+    /// Makes a run due now that is not of the job's schedule. False: the last one has not ended, and the job lets no other stand
+    /// beside or behind it.
+    pub(super) fn request(&self, job: &Arc<Job>) -> bool {
+        let now = self.now();
+        let due = Due::Beat(now.monotonic);
+        let ticket = Ticket { due, due_ms: now.wall_ms, kind: RunKind::Requested };
+        let Some(taken) = job.request(ticket) else { return false };
+        if let Some(ticket) = taken {
+            self.hand_over_soon(job, ticket);
         }
+        true
+    }
+
+    pub(super) fn find(&self, named: &Named<'_>) -> Option<Arc<Job>> {
+        self.state.lock().jobs.get(named).cloned()
     }
 
     /// Every job, in no order.
     pub(super) fn jobs(&self) -> Vec<Arc<Job>> {
-        self.state.lock().jobs.values().cloned().collect()
+        self.state.lock().jobs.iter().cloned().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.state.lock().jobs.len()
     }
 
     /// Both clocks.
@@ -142,42 +180,93 @@ impl Timer {
         Now { wall_ms: self.clock.now_ms(), monotonic: self.clock.monotonic() }
     }
 
-    /// Queues a run of a job that has none queued.
-    pub(super) fn insert(&self, job: &Arc<Job>, due: Due) {
+    /// A number for a run that no store knows.
+    pub(super) fn next_run(&self) -> u64 {
+        self.last_run.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Keeps a run that is under way until it is to be handed over again; gives it back if the job is over.
+    pub(super) fn later(&self, job: &Arc<Job>, offer: Offer, at: Duration) -> Result<(), Offer> {
         let wake = {
             let mut state = self.state.lock();
-            state.insert(job, due) && state.sleeps_past(due, self.now())
+            if state.stopping {
+                return Err(offer);
+            }
+            let mut of_job = job.state.lock();
+            if of_job.over {
+                return Err(offer);
+            }
+            state.parked += 1;
+            let place = (at, state.parked);
+            of_job.activity().parked.push(place);
+            drop(of_job);
+            state.later.insert(place, (Arc::clone(job), offer));
+            state.sleeps_past(Due::Beat(at), self.now())
         };
         if wake {
             self.alarm.ring();
         }
+        Ok(())
     }
 
-    /// Has a run handed over by the thread, at once. False if the timer has stopped.
-    pub(super) fn follow(&self, job: &Arc<Job>, due_ms: i64) -> bool {
-        {
-            let mut state = self.state.lock();
-            if state.stopping {
-                return false;
+    /// A run of the job has ended OK: those that follow it are due.
+    pub(super) fn follow_up(&self, job: &Arc<Job>) {
+        let followers = {
+            let state = self.state.lock();
+            if state.followers.is_empty() {
+                return;
             }
-            state.following.push((Arc::clone(job), due_ms));
+            state.followers.get(&full_name(job, job.name())).cloned().unwrap_or_default()
+        };
+        let now = self.now();
+        for follower in followers {
+            if let Some(ticket) = follower.fall_due(Due::Beat(now.monotonic), now) {
+                self.hand_over_soon(&follower, ticket);
+            }
         }
-        self.alarm.ring();
-        true
+    }
+
+    /// A run that was handed over, or was to be, does not take place.
+    pub(super) fn not_begun(self: &Arc<Self>, job: &Arc<Job>, why: Option<Error>) {
+        {
+            let mut state = job.state.lock();
+            let activity = state.activity();
+            if why.as_ref().is_some_and(|why| why.kind() == ErrorKind::Panic) {
+                activity.failed += 1;
+            } else {
+                activity.skipped += 1;
+            }
+            activity.last_error = why.or(activity.last_error.take());
+        }
+        self.run_ended(job);
+    }
+
+    /// A run that was under way is not any more: what now?
+    pub(super) fn run_ended(self: &Arc<Self>, job: &Arc<Job>) {
+        match job.leave() {
+            Next::Nothing => {}
+            Next::Over(target) => tell_over(job, target),
+            Next::Gone => {
+                self.remove(job);
+            }
+            // Runs are handed over on the timer's thread only.
+            Next::Follow(ticket) => self.hand_over_soon(job, ticket),
+        }
     }
 
     /// Ends every job and the thread, and waits for the thread unless it is the caller.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(self: &Arc<Self>) {
         let (thread, jobs) = {
             let mut state = self.state.lock();
             state.stopping = true;
-            state.by_wall.clear();
-            state.by_beat.clear();
-            (std::mem::replace(&mut state.thread, Thread::Gone), std::mem::take(&mut state.jobs))
+            state.by_wall.drain();
+            state.by_beat.drain();
+            state.followers.clear();
+            (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
         };
         self.alarm.ring();
-        for job in jobs.into_values() {
-            job.end();
+        for job in jobs {
+            self.end(&job);
         }
         if let Thread::Awake(thread) | Thread::Asleep(thread, _) = thread
             && thread.thread().id() != thread::current().id()
@@ -186,6 +275,45 @@ impl Timer {
         }
         // The jobs are over, so these are only counted off.
         self.hand_over_following();
+    }
+
+    /// Changes whether runs of a job fall due, and queues the next one if they do now.
+    fn change(&self, job: &Arc<Job>, on: bool, change: impl FnOnce(&Job) -> bool) {
+        let changed = {
+            let mut state = self.state.lock();
+            let changed = change(job);
+            if changed {
+                state.unqueue(job);
+            }
+            changed
+        };
+        if changed && on {
+            self.arm(std::slice::from_ref(job), self.now());
+        }
+    }
+
+    /// A job that nobody finds any more is over. False if it was already.
+    fn end(self: &Arc<Self>, job: &Arc<Job>) -> bool {
+        let Some(target) = job.end() else { return false };
+        let waits = {
+            let mut state = self.state.lock();
+            let parked =
+                job.state.lock().activity.as_mut().map(|activity| std::mem::take(&mut activity.parked));
+            parked.into_iter().flatten().filter(|place| state.later.remove(place).is_some()).count()
+        };
+        if target.is_some() {
+            tell_over(job, target);
+        }
+        for _ in 0..waits {
+            self.run_ended(job);
+        }
+        true
+    }
+
+    /// Has a run handed over by the thread, at once.
+    fn hand_over_soon(&self, job: &Arc<Job>, ticket: Ticket) {
+        self.state.lock().following.push((Arc::clone(job), Offer { ticket, resumed: None }));
+        self.alarm.ring();
     }
 
     fn start(self: &Arc<Self>, state: &mut State) -> Result<()> {
@@ -205,7 +333,7 @@ impl Timer {
     }
 
     /// The thread.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         loop {
             let until = {
                 let mut state = self.state.lock();
@@ -232,107 +360,176 @@ impl Timer {
     }
 
     /// Hands over what is due, up to a batch.
-    fn pass(&self) {
+    fn pass(self: &Arc<Self>) {
         let now = self.now();
-        let (set_back, due) = {
+        let found = {
             let mut state = self.state.lock();
             state.thread = match std::mem::take(&mut state.thread) {
                 Thread::Asleep(thread, _) => Thread::Awake(thread),
                 other => other,
             };
-            (state.take_if_set_back(now), state.take_due(now))
+            state.find(now)
         };
-        self.arm(set_back.iter(), now);
-        // Queued before anything is handed over: a target that looks sees the next run.
-        self.arm(due.iter().map(|(job, ..)| job), now);
-        for (job, due_ms, run) in due {
-            if run {
-                job.hand_over(due_ms, now);
+        self.arm(&found.set_back, now);
+        let mut runs = found.offers;
+        let mut next = Vec::with_capacity(found.due.len());
+        for (job, due) in found.due {
+            if let Some(ticket) = job.fall_due(due, now) {
+                runs.push((Arc::clone(&job), Offer { ticket, resumed: None }));
             }
+            next.push(job);
+        }
+        // Queued before anything is handed over: a target that looks sees the next run.
+        self.arm(&next, now);
+        runs.sort_by_key(|(_, offer)| offer.ticket.due_ms);
+        for (job, offer) in runs {
+            self.hand_over(&job, offer);
         }
         self.hand_over_following();
     }
 
-    fn hand_over_following(&self) {
+    fn hand_over_following(self: &Arc<Self>) {
         let following = std::mem::take(&mut self.state.lock().following);
-        for (job, due_ms) in following {
-            job.hand_over(due_ms, self.now());
+        for (job, offer) in following {
+            self.hand_over(&job, offer);
         }
     }
 
     /// Queues the next run of each, computed without the timer's lock.
-    fn arm<'a>(&self, jobs: impl Iterator<Item = &'a Arc<Job>>, now: Now) {
-        for job in jobs {
-            if let Some(due) = job.next_due(now) {
-                self.insert(job, due);
-            }
+    fn arm(&self, jobs: &[Arc<Job>], now: Now) {
+        let next: Vec<_> = jobs.iter().filter_map(|job| Some((job, job.next_due(now)?))).collect();
+        if next.is_empty() {
+            return;
+        }
+        let wake = {
+            let mut state = self.state.lock();
+            let earlier = |(job, due)| state.insert(job, due) && state.sleeps_past(due, now);
+            next.into_iter().map(earlier).fold(false, |wake, earlier| wake | earlier)
+        };
+        if wake {
+            self.alarm.ring();
         }
     }
 }
 
 impl State {
+    /// Where a chain of jobs leads that run one after the other; refuses one that a job would close.
+    fn check_chain(&self, job: &Arc<Job>) -> Result<()> {
+        let Plan::After(first) = &job.plan else { return Ok(()) };
+        let mut chain = vec![Arc::clone(job.name()), Arc::clone(first)];
+        loop {
+            let name = Arc::clone(&chain[chain.len() - 1]);
+            if name == *job.name() {
+                return Err(Error::lazy(ErrorKind::Conflict, move || {
+                    format!("job \"{name}\" would follow itself: {}", chain.join(" -> "))
+                }));
+            }
+            match self.jobs.get(&Named { name: &name, ..job.named() }) {
+                None if chain.len() == 2 => {
+                    return Err(Error::lazy(ErrorKind::NotFound, move || {
+                        format!("there is no job \"{name}\" to follow")
+                    })
+                    .mend("schedule it first"));
+                }
+                Some(other) => match &other.plan {
+                    Plan::After(next) => chain.push(Arc::clone(next)),
+                    _ => return Ok(()),
+                },
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn follow(&mut self, job: &Arc<Job>) {
+        if let Plan::After(other) = &job.plan {
+            self.followers.entry(full_name(job, other)).or_default().push(Arc::clone(job));
+        }
+    }
+
+    fn unfollow(&mut self, job: &Arc<Job>) {
+        let Plan::After(other) = &job.plan else { return };
+        let other = full_name(job, other);
+        if let Some(followers) = self.followers.get_mut(&other) {
+            followers.retain(|follower| !Arc::ptr_eq(follower, job));
+            if followers.is_empty() {
+                self.followers.remove(&other);
+            }
+        }
+    }
+
     /// False if the job has a place already or wants none.
     fn insert(&mut self, job: &Arc<Job>, due: Due) -> bool {
-        let place = self.places;
-        if self.stopping || !job.take_slot(Slot { due, place }) {
+        if self.stopping
+            || matches!(job.plan, Plan::Reboot) && self.rebooted.contains(&full_name(job, job.name()))
+        {
             return false;
         }
-        self.places += 1;
-        match due {
-            Due::Wall(at) => self.by_wall.insert((at, place), Arc::clone(job)),
-            Due::Beat(at) => self.by_beat.insert((at, place), Arc::clone(job)),
-        };
-        true
+        job.take_slot(due, || match due {
+            Due::Wall(at) => self.by_wall.push(at, Arc::clone(job)),
+            Due::Beat(at) => self.by_beat.push(at, Arc::clone(job)),
+        })
     }
 
     fn unqueue(&mut self, job: &Job) {
-        if let Some(Slot { due, place }) = job.give_slot() {
-            match due {
-                Due::Wall(at) => self.by_wall.remove(&(at, place)),
-                Due::Beat(at) => self.by_beat.remove(&(at, place)),
+        if let Some(Slot { due, number }) = job.give_slot() {
+            let moved = match due {
+                Due::Wall(at) => self.by_wall.remove(at, number),
+                Due::Beat(at) => self.by_beat.remove(at, number),
             };
+            if let Some(moved) = moved {
+                moved.move_slot(number);
+            }
         }
     }
 
-    /// Up to a batch of what is due, in the order in which it was, and whether it is to be handed over.
-    fn take_due(&mut self, now: Now) -> Vec<(Arc<Job>, i64, bool)> {
+    fn find(&mut self, now: Now) -> Found {
+        Found { set_back: self.take_if_set_back(now), due: self.take_due(now), offers: self.take_later(now) }
+    }
+
+    /// Up to a batch of what is due.
+    fn take_due(&mut self, now: Now) -> Vec<(Arc<Job>, Due)> {
         let mut due = Vec::new();
         while due.len() < BATCH
-            && let Some(first) = self.by_wall.first_entry()
-            && first.key().0 <= now.wall_ms
+            && let Some((at, job)) = self.by_wall.pop(now.wall_ms)
         {
-            let ((at, _), job) = first.remove_entry();
             due.push((job, Due::Wall(at)));
         }
         while due.len() < BATCH
-            && let Some(first) = self.by_beat.first_entry()
-            && first.key().0 <= now.monotonic
+            && let Some((at, job)) = self.by_beat.pop(now.monotonic)
         {
-            let ((at, _), job) = first.remove_entry();
             due.push((job, Due::Beat(at)));
         }
-        let mut due: Vec<_> = due
-            .into_iter()
-            .map(|(job, due)| {
-                let due_ms = due.as_wall_ms(now);
-                let run = job.fall_due(due, due_ms);
-                (job, due_ms, run)
-            })
-            .collect();
-        due.sort_by_key(|&(_, due_ms, _)| due_ms);
+        for (job, _) in &due {
+            job.give_slot();
+            if matches!(job.plan, Plan::Reboot) {
+                self.rebooted.insert(full_name(job, job.name()));
+            }
+        }
         due
+    }
+
+    fn take_later(&mut self, now: Now) -> Vec<(Arc<Job>, Offer)> {
+        let mut offers = Vec::new();
+        while let Some(first) = self.later.first_entry()
+            && first.key().0 <= now.monotonic
+            && offers.len() < BATCH
+        {
+            let (place, (job, offer)) = first.remove_entry();
+            job.state.lock().activity().parked.retain(|parked| *parked != place);
+            offers.push((job, offer));
+        }
+        offers
     }
 
     /// When the wall clock was set back: all calendar jobs, to be queued anew. They are due after their last run
     /// and not before now, which may be earlier than where they were queued.
     fn take_if_set_back(&mut self, now: Now) -> Vec<Arc<Job>> {
-        let monotonic_ms = i64::try_from(now.monotonic.as_millis()).unwrap_or(i64::MAX);
-        let ahead = now.wall_ms.saturating_sub(monotonic_ms);
+        let ahead = now.wall_ms.saturating_sub(ms(now.monotonic));
         let before = self.wall_ahead_ms.replace(ahead);
         if before.is_none_or(|before| ahead >= before.saturating_sub(SET_BACK_MS)) {
             return Vec::new();
         }
-        let jobs: Vec<_> = std::mem::take(&mut self.by_wall).into_values().collect();
+        let jobs = self.by_wall.drain();
         for job in &jobs {
             job.give_slot();
         }
@@ -341,12 +538,9 @@ impl State {
 
     /// When the thread has to look again, by the monotonic clock.
     fn wake_at(&self, now: Now) -> Option<Duration> {
-        let wall = self.by_wall.keys().next().map(|&(at, _)| in_monotonic(Due::Wall(at), now));
-        let beat = self.by_beat.keys().next().map(|&(at, _)| at);
-        match (wall, beat) {
-            (Some(wall), Some(beat)) => Some(wall.min(beat)),
-            (wall, beat) => wall.or(beat),
-        }
+        let wall = self.by_wall.first().map(|at| in_monotonic(Due::Wall(at), now));
+        let later = self.later.first_key_value().map(|(&(at, _), _)| at);
+        [wall, self.by_beat.first(), later].into_iter().flatten().min()
     }
 
     fn sleeps_past(&self, due: Due, now: Now) -> bool {
@@ -368,8 +562,13 @@ fn in_monotonic(due: Due, now: Now) -> Duration {
     }
 }
 
-impl Name {
-    fn of(job: &Job) -> Self {
-        Self { owner: job.owner(), tenant: job.tenant().cloned(), name: Arc::clone(job.name()) }
-    }
+/// The name of `name` in the scope of a job.
+fn full_name(job: &Job, name: &Arc<str>) -> FullName {
+    (Arc::clone(job.plugin()), job.tenant().cloned(), Arc::clone(name))
+}
+
+fn tell_over(job: &Arc<Job>, target: Option<Arc<dyn Run>>) {
+    let Some(target) = target else { return };
+    // Caught, because it may be the timer's thread; the hook has reported it, and nothing is left to be done.
+    let _ = catch_unwind(AssertUnwindSafe(|| target.over(job)));
 }

@@ -399,6 +399,10 @@ fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
         attempt: 1,
         job: PintleStr::new(&registration.name),
         due_ms,
+        id: 0,
+        flags: 0,
+        reserved: 0,
+        data: PintleBytes::EMPTY,
     };
     let outcome = under_call(inside, &loaded, &registration.tenant, 0, None, |ctx, reply| {
         // SAFETY: as the contract says: the `user` of this registration, and a run that is lent for the call.

@@ -23,6 +23,14 @@ pub(super) static TABLE: PintleScheduler = PintleScheduler {
     interval: Some(interval),
     once: Some(once),
     remove: Some(remove),
+    after: None,
+    handle: None,
+    forget: None,
+    pause: None,
+    resume: None,
+    run_now: None,
+    list: None,
+    history: None,
 };
 
 unsafe extern "C" fn cron(

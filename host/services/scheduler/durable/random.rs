@@ -171,7 +171,7 @@ fn spec(dice: &mut Dice) -> JobSpec {
     };
     let keeping = match dice.roll(3) {
         0 => Keeping {
-            overlap: dice.one_of(&[Overlap::Skip, Overlap::Queue]),
+            overlap: dice.one_of(&[Overlap::Skip, Overlap::Queue, Overlap::Allow]),
             missed: dice.one_of(&[Missed::Once, Missed::Skip, Missed::All]),
             retries: dice.roll(101) as u32,
             jitter_ms: dice.roll(9) as i64,

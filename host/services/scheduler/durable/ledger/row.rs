@@ -64,6 +64,7 @@ pub(super) fn overlap(overlap: Overlap) -> i64 {
     match overlap {
         Overlap::Skip => 0,
         Overlap::Queue => 1,
+        Overlap::Allow => 2,
     }
 }
 
@@ -101,6 +102,7 @@ pub(super) fn record(row: &Row<'_>) -> Option<JobRecord> {
                 overlap: match row.get::<_, i64>(14).ok()? {
                     0 => Overlap::Skip,
                     1 => Overlap::Queue,
+                    2 => Overlap::Allow,
                     _ => return None,
                 },
                 missed: match row.get::<_, i64>(15).ok()? {
