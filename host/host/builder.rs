@@ -33,9 +33,9 @@ use crate::{
         idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
-        outbox::Outbox,
+        outbox::{Outbox, Schedule},
         scheduler::Scheduler,
-        storage::{self, LedgerStorage, Storage, StorageOptions},
+        storage::{self, LedgerStorage, Storage, StorageOptions, outbox::KeptJob},
     },
     settings::{
         CacheBackend, CacheSettings, DatabaseSettings, Deadlines, EventSettings, IdempotencySettings,
@@ -348,8 +348,10 @@ fn start_outbox(core: &'static Core, ledger: &Arc<Ledger>, clock: &Arc<SystemClo
     let report = |error: &Error| {
         core.log.host(Level::Warn, &error.to_string(), [Field::text("about", "outbox")]);
     };
-    // Until there is an engine of durable jobs, which will be asked here, they stay in the outbox.
-    let schedule = None;
+    let schedule = |job: &KeptJob| {
+        core.scheduler.put_from_outbox(&job.name, job.spec.clone(), job.first_ms, &job.origin)
+    };
+    let schedule: Option<Schedule> = Some(Box::new(schedule));
     Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), schedule, Box::new(report))
 }
 

@@ -24,6 +24,7 @@ use super::{
     clock::{Alarm, Clock},
     events::Event,
     ledger::Ledger,
+    scheduler::store::JobName,
     storage::outbox::{self, KeptJob},
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -263,10 +264,10 @@ impl Fate {
             Self::Later | Self::NextStart => "is left for the next start of the host",
             Self::Never => "is dropped",
         };
-        let (tenant, name) = (&job.tenant, &job.draft.name);
+        let JobName { plugin, tenant, name } = &job.name;
         let whose = if tenant.is_empty() { String::new() } else { format!(" of the tenant {tenant:?}") };
         let text = format!("the job {name:?}{whose} that a batch has scheduled {what}: {error}");
-        Error::new(error.kind(), text).of(Arc::clone(&job.plugin))
+        Error::new(error.kind(), text).of(Arc::clone(plugin))
     }
 }
 

@@ -14,6 +14,10 @@ use crate::services::{
     events::{Draft, Topic},
     keys::Key,
     ledger::{Durability, LedgerOptions},
+    scheduler::{
+        Overlap,
+        store::{JobSpec, Keeping, Timing},
+    },
     scopes::Scopes,
     storage::{
         Action, Batch, JobDraft, JobTiming, LedgerStorage, Lifetime, OUTBOX, Quotas, SCHEMA, Step,
@@ -144,7 +148,7 @@ fn next<T>(done: &Done<T>) -> T {
 
 fn refuses(kind: ErrorKind) -> impl Fn(&KeptJob) -> Result<()> + Send {
     move |job| {
-        if job.draft.name.starts_with("bad") {
+        if job.name.name.starts_with("bad") {
             return Err(Error::new(kind, "it will not do"));
         }
         Ok(())
@@ -169,8 +173,16 @@ fn jobs_of_batches_are_scheduled_in_the_order_of_their_commits_and_then_gone() {
     for (tenant, draft, first_ms) in first.chain(then) {
         let job = next(&jobs);
         let origin = job.origin.clone();
-        let (plugin, tenant) = ("meter".into(), tenant.into());
-        assert_eq!(job, KeptJob { plugin, tenant, draft, first_ms, origin: origin.clone() });
+        let JobDraft { name, timing, data, .. } = draft;
+        let timing = match timing {
+            JobTiming::Cron { rule, zone } => Timing::Cron { rule: rule.into(), zone: zone.into() },
+            JobTiming::Every(ms) => Timing::Every(ms),
+            JobTiming::Once(ms) => Timing::Once(ms),
+        };
+        let keeping = Keeping { overlap: Overlap::Allow, ..Keeping::default() };
+        let spec = JobSpec { timing, keeping, data: data.into() };
+        let name = JobName { plugin: "meter".into(), tenant: tenant.into(), name: name.into() };
+        assert_eq!(job, KeptJob { name, spec, first_ms, origin: origin.clone() });
         origins.push(origin);
     }
     scene.until_left(0);
@@ -194,7 +206,7 @@ fn a_job_that_cannot_be_scheduled_now_holds_back_other_jobs_but_no_event() {
     });
     scene.commit(0, &[once("a"), once("b")], "1");
     let first = next(&jobs);
-    assert_eq!((&*first.draft.name, next(&events)), ("a", "1".to_owned()));
+    assert_eq!((&*first.name.name, next(&events)), ("a", "1".to_owned()));
     scene.commit(0, &[once("c")], "2");
     assert_eq!(next(&events), "2");
     scene.until(|| scene.left("outbox_events") == 0);
@@ -212,7 +224,7 @@ fn a_job_that_cannot_be_scheduled_now_holds_back_other_jobs_but_no_event() {
         scene.clock.advance(LONGEST);
         scene.left("outbox_jobs") == 0
     });
-    let mut names: Vec<_> = jobs.try_iter().map(|job| job.draft.name).collect();
+    let mut names: Vec<_> = jobs.try_iter().map(|job| job.name.name).collect();
     names.dedup();
     assert!(names.ends_with(&["a".into(), "b".into(), "c".into()]), "{names:?}");
 }
@@ -223,7 +235,7 @@ fn a_job_that_can_never_be_scheduled_is_dropped_and_told_of() {
         let scene = Scene::new();
         let (_outbox, _events, jobs) = scene.outbox(refuses(kind));
         scene.commit(0, &[once("bad"), once("good")], "1");
-        assert_eq!([next(&jobs), next(&jobs)].map(|job| job.draft.name), ["bad", "good"]);
+        assert_eq!([next(&jobs), next(&jobs)].map(|job| job.name.name), ["bad", "good"].map(Arc::from));
         scene.until_left(0);
         let told = "plugin \"meter\": the job \"bad\" of the tenant \"acme\" that a batch has scheduled is dropped: it will not do";
         assert_eq!(scene.reports(), [told]);
@@ -236,10 +248,10 @@ fn a_job_at_which_the_host_fails_is_left_for_the_next_start() {
     let (outbox, _events, jobs) = scene.outbox(refuses(ErrorKind::Internal));
     scene.commit(1, &[once("bad"), once("good")], "1");
     let bad = next(&jobs);
-    assert_eq!(next(&jobs).draft.name, "good");
+    assert_eq!(&*next(&jobs).name.name, "good");
     scene.until_left(1);
     scene.commit(1, &[once("more")], "2");
-    assert_eq!(next(&jobs).draft.name, "more", "it is not tried again meanwhile");
+    assert_eq!(&*next(&jobs).name.name, "more", "it is not tried again meanwhile");
     scene.until_left(1);
     outbox.close();
     let told = "plugin \"meter\": the job \"bad\" that a batch has scheduled is left for the next start of the host: it will not do";
@@ -252,21 +264,22 @@ fn a_job_at_which_the_host_fails_is_left_for_the_next_start() {
 #[test]
 fn a_damaged_job_stays_and_others_are_scheduled() {
     let scene = Scene::new();
-    scene.commit(0, &[once("a"), once("b"), once("c"), once("d"), once("e")], "1");
+    scene.commit(0, &[once("a"), once("b"), once("c"), once("d"), once("e"), once("f")], "1");
     let vandal = rusqlite::Connection::open(scene.folder.path().join("ledger.db")).expect("a database");
     let spoil = "UPDATE outbox_jobs SET name = CAST(x'ff' AS TEXT) WHERE seq = 1;
         UPDATE outbox_jobs SET due_ms = NULL WHERE seq = 2;
         UPDATE outbox_jobs SET dedupe = '' WHERE seq = 3;
+        UPDATE outbox_jobs SET overlap = 3 WHERE seq = 6;
         UPDATE outbox_jobs SET delay_ms = NULL WHERE seq = 5";
     vandal.execute_batch(spoil).expect("nobody writes");
     let (_outbox, _events, jobs) = scene.outbox(|_| Ok(()));
-    assert_eq!(next(&jobs).draft.name, "d");
+    assert_eq!(&*next(&jobs).name.name, "d");
     let old = next(&jobs);
-    assert_eq!((old.draft.timing, old.first_ms), (JobTiming::Once(0), Some(START + 30)));
-    scene.until_left(3);
+    assert_eq!((old.spec.timing, old.first_ms), (Timing::Once(0), Some(START + 30)));
+    scene.until_left(4);
     let told =
         |number: i64| format!("job {number} of the outbox is damaged: it stays there and is not scheduled");
-    assert_eq!(scene.reports(), [1, 2, 3].map(told));
+    assert_eq!(scene.reports(), [1, 2, 3, 6].map(told));
 }
 
 #[test]
@@ -278,5 +291,5 @@ fn where_nobody_keeps_durable_jobs_they_stay() {
     outbox.close();
     assert_eq!(scene.left("outbox_jobs"), 1);
     let (_outbox, _events, jobs) = scene.outbox(|_| Ok(()));
-    assert_eq!(next(&jobs).draft.name, "a");
+    assert_eq!(&*next(&jobs).name.name, "a");
 }

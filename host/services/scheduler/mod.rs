@@ -28,16 +28,16 @@ mod timer;
 
 use std::{fmt, sync::Arc};
 
-pub use self::{
-    job::JobInfo,
-    rule::{CronRule, parse_rfc3339},
-};
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
     job::{Job, Overlap},
     names::Named,
     rule::{Rule, Rules},
     run::{DueRun, Run},
+};
+pub use self::{
+    job::JobInfo,
+    rule::{CronRule, parse_rfc3339},
 };
 use self::{
     job::{Extra, Plan},
@@ -322,14 +322,20 @@ impl Scheduler {
         Ok(history.unwrap_or_default())
     }
 
-    /// Schedules a durable job that a batch of the storage has asked for. `origin` says which one it was, so that a second time does
-    /// nothing. It waits for a handler.
+    /// Schedules a durable job that a batch of the storage has asked for. It is due first at `first_ms`, which counts from the commit; none: when its
+    /// timing says so. `origin` says which one it was, so that a second time does nothing. It waits for a handler.
     ///
     /// # Errors
     ///
     /// As [`Scheduler::cron`].
-    pub(crate) fn put_from_outbox(&self, name: &JobName, spec: JobSpec, origin: &str) -> Result<()> {
-        let _ = (spec, origin);
+    pub(crate) fn put_from_outbox(
+        &self,
+        name: &JobName,
+        spec: JobSpec,
+        first_ms: Option<i64>,
+        origin: &str,
+    ) -> Result<()> {
+        let _ = (spec, first_ms, origin);
         Err(self.no_store(&name.name))
     }
 

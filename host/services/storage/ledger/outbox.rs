@@ -8,11 +8,12 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     process,
     sync::{
-        Arc, LazyLock,
+        LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use pintle_abi::{PINTLE_OVERLAP_ALLOW, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP};
 use rusqlite::{Row, params};
 
 use super::{
@@ -24,6 +25,10 @@ use crate::{
     services::{
         events::{Draft, Event, Extension, Topic},
         ledger::{Fault, Ledger, Schema, Transaction, Write},
+        scheduler::{
+            Overlap,
+            store::{JobName, JobSpec, Keeping, Timing},
+        },
     },
 };
 
@@ -160,10 +165,8 @@ fn write_job(transaction: &Transaction<'_>, place: &Place, id: &str, job: &JobDr
 /// A job of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptJob {
-    pub(crate) plugin: Arc<str>,
-    /// Empty: the system scope.
-    pub(crate) tenant: Arc<str>,
-    pub(crate) draft: JobDraft,
+    pub(crate) name: JobName,
+    pub(crate) spec: JobSpec,
     /// When it is due first, counted from the commit; none: its rule says so.
     pub(crate) first_ms: Option<i64>,
     /// What it is known again by, whoever drains it, in this ledger and among others.
@@ -194,7 +197,7 @@ pub(crate) fn jobs(ledger: &Ledger, after: i64, most: usize) -> Answer<Page<Kept
     const READ: &str =
         "SELECT seq, plugin, tenant, dedupe, name, rule, zone, every_ms, due_ms, delay_ms, overlap, data
         FROM outbox_jobs WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    page(ledger, READ, (after, most), job, |job| job.draft.data.len())
+    page(ledger, READ, (after, most), job, |job| job.spec.data.len())
 }
 
 fn page<T>(
@@ -234,23 +237,27 @@ fn job(row: &Row<'_>) -> Option<KeptJob> {
     let rule = row.get_ref(5).ok()?.as_str_or_null().ok()?;
     let (every_ms, first_ms) = (number(7)?, number(8)?);
     let timing = match (rule, every_ms, first_ms) {
-        (Some(rule), None, None) => JobTiming::Cron { rule: rule.to_owned(), zone: text(6)?.to_owned() },
-        (None, Some(every_ms), Some(_)) => JobTiming::Every(every_ms),
+        (Some(rule), None, None) => Timing::Cron { rule: rule.into(), zone: text(6)?.into() },
+        (None, Some(every_ms), Some(_)) => Timing::Every(every_ms),
         // A host that did not keep the delay yet has kept when it is over, and that counts.
-        (None, None, Some(_)) => JobTiming::Once(number(9)?.unwrap_or(0)),
+        (None, None, Some(_)) => Timing::Once(number(9)?.unwrap_or(0)),
+        _ => return None,
+    };
+    let overlap = match row.get(10).ok()? {
+        PINTLE_OVERLAP_SKIP => Overlap::Skip,
+        PINTLE_OVERLAP_QUEUE => Overlap::Queue,
+        PINTLE_OVERLAP_ALLOW => Overlap::Allow,
         _ => return None,
     };
     Some(KeptJob {
-        plugin: text(1)?.into(),
-        tenant: text(2)?.into(),
+        name: JobName { plugin: text(1)?.into(), tenant: text(2)?.into(), name: text(4)?.into() },
+        spec: JobSpec {
+            timing,
+            keeping: Keeping { overlap, ..Keeping::default() },
+            data: row.get_ref(11).ok()?.as_blob().ok()?.into(),
+        },
         first_ms,
         origin: Some(text(3)?).filter(|origin| !origin.is_empty())?.to_owned(),
-        draft: JobDraft {
-            name: text(4)?.to_owned(),
-            timing,
-            overlap: row.get(10).ok()?,
-            data: row.get_ref(11).ok()?.as_blob().ok()?.to_vec(),
-        },
     })
 }
 
