@@ -39,6 +39,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
             storage::SCHEMA,
             storage::OUTBOX,
             durable::ledger::SCHEMA,
+            scheduler::durable::ledger::SCHEMA,
             idempotency::SCHEMA,
             files::SCHEMA,
         ],
@@ -67,7 +68,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         events: Arc::new(Events::new(|| 0)),
         durable: durable.expect("the folder can be written"),
         outbox: clock.alarm(),
-        scheduler: Arc::new(Scheduler::new(clock.clone(), None)),
+        scheduler: Arc::new(Scheduler::new(clock.clone(), Some(Arc::new(LedgerStore::new(Arc::clone(&ledger), true))))),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(
             Box::new(stored),
