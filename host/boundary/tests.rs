@@ -12,6 +12,7 @@ use crate::{
         idempotency::{self, LedgerIdempotency},
         ledger::{Durability, Ledger, LedgerOptions},
         log::Options,
+        scheduler::{self, Scheduler, durable::ledger::LedgerStore},
         storage::{self, LedgerStorage, StorageOptions},
     },
 };
@@ -68,7 +69,10 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         events: Arc::new(Events::new(|| 0)),
         durable: durable.expect("the folder can be written"),
         outbox: clock.alarm(),
-        scheduler: Arc::new(Scheduler::new(clock.clone(), Some(Arc::new(LedgerStore::new(Arc::clone(&ledger), true))))),
+        scheduler: Arc::new(Scheduler::new(
+            clock.clone(),
+            Some(Arc::new(LedgerStore::new(Arc::clone(&ledger), true))),
+        )),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(
             Box::new(stored),

@@ -169,13 +169,7 @@ impl super::Scheduler {
     }
 
     /// As [`super::Scheduler::put_from_outbox`].
-    pub(super) fn put(
-        &self,
-        name: &JobName,
-        spec: JobSpec,
-        first: Option<i64>,
-        origin: &str,
-    ) -> Result<()> {
+    pub(super) fn put(&self, name: &JobName, spec: JobSpec, first: Option<i64>, origin: &str) -> Result<()> {
         let Some(durable) = &self.timer.durable else { return Err(super::no_store(&name.name)) };
         let _put = durable.puts.lock();
         let plan = self.plan_of(&spec.timing)?;
