@@ -126,8 +126,9 @@ impl Timer {
                 state.left(old);
             }
             state.follow(job);
-            if let Some(record) = job.record() {
+            if let (Some(record), Some(durable)) = (job.record(), &self.durable) {
                 state.by_record.insert(record.job, Arc::clone(job));
+                durable.chores.start(self);
             }
             (replaced, due.is_some_and(|due| state.insert(job, due) && state.sleeps_past(due, now)))
         };
@@ -408,9 +409,6 @@ impl Timer {
                 })?;
             state.thread = Thread::Awake(thread);
             self.alarm.ring();
-            if let Some(durable) = &self.durable {
-                durable.chores.start(self);
-            }
         }
         Ok(())
     }
