@@ -339,8 +339,13 @@ impl Job {
 
     pub(super) fn info(&self, now: Now) -> JobInfo {
         let state = self.state.lock();
-        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now));
         let activity = state.activity.as_deref();
+        // Of one that waits for a handler it is when it would be due.
+        let kept = || {
+            let next = activity.filter(|_| !state.paused && !state.over)?.next?;
+            Some(next + self.offset_ms())
+        };
+        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now)).or_else(kept);
         JobInfo {
             owner: self.owner,
             plugin: Arc::clone(&self.plugin),
@@ -374,9 +379,6 @@ impl JobInfo {
         (self.runs, self.failed) = (record.runs, record.failed);
         self.skipped = self.skipped.max(record.skipped);
         self.last_ms = self.last_ms.max(record.last_ms);
-        if self.waiting && !record.paused {
-            self.next_ms = record.next_ms;
-        }
     }
 }
 

@@ -24,7 +24,7 @@ mod run;
 pub(crate) mod store;
 mod timer;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use self::{
     durable::Record,
@@ -309,22 +309,15 @@ impl Scheduler {
     /// UNAVAILABLE: the disk, where there are durable ones.
     pub(crate) fn list(&self, of: &Of<'_>) -> Result<Vec<JobInfo>> {
         let Some(durable) = &self.timer.durable else { return Ok(self.known(of)) };
-        let records = durable.store.jobs(of)?;
-        for record in &records {
-            // Another host has scheduled it.
-            self.adopt(record)?;
-        }
-        let records: HashMap<_, _> = records.iter().map(|record| (&record.name, record)).collect();
+        let records = self.compare(durable, of)?;
         let mut jobs = self.known(of);
-        jobs.retain_mut(|job| {
-            if !job.durable {
-                return true;
-            }
+        for job in jobs.iter_mut().filter(|job| job.durable) {
             let tenant = job.tenant.clone().unwrap_or_default();
             let name = JobName { plugin: Arc::clone(&job.plugin), tenant, name: Arc::clone(&job.name) };
-            // None: another host has removed it.
-            records.get(&name).map(|record| job.update(record)).is_some()
-        });
+            if let Some(record) = records.get(&name) {
+                job.update(record);
+            }
+        }
         Ok(jobs)
     }
 

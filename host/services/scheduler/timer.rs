@@ -126,8 +126,9 @@ impl Timer {
                 state.left(old);
             }
             state.follow(job);
-            if let Some(record) = job.record() {
+            if let (Some(record), Some(durable)) = (job.record(), &self.durable) {
                 state.by_record.insert(record.job, Arc::clone(job));
+                durable.chores.start(self);
             }
             (replaced, due.is_some_and(|due| state.insert(job, due) && state.sleeps_past(due, now)))
         };
@@ -336,14 +337,19 @@ impl Timer {
             state.handlers.clear();
             (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
         };
-        self.alarm.ring();
+        let thread = match thread {
+            Thread::Awake(thread) | Thread::Asleep(thread, _) => Some(thread),
+            Thread::NotStarted | Thread::Gone => None,
+        };
+        if thread.is_some() {
+            self.alarm.ring();
+        }
         for job in jobs {
             self.end(&job);
         }
-        if let Thread::Awake(thread) | Thread::Asleep(thread, _) = thread
-            && thread.thread().id() != thread::current().id()
-        {
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
             thread.join().expect("the timer's thread catches the panics of targets and has none of its own");
+            self.alarm.leave();
         }
         // The jobs are over, so these are only counted off.
         self.hand_over_following();
@@ -393,16 +399,16 @@ impl Timer {
             let timer = Arc::clone(self);
             let thread = thread::Builder::new()
                 .name("pintle-timer".into())
-                .spawn(move || timer.run())
+                .spawn(move || {
+                    timer.run();
+                    timer.alarm.leave();
+                })
                 .map_err(|error| {
                     let text = format!("the timer's thread cannot be started: {error}");
                     Error::new(ErrorKind::Unavailable, text).mend("raise the limit of threads")
                 })?;
             state.thread = Thread::Awake(thread);
             self.alarm.ring();
-            if let Some(durable) = &self.durable {
-                durable.chores.start(self);
-            }
         }
         Ok(())
     }

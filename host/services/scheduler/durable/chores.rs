@@ -60,20 +60,18 @@ impl Chores {
     }
 
     pub(in crate::services::scheduler) fn push(&self, chore: Chore) {
-        self.state.lock().chores.push_back(chore);
-        self.alarm.ring();
+        let mut state = self.state.lock();
+        state.chores.push_back(chore);
+        state.wake(&self.alarm);
     }
 
     /// Has open runs looked for at this time, or before.
     pub(super) fn look_at(&self, at: Duration) {
-        {
-            let mut state = self.state.lock();
-            if state.look_at.is_some_and(|planned| planned <= at) {
-                return;
-            }
+        let mut state = self.state.lock();
+        if state.look_at.is_none_or(|planned| at < planned) {
             state.look_at = Some(at);
+            state.wake(&self.alarm);
         }
-        self.alarm.ring();
     }
 
     /// Starts the thread.
@@ -108,6 +106,7 @@ impl Chores {
         if thread.thread().id() != thread::current().id() {
             // One that has panicked has ended, too, and has said so.
             drop(thread.join());
+            self.alarm.leave();
         }
     }
 
@@ -164,6 +163,15 @@ impl Chores {
 
     fn next(&self) -> Option<Chore> {
         self.state.lock().chores.pop_front()
+    }
+}
+
+impl State {
+    /// Wakes the thread, if there is one.
+    fn wake(&self, alarm: &Alarm) {
+        if self.started && !self.stopping {
+            alarm.ring();
+        }
     }
 }
 

@@ -80,6 +80,8 @@ impl DueRun {
                 Some(Box::new(Running::first(ticket, lease.run, Some(lease), now)))
             }
             Ok(Claim::Taken { next_ms }) => {
+                // Where the other host does not come to its end the run is this one's.
+                job.state.lock().spent = false;
                 self.timer().is_anothers(job, next_ms);
                 // Its lease may end before it does.
                 durable.chores.look_at(now.monotonic + self.lease());
@@ -93,6 +95,13 @@ impl DueRun {
             }
             Ok(Claim::Paused) => {
                 self.timer().set_paused(job, true);
+                {
+                    let mut state = job.state.lock();
+                    if std::mem::take(&mut state.spent) {
+                        // It is due when it is resumed.
+                        state.activity().next = Some(ticket.nominal_ms);
+                    }
+                }
                 self.timer().run_ended(job);
                 None
             }
@@ -241,7 +250,7 @@ impl Timer {
     }
 
     /// Jobs that follow another are due now.
-    fn due_at(&self, jobs: &[Arc<Job>], at_ms: i64) {
+    pub(super) fn due_at(&self, jobs: &[Arc<Job>], at_ms: i64) {
         for job in jobs {
             {
                 let mut state = job.state.lock();

@@ -112,6 +112,7 @@ impl super::Scheduler {
     pub(crate) fn load(&self) -> Result<()> {
         let Some(durable) = &self.timer.durable else { return Ok(()) };
         let records = durable.store.jobs(&Of::default())?;
+        let _put = durable.puts.lock();
         for record in records {
             self.adopt(&record)?;
         }
@@ -119,10 +120,41 @@ impl super::Scheduler {
         Ok(())
     }
 
-    /// Takes in a job of the store that this engine does not know, to wait for a handler.
-    pub(super) fn adopt(&self, record: &JobRecord) -> Result<()> {
-        let Some(durable) = &self.timer.durable else { return Ok(()) };
+    /// Reads what the store has, and learns what other hosts have put there and taken away.
+    pub(super) fn compare(&self, durable: &Durable, of: &Of<'_>) -> Result<HashMap<JobName, JobRecord>> {
         let _put = durable.puts.lock();
+        let records = durable.store.jobs(of)?;
+        for record in &records {
+            self.adopt(record)?;
+        }
+        let records: HashMap<_, _> =
+            records.into_iter().map(|record| (record.name.clone(), record)).collect();
+        let known: Vec<_> = {
+            let state = self.timer.state.lock();
+            state.by_record.values().filter(|job| of.matches(&job.named())).cloned().collect()
+        };
+        for job in known {
+            let name = JobName {
+                plugin: Arc::clone(job.plugin()),
+                tenant: job.tenant().cloned().unwrap_or_default(),
+                name: Arc::clone(job.name()),
+            };
+            match records.get(&name) {
+                None => drop(self.timer.remove(&job)),
+                // It follows another job, whose run another host has ended.
+                Some(record) if matches!(job.plan, Plan::After(_)) => {
+                    if let Some(at_ms) = record.next_ms.filter(|_| !record.paused) {
+                        self.timer.due_at(std::slice::from_ref(&job), at_ms);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(records)
+    }
+
+    /// Takes in a job of the store that this engine does not know, to wait for a handler. With `puts` held.
+    fn adopt(&self, record: &JobRecord) -> Result<()> {
         let request = request_of(record);
         let named = Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
         if self.timer.find(&named).is_some() {
