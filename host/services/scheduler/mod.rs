@@ -28,13 +28,9 @@ mod timer;
 
 use std::{fmt, sync::Arc};
 
-pub use self::{
-    job::JobInfo,
-    rule::{CronRule, parse_rfc3339},
-};
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
-    job::{Job, Overlap},
+    job::Job,
     names::Named,
     rule::{Rule, Rules},
     run::{DueRun, Run},
@@ -43,6 +39,10 @@ use self::{
     job::{Extra, Plan},
     store::{EndedRun, JobName, JobSpec, JobStore, Keeping, Of},
     timer::Timer,
+};
+pub use self::{
+    job::{JobInfo, Overlap},
+    rule::{CronRule, parse_rfc3339},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
