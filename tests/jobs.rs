@@ -1,7 +1,7 @@
 //! Jobs of the application: when their closures run, what becomes of their answers, and what an operator may do with them.
 
 use std::{
-    sync::{Mutex, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -31,6 +31,7 @@ where
     (move |it| tell.lock().expect("no panic").send(it).expect("the test waits for it"), told)
 }
 
+/// The runs that have ended, when the one that has begun is among them.
 fn history(host: &Host, tenant: &str, name: &str) -> Vec<PastRun> {
     assert!(host.wait_idle(PATIENCE));
     host.job_history("application", tenant, name).expect("there is the job")
@@ -103,12 +104,19 @@ fn a_run_that_panics_or_fails_is_tried_again_and_what_follows_it_follows_success
 fn a_job_that_runs_once_is_over_then_and_replaced_jobs_are_too() {
     let host = host();
     let (tell, told) = channel();
+    let (number_of, runs) = channel();
+    let number_of = Arc::new(number_of);
     for number in [1, 2] {
-        host.schedule_interval("same", AN_HOUR, JobOptions::default(), move |_| Ok(vec![number]))
-            .expect("it can be scheduled");
+        let number_of = number_of.clone();
+        host.schedule_interval("same", AN_HOUR, JobOptions::default(), move |_| {
+            number_of(number);
+            Ok(vec![number])
+        })
+        .expect("it can be scheduled");
     }
     assert_eq!(host.jobs().len(), 1);
     host.run_job("application", "", "same").expect("it can run");
+    assert_eq!(runs.recv_timeout(PATIENCE), Ok(2));
     assert_eq!(history(&host, "", "same")[0].result, [2]);
     host.schedule_once("once", Duration::ZERO, JobOptions::default(), move |run| {
         tell(run.kind);

@@ -9,7 +9,6 @@ use super::{Application, OWNER, contained, over};
 use crate::{
     boundary::Core,
     error::Result,
-    identity::Tenant,
     lanes::{Lane, Run, Task},
     services::scheduler::{
         DueRun, HandleRequest, JobRequest, Overlap, Run as Runs,
@@ -90,8 +89,6 @@ struct Runner {
     lane: Weak<Lane>,
     deadline: Duration,
     handler: Handler,
-    /// The tenant is in use as long as the job is there; none: of any.
-    _tenant: Option<Tenant>,
     me: Weak<Self>,
 }
 
@@ -110,11 +107,12 @@ impl Application {
         options: JobOptions,
         handler: Handler,
     ) -> Result<()> {
-        let tenant = self.core.tenants.named_by_application(&options.tenant)?;
+        // Whether it is a name of one.
+        self.core.tenants.named_by_application(&options.tenant)?;
         let scheduler = &self.core.scheduler;
         let zone = options.zone.clone();
         let request = request(name, options);
-        let target = self.runner(Some(tenant), handler);
+        let target = self.runner(handler);
         match timing {
             Timing::Cron(rule) => scheduler.cron(request, rule, zone.as_deref(), target),
             Timing::Every(span) => scheduler.interval(request, ms(span), target),
@@ -133,18 +131,17 @@ impl Application {
             pattern: pattern.into(),
             live: true,
         };
-        let handler = self.core.scheduler.handle(request, self.runner(None, handler))?;
+        let handler = self.core.scheduler.handle(request, self.runner(handler))?;
         self.runners.lock().push(handler);
         Ok(())
     }
 
-    fn runner(&self, tenant: Option<Tenant>, handler: Handler) -> Arc<Runner> {
+    fn runner(&self, handler: Handler) -> Arc<Runner> {
         Arc::new_cyclic(|me| Runner {
             core: self.core,
             lane: Arc::downgrade(&self.lane),
             deadline: self.lane.deadline(),
             handler,
-            _tenant: tenant,
             me: me.clone(),
         })
     }

@@ -7,7 +7,8 @@ use super::methods::{Answer, Failure, done};
 use crate::{
     Host,
     error::Result,
-    scheduler::{JobInfo, JobsOf, PastRun, RunKind},
+    host::jobs::{JobsOf, PastRun},
+    services::scheduler::{JobInfo, store::RunKind},
 };
 
 /// Which jobs; those that are of all that is given.
