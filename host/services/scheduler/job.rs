@@ -8,11 +8,13 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
+    Handler,
     due::{Due, Now, next_beat, span},
+    durable::Record,
     names::Named,
     rule::CalendarRule,
     run::{Run, Ticket},
-    store::{EndedRun, Keeping},
+    store::{EndedRun, JobRecord, Keeping},
 };
 use crate::error::Error;
 
@@ -68,8 +70,8 @@ pub(super) struct Extra {
     pub(super) data: Arc<[u8]>,
     /// By how many milliseconds each due time of a rule is put off.
     pub(super) offset_ms: i64,
-    /// What the store knows it by, if it is durable.
-    pub(super) durable: Option<u64>,
+    /// What all jobs of its record share, if it is durable.
+    pub(super) record: Option<Arc<Record>>,
 }
 
 pub(super) struct JobState {
@@ -84,6 +86,8 @@ pub(super) struct JobState {
     pub(super) since: Option<Due>,
     /// Whom its runs are given to. None: it waits for a handler, or is over and has told so.
     pub(super) target: Option<Arc<dyn Run>>,
+    /// By which handler it has its target, if it was not scheduled with one.
+    pub(super) handler: Option<Arc<Handler>>,
     pub(super) activity: Option<Box<Activity>>,
 }
 
@@ -103,8 +107,20 @@ pub(super) struct Activity {
     pub(super) failed: u64,
     pub(super) skipped: u64,
     pub(super) last_error: Option<Error>,
-    /// The newest last.
+    /// The newest last. Of a durable job it is in the store.
     pub(super) history: VecDeque<EndedRun>,
+    /// When a durable job is due next, without jitter.
+    pub(super) next: Option<i64>,
+    /// What is due of a durable job was so while the host was down.
+    pub(super) unattended: bool,
+    /// Due times of a durable job that did not take place, of which the store has not been told.
+    pub(super) passed_over: u64,
+    /// How often the store has failed, one after the other.
+    pub(super) store_failures: u32,
+    /// Runs under way of the jobs of the same record that this one has followed.
+    pub(super) inherited: u32,
+    /// The job of the same record that has followed this one.
+    pub(super) heir: Option<Arc<Job>>,
 }
 
 /// A place in the queue: when, and the number among those of the same time.
@@ -168,6 +184,7 @@ impl Job {
             slot: None,
             since: None,
             target,
+            handler: None,
             activity: None,
         };
         Arc::new(Self { owner, plugin, tenant, name, plan, extra, state: Mutex::new(state) })
@@ -205,7 +222,7 @@ impl Job {
     /// Whether it outlives the host.
     #[must_use]
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable().is_some()
+        self.record().is_some()
     }
 
     /// Whether it was removed or replaced, or its only run has ended: its handle is stale.
@@ -214,8 +231,12 @@ impl Job {
         self.state.lock().over
     }
 
-    pub(super) fn durable(&self) -> Option<u64> {
-        self.extra.as_ref()?.durable
+    pub(super) fn record(&self) -> Option<&Arc<Record>> {
+        self.extra.as_ref()?.record.as_ref()
+    }
+
+    pub(super) fn extra(&self) -> Option<&Arc<Extra>> {
+        self.extra.as_ref()
     }
 
     pub(super) fn keeping(&self) -> &Keeping {
@@ -233,10 +254,14 @@ impl Job {
 
     /// When the next run is due, counting from `now` or the last one; none if none is to be awaited.
     pub(super) fn next_due(&self, now: Now) -> Option<Due> {
+        let offset_ms = self.offset_ms();
         let since = {
             let mut state = self.state.lock();
             if !state.runs_on() {
                 return None;
+            }
+            if self.is_durable() && !matches!(self.plan, Plan::Reboot) {
+                return state.activity().next.map(|next| Due::Wall(next + offset_ms));
             }
             let held = state.activity.as_mut().and_then(|activity| activity.held.take());
             if let Some(Due::Beat(at)) = held {
@@ -244,13 +269,10 @@ impl Job {
             }
             state.since
         };
-        let offset_ms = self.offset_ms();
         match (&self.plan, since) {
             (Plan::Calendar(rule), Some(Due::Wall(last))) => {
-                // A clock that far behind was wrong when the last run was due: to wait until then again would delay all others.
-                let last = if last.saturating_sub(now.wall_ms) > WRONG_MS { i64::MIN } else { last };
                 // A run that is due at this very moment is not one that was missed.
-                let after = last.max(now.wall_ms.saturating_sub(1 + offset_ms));
+                let after = not_wrong(last, now).max(now.wall_ms.saturating_sub(1 + offset_ms));
                 rule.next(after).map(|at| Due::Wall(at + offset_ms))
             }
             (Plan::Calendar(rule), _) => rule.next(now.wall_ms).map(|at| Due::Wall(at + offset_ms)),
@@ -296,6 +318,7 @@ impl Job {
             return false;
         }
         state.live = live;
+        state.keep_due();
         state.forget_beat();
         true
     }
@@ -316,8 +339,13 @@ impl Job {
 
     pub(super) fn info(&self, now: Now) -> JobInfo {
         let state = self.state.lock();
-        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now));
         let activity = state.activity.as_deref();
+        // Of one that waits for a handler it is when it would be due.
+        let kept = || {
+            let next = activity.filter(|_| !state.paused && !state.over)?.next?;
+            Some(next + self.offset_ms())
+        };
+        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now)).or_else(kept);
         JobInfo {
             owner: self.owner,
             plugin: Arc::clone(&self.plugin),
@@ -328,7 +356,7 @@ impl Job {
             live: state.live,
             paused: state.paused,
             waiting: state.target.is_none() && !state.over,
-            running: activity.is_some_and(|activity| activity.under_way > 0),
+            running: activity.is_some_and(|activity| activity.under_way + activity.inherited > 0),
             next_ms,
             last_ms: activity.and_then(|activity| activity.last_ms),
             runs: activity.map_or(0, |activity| activity.runs),
@@ -336,6 +364,21 @@ impl Job {
             skipped: activity.map_or(0, |activity| activity.skipped),
             last_error: activity.and_then(|activity| activity.last_error.clone()),
         }
+    }
+}
+
+/// When a run was due last, unless the clock was wrong then: to wait until that time comes again would delay all others.
+pub(super) fn not_wrong(last: i64, now: Now) -> i64 {
+    if last.saturating_sub(now.wall_ms) > WRONG_MS { i64::MIN } else { last }
+}
+
+impl JobInfo {
+    /// What the store knows better: it counts the runs of all hosts.
+    pub(super) fn update(&mut self, record: &JobRecord) {
+        self.paused = record.paused;
+        (self.runs, self.failed) = (record.runs, record.failed);
+        self.skipped = self.skipped.max(record.skipped);
+        self.last_ms = self.last_ms.max(record.last_ms);
     }
 }
 
@@ -347,6 +390,27 @@ impl JobState {
 
     pub(super) fn activity(&mut self) -> &mut Activity {
         self.activity.get_or_insert_default()
+    }
+
+    /// Runs that wait behind another are due again when the job is live.
+    fn keep_due(&mut self) {
+        if let Some(activity) = &mut self.activity {
+            let first = activity
+                .waiting
+                .iter()
+                .filter(|ticket| ticket.of_store)
+                .map(|ticket| ticket.nominal_ms)
+                .min();
+            if first.is_some() {
+                activity.next = [activity.next, first].into_iter().flatten().min();
+                activity.waiting.retain(|ticket| !ticket.of_store);
+            }
+        }
+    }
+
+    /// It is over: who is to be told that.
+    pub(super) fn farewell(&mut self) -> Option<Arc<dyn Run>> {
+        self.target.take().filter(|_| self.handler.is_none())
     }
 
     /// Spans count anew; a calendar run is never repeated, whatever the clock was set to meanwhile.

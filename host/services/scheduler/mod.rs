@@ -26,19 +26,20 @@ mod run;
 pub(crate) mod store;
 mod timer;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
+use self::{
+    durable::Record,
+    job::{Extra, Plan},
+    store::{EndedRun, JobName, JobSpec, JobStore, Keeping, Of, Timing},
+    timer::Timer,
+};
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
     job::Job,
     names::Named,
     rule::{Rule, Rules},
     run::{DueRun, Run},
-};
-use self::{
-    job::{Extra, Plan},
-    store::{EndedRun, JobName, JobSpec, JobStore, Keeping, Of},
-    timer::Timer,
 };
 pub use self::{
     job::{JobInfo, Overlap},
@@ -76,7 +77,6 @@ pub(crate) struct JobRequest {
 pub(crate) struct Scheduler {
     timer: Arc<Timer>,
     rules: Rules,
-    store: Option<Arc<dyn JobStore>>,
 }
 
 /// A job, and the one of the same name that it has replaced, which is over.
@@ -86,7 +86,7 @@ impl Scheduler {
     /// A scheduler without jobs. Without a store no job is durable.
     #[must_use]
     pub(crate) fn new(clock: Arc<dyn Clock>, store: Option<Arc<dyn JobStore>>) -> Self {
-        Self { timer: Timer::new(clock), rules: Rules::default(), store }
+        Self { timer: Timer::new(clock, store), rules: Rules::default() }
     }
 
     /// Schedules by a cron rule, in the zone that it or `zone` names (UTC otherwise). An `@every` rule is an
@@ -105,7 +105,8 @@ impl Scheduler {
         target: Arc<dyn Run>,
     ) -> Result<Scheduled> {
         let plan = self.by_rule(&request.name, rule, zone)?;
-        self.add(request, plan, target)
+        let zone = zone.unwrap_or_default();
+        self.add(request, plan, target, || Timing::Cron { rule: rule.into(), zone: zone.into() })
     }
 
     /// Schedules every `every_ms` milliseconds, the first time one interval after it is live. The beat is kept: a late
@@ -121,7 +122,7 @@ impl Scheduler {
         target: Arc<dyn Run>,
     ) -> Result<Scheduled> {
         let plan = by_interval(&request.name, every_ms)?;
-        self.add(request, plan, target)
+        self.add(request, plan, target, || Timing::Every(every_ms))
     }
 
     /// Schedules one run, `delay_ms` milliseconds after it is live. The job is over when the run has ended.
@@ -131,7 +132,7 @@ impl Scheduler {
     /// OUT_OF_RANGE: `delay_ms` is not 0 to [`LONGEST_MS`]; otherwise as [`Scheduler::cron`].
     pub(crate) fn once(&self, request: JobRequest, delay_ms: i64, target: Arc<dyn Run>) -> Result<Scheduled> {
         let plan = once_after(&request.name, delay_ms)?;
-        self.add(request, plan, target)
+        self.add(request, plan, target, || Timing::Once(delay_ms))
     }
 
     /// Schedules a run for each time that a run of the job `other` of the same scope has ended OK. Where that is removed this one stays,
@@ -144,7 +145,8 @@ impl Scheduler {
     pub(crate) fn after(&self, request: JobRequest, other: &str, target: Arc<dyn Run>) -> Result<Scheduled> {
         check::name("name", &request.name)?;
         check::name("after", other)?;
-        self.add(request, Plan::After(Box::new(other.into())), target)
+        let other: Arc<str> = other.into();
+        self.add(request, Plan::After(Box::new(Arc::clone(&other))), target, || Timing::After(other))
     }
 
     /// What [`Scheduler::cron`] would say of these: for a job that is kept first, and scheduled later.
@@ -187,6 +189,9 @@ impl Scheduler {
     ///
     /// STALE_HANDLE: it is over already, or was replaced. UNAVAILABLE: a durable job, the disk; it stays.
     pub(crate) fn remove(&self, job: &Arc<Job>) -> Result<()> {
+        if !job.is_over() {
+            self.forget_in_store(job)?;
+        }
         if self.timer.remove(job) {
             return Ok(());
         }
@@ -198,7 +203,7 @@ impl Scheduler {
     /// Its owner goes away: the handle is over. A job in memory is, too; a durable one stays, and waits for a handler. Does nothing to
     /// one that is over already.
     pub(crate) fn detach(&self, job: &Arc<Job>) {
-        self.timer.remove(job);
+        self.timer.detach(job);
     }
 
     /// Gives the runs of durable jobs to `target` that nobody has scheduled in this life of their plugin: those whose name the pattern
@@ -208,17 +213,33 @@ impl Scheduler {
     ///
     /// INVALID_ARGUMENT: the pattern. STOPPING: after [`Scheduler::shutdown`].
     pub(crate) fn handle(&self, request: HandleRequest, target: Arc<dyn Run>) -> Result<Arc<Handler>> {
-        Handler::new(request, target)
+        let handler = Handler::new(request, target)?;
+        {
+            let mut state = self.timer.state.lock();
+            if state.is_stopping() {
+                return Err(Error::new(ErrorKind::Stopping, "the scheduler is stopping"));
+            }
+            state.handlers.push(Arc::clone(&handler));
+        }
+        self.timer.settle_handlers(&handler);
+        Ok(handler)
     }
 
     /// Makes a handler live or not: while it is not, the jobs that it handles do not run.
     pub(crate) fn set_handler_live(&self, handler: &Arc<Handler>, live: bool) {
-        handler.set_live(live);
+        if handler.set_live(live) {
+            self.timer.settle_handlers(handler);
+        }
     }
 
     /// Ends a handler. Its jobs wait for another; runs under way are finished. False: it has ended already.
     pub(crate) fn remove_handler(&self, handler: &Arc<Handler>) -> bool {
-        handler.end()
+        if !handler.end() {
+            return false;
+        }
+        self.timer.state.lock().handlers.retain(|other| !Arc::ptr_eq(other, handler));
+        self.timer.settle_handlers(handler);
+        true
     }
 
     /// Ends the job of this name, as [`Scheduler::remove`] does, also one that waits for a handler.
@@ -228,6 +249,7 @@ impl Scheduler {
     /// NOT_FOUND; UNAVAILABLE: a durable job, the disk; it stays. INVALID_ARGUMENT: the name.
     pub(crate) fn forget(&self, named: &Named<'_>) -> Result<()> {
         let job = self.find(named)?;
+        self.forget_in_store(&job)?;
         self.timer.remove(&job);
         Ok(())
     }
@@ -239,8 +261,7 @@ impl Scheduler {
     ///
     /// As [`Scheduler::forget`].
     pub(crate) fn pause(&self, named: &Named<'_>) -> Result<()> {
-        self.timer.set_paused(&self.find(named)?, true);
-        Ok(())
+        self.set_paused(&self.find(named)?, true)
     }
 
     /// Lets a job that was paused run again, from its next due time on; an interval begins anew.
@@ -249,8 +270,7 @@ impl Scheduler {
     ///
     /// As [`Scheduler::forget`].
     pub(crate) fn resume(&self, named: &Named<'_>) -> Result<()> {
-        self.timer.set_paused(&self.find(named)?, false);
-        Ok(())
+        self.set_paused(&self.find(named)?, false)
     }
 
     /// Makes a run due now, beside the job's schedule, also of a job that is paused.
@@ -290,7 +310,24 @@ impl Scheduler {
     ///
     /// UNAVAILABLE: the disk, where there are durable ones.
     pub(crate) fn list(&self, of: &Of<'_>) -> Result<Vec<JobInfo>> {
-        Ok(self.known(of))
+        let Some(durable) = &self.timer.durable else { return Ok(self.known(of)) };
+        let records = durable.store.jobs(of)?;
+        for record in &records {
+            // Another host has scheduled it.
+            self.adopt(record)?;
+        }
+        let records: HashMap<_, _> = records.iter().map(|record| (&record.name, record)).collect();
+        let mut jobs = self.known(of);
+        jobs.retain_mut(|job| {
+            if !job.durable {
+                return true;
+            }
+            let tenant = job.tenant.clone().unwrap_or_default();
+            let name = JobName { plugin: Arc::clone(&job.plugin), tenant, name: Arc::clone(&job.name) };
+            // None: another host has removed it.
+            records.get(&name).map(|record| job.update(record)).is_some()
+        });
+        Ok(jobs)
     }
 
     /// The same, as far as it is known without the disk: counts of durable jobs may be behind those of other hosts.
@@ -316,6 +353,11 @@ impl Scheduler {
     /// As [`Scheduler::forget`].
     pub(crate) fn history(&self, named: &Named<'_>) -> Result<Vec<EndedRun>> {
         let job = self.find(named)?;
+        if let (Some(durable), Some(record)) = (&self.timer.durable, job.record()) {
+            let mut runs = durable.store.history(record.job)?;
+            runs.iter_mut().for_each(|run| run.due_ms += job.offset_ms());
+            return Ok(runs);
+        }
         let state = job.state.lock();
         let history =
             state.activity.as_ref().map(|activity| activity.history.iter().rev().cloned().collect());
@@ -329,13 +371,21 @@ impl Scheduler {
     ///
     /// As [`Scheduler::cron`].
     pub(crate) fn put_from_outbox(&self, name: &JobName, spec: JobSpec, origin: &str) -> Result<()> {
-        let _ = (spec, origin);
-        Err(self.no_store(&name.name))
+        self.put(name, spec, origin)
     }
 
     /// Ends all jobs and the thread; durable ones stay in their store. Runs under way may still come to their end. Safe to call again.
     pub(crate) fn shutdown(&self) {
         self.timer.stop();
+    }
+
+    /// Waits for what is still to be written, and lets nobody into the store any more.
+    pub(crate) fn close(&self) {
+        self.shutdown();
+        if let Some(durable) = &self.timer.durable {
+            durable.chores.stop();
+            durable.store.close();
+        }
     }
 
     fn by_rule(&self, name: &str, rule: &str, zone: Option<&str>) -> Result<Plan> {
@@ -347,11 +397,24 @@ impl Scheduler {
         })
     }
 
-    fn add(&self, request: JobRequest, plan: Plan, target: Arc<dyn Run>) -> Result<Scheduled> {
+    fn add(
+        &self,
+        request: JobRequest,
+        plan: Plan,
+        target: Arc<dyn Run>,
+        timing: impl FnOnce() -> Timing,
+    ) -> Result<Scheduled> {
         check::keeping(&request.keeping)?;
         check::data(&request.data)?;
         if request.durable {
-            return Err(self.no_store(&request.name));
+            return self.add_durable(request, plan, timing(), target);
+        }
+        if self.timer.durable.is_some() {
+            let named =
+                Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
+            if let Some(old) = self.timer.find(&named) {
+                self.forget_in_store(&old)?;
+            }
         }
         let extra = extra(&request, &plan, None);
         let job = Job::new(request, plan, extra, Some(target));
@@ -361,23 +424,53 @@ impl Scheduler {
 
     fn find(&self, named: &Named<'_>) -> Result<Arc<Job>> {
         check::name("name", named.name)?;
-        self.timer.find(named).ok_or_else(|| {
-            let name = named.name.to_owned();
-            Error::lazy(ErrorKind::NotFound, move || format!("there is no job \"{name}\""))
-        })
+        self.timer.find(named).ok_or_else(|| no_such(named.name))
     }
 
-    fn no_store(&self, name: &Arc<str>) -> Error {
-        let _ = &self.store;
-        let name = Arc::clone(name);
-        let text = move || format!("job \"{name}\" is durable, and this host keeps nothing");
-        Error::lazy(ErrorKind::Unavailable, text).mend("give the host a data folder")
+    fn forget_in_store(&self, job: &Job) -> Result<()> {
+        if let Some(durable) = self.timer.durable.as_ref().filter(|_| job.is_durable()) {
+            durable.store.forget(&durable::of(&job.named()))?;
+        }
+        Ok(())
     }
+
+    fn set_paused(&self, job: &Arc<Job>, paused: bool) -> Result<()> {
+        if let (Some(durable), Some(record)) = (&self.timer.durable, job.record()) {
+            let now = self.timer.now();
+            let (was_paused, next) = {
+                let mut state = job.state.lock();
+                (state.paused, state.activity().next)
+            };
+            let next = match &job.plan {
+                _ if paused || !was_paused => next,
+                Plan::Once(_) => next.map(|next| next.max(now.wall_ms)),
+                plan => durable::first_ms(plan, now),
+            };
+            if !durable.store.set_paused(record.job, paused, next)? {
+                self.timer.remove(job);
+                return Err(no_such(job.name()));
+            }
+            job.state.lock().activity().next = next;
+        }
+        self.timer.set_paused(job, paused);
+        Ok(())
+    }
+}
+
+fn no_store(name: &Arc<str>) -> Error {
+    let name = Arc::clone(name);
+    let text = move || format!("job \"{name}\" is durable, and this host keeps nothing");
+    Error::lazy(ErrorKind::Unavailable, text).mend("give the host a data folder")
+}
+
+fn no_such(name: &str) -> Error {
+    let name = name.to_owned();
+    Error::lazy(ErrorKind::NotFound, move || format!("there is no job \"{name}\""))
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        self.shutdown();
+        self.close();
     }
 }
 
@@ -398,8 +491,8 @@ fn once_after(name: &str, delay_ms: i64) -> Result<Plan> {
 }
 
 /// What the job needs beside its name and plan; most need nothing.
-fn extra(request: &JobRequest, plan: &Plan, durable: Option<u64>) -> Option<Arc<Extra>> {
-    if request.keeping == Keeping::USUAL && request.data.is_empty() && durable.is_none() {
+fn extra(request: &JobRequest, plan: &Plan, record: Option<Arc<Record>>) -> Option<Arc<Extra>> {
+    if request.keeping == Keeping::USUAL && request.data.is_empty() && record.is_none() {
         return None;
     }
     let named = Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
@@ -409,7 +502,7 @@ fn extra(request: &JobRequest, plan: &Plan, durable: Option<u64>) -> Option<Arc<
         keeping: request.keeping.clone(),
         data: Arc::clone(&request.data),
         offset_ms,
-        durable,
+        record,
     }))
 }
 

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 
 use super::{
     Job,
-    due::{Due, span},
-    store::{EndedRun, HISTORY, RESULT_BYTES, RunEnd, RunKind},
+    due::{Due, Now, span},
+    store::{EndedRun, HISTORY, Lease, RESULT_BYTES, RunEnd, RunKind},
     timer::Timer,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +51,7 @@ pub(crate) trait Run: Send + Sync {
 pub(crate) struct DueRun {
     timer: Arc<Timer>,
     job: Arc<Job>,
+    /// For what it was handed over; of those that stand side by side an earlier one may be begun in its place.
     ticket: Ticket,
     stage: Mutex<Stage>,
 }
@@ -79,6 +80,13 @@ pub(super) struct Ticket {
     /// The same by the wall clock as it was then.
     pub(super) due_ms: i64,
     pub(super) kind: RunKind,
+    /// Whether it is one of the due times that the store of durable jobs counts, and which; without jitter.
+    pub(super) of_store: bool,
+    pub(super) nominal_ms: i64,
+    /// When the job is due after it.
+    pub(super) next_ms: Option<i64>,
+    /// How many due times before it do not take place.
+    pub(super) passed_over: u64,
 }
 
 /// A run that is to be handed over: its first attempt, or one of those that follow.
@@ -89,11 +97,16 @@ pub(super) struct Offer {
 
 /// A run that has begun.
 pub(super) struct Running {
-    id: u64,
+    pub(super) ticket: Ticket,
+    pub(super) id: u64,
     /// How many attempts have begun.
-    attempts: u32,
-    again: bool,
-    started_ms: i64,
+    pub(super) attempts: u32,
+    pub(super) again: bool,
+    pub(super) started_ms: i64,
+    /// Of a durable job: until when it is this engine's own.
+    pub(super) lease: Option<Lease>,
+    /// It was begun elsewhere, and is claimed with its next attempt.
+    pub(super) to_take_over: bool,
     /// When the last attempt began, by the monotonic clock.
     since: Duration,
     /// Why the last attempt failed.
@@ -104,6 +117,39 @@ enum Stage {
     Offered(Option<Box<Running>>),
     Begun(Box<Running>),
     Over,
+}
+
+impl Ticket {
+    pub(super) fn new(due: Due, due_ms: i64, kind: RunKind) -> Self {
+        Self { due, due_ms, kind, of_store: false, nominal_ms: due_ms, next_ms: None, passed_over: 0 }
+    }
+
+    /// One that the store counts.
+    pub(super) fn of_store(self, nominal_ms: i64, next_ms: Option<i64>, passed_over: u64) -> Self {
+        Self { of_store: true, nominal_ms, next_ms, passed_over, ..self }
+    }
+}
+
+impl Running {
+    /// Before its first attempt.
+    pub(super) fn first(ticket: Ticket, id: u64, lease: Option<Lease>, now: Now) -> Self {
+        Self {
+            ticket,
+            id,
+            attempts: 0,
+            again: false,
+            started_ms: now.wall_ms,
+            lease,
+            to_take_over: false,
+            since: now.monotonic,
+            error: None,
+        }
+    }
+
+    /// What the store knows the run by.
+    pub(super) fn run(&self) -> Option<u64> {
+        (self.lease.is_some() || self.to_take_over).then_some(self.id)
+    }
 }
 
 impl DueRun {
@@ -119,6 +165,14 @@ impl DueRun {
         self.ticket.due_ms
     }
 
+    pub(super) fn timer(&self) -> &Arc<Timer> {
+        &self.timer
+    }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// How long it may take; none: as long as any handler of the plugin.
     #[must_use]
     pub(crate) fn timeout(&self) -> Option<Duration> {
@@ -132,38 +186,32 @@ impl DueRun {
             return None;
         };
         let now = self.timer.now();
-        if resumed.is_none() && !self.job.admits(&self.ticket, now) {
-            self.timer.not_begun(&self.job, None);
-            return None;
-        }
-        if resumed.is_some() && self.job.is_over() {
+        let admitted =
+            if resumed.is_some() { !self.job.is_over() } else { self.job.admits(&self.ticket, now) };
+        if !admitted {
             self.give_up(resumed, None);
             return None;
         }
-        let mut running = resumed.unwrap_or_else(|| {
-            Box::new(Running {
-                id: self.timer.next_run(),
-                attempts: 0,
-                again: false,
-                started_ms: now.wall_ms,
-                since: now.monotonic,
-                error: None,
-            })
-        });
+        let mut running = match (&self.timer.durable, self.job.record()) {
+            (Some(durable), Some(record)) => self.claim(durable, record, resumed, now)?,
+            _ => resumed
+                .unwrap_or_else(|| Box::new(Running::first(self.ticket, self.timer.next_run(), None, now))),
+        };
+        let ticket = running.ticket;
         running.attempts += 1;
         running.since = now.monotonic;
         if running.attempts == 1 {
             let mut state = self.job.state.lock();
             let activity = state.activity();
             activity.runs += 1;
-            activity.last_ms = Some(self.ticket.due_ms);
+            activity.last_ms = Some(ticket.due_ms);
         }
         let begun = Begun {
             id: running.id,
             attempt: running.attempts,
-            kind: self.ticket.kind,
+            kind: ticket.kind,
             again: running.again,
-            due_ms: self.ticket.due_ms,
+            due_ms: ticket.due_ms,
             data: self.job.data(),
         };
         *self.stage.lock() = Stage::Begun(running);
@@ -197,9 +245,15 @@ impl DueRun {
             let wait = span(self.job.keeping().backoff_after(running.attempts));
             running.error = Some(error.clone());
             self.job.state.lock().activity().last_error = Some(error.clone());
-            let offer = Offer { ticket: self.ticket, resumed: Some(running) };
+            let durable = self.timer.durable.as_ref().zip(running.lease);
+            if let Some((durable, lease)) = &durable {
+                self.postpone(durable, lease, wait, now);
+            }
+            let offer = Offer { ticket: running.ticket, resumed: Some(running) };
             match self.timer.later(&self.job, offer, now.monotonic + wait) {
                 Ok(()) => return,
+                // Whoever handles the job next goes on with it.
+                Err(offer) if durable.is_some() => return self.timer.drop_offer(&self.job, offer),
                 // The job is over: this was the last attempt.
                 Err(offer) => running = offer.resumed.expect("put in above"),
             }
@@ -210,8 +264,26 @@ impl DueRun {
     /// It does not take place, or not again.
     fn give_up(&self, resumed: Option<Box<Running>>, why: Option<Error>) {
         let Some(mut running) = resumed else {
-            return self.timer.not_begun(&self.job, why);
+            if let Some(record) = self.job.record() {
+                let mut unclaimed = record.unclaimed.lock();
+                match unclaimed.iter().position(|ticket| *ticket == self.ticket) {
+                    Some(at) => drop(unclaimed.remove(at)),
+                    // Another one was begun in its place.
+                    None if self.ticket.of_store => drop(unclaimed.pop_front()),
+                    None => {}
+                }
+            }
+            return self.timer.not_begun(&self.job, &self.ticket, why);
         };
+        if running.run().is_some() {
+            // It has not ended: it knocks again, or waits for whoever handles the job next.
+            let at = self.timer.now().monotonic + KNOCK_AGAIN;
+            let offer = Offer { ticket: running.ticket, resumed: Some(running) };
+            if let Err(offer) = self.timer.later(&self.job, offer, at) {
+                self.timer.drop_offer(&self.job, offer);
+            }
+            return;
+        }
         let error = running.error.take().or(why);
         let error = error
             .unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the job ended before its next attempt"));
@@ -219,36 +291,55 @@ impl DueRun {
     }
 
     fn end(&self, running: Box<Running>, result: Result<Vec<u8>>) {
-        let ok = result.is_ok();
-        let now = self.timer.now();
-        {
-            let mut state = self.job.state.lock();
-            let activity = state.activity();
-            let error = result.as_ref().err().map(Error::kind);
-            if let Err(error) = &result {
-                activity.failed += 1;
-                activity.last_error = Some(error.clone());
+        let ended_ms = self.timer.now().wall_ms;
+        let failure = result.as_ref().err().cloned();
+        let mut end = RunEnd {
+            ended_ms,
+            error: failure.as_ref().map(Error::kind),
+            result: result.unwrap_or_else(|error| error.to_string().into_bytes()),
+        };
+        end.result.truncate(RESULT_BYTES);
+        end.result.shrink_to_fit();
+        let ok = failure.is_none();
+        let mut noted = true;
+        let history = if let (Some(durable), Some(lease)) = (&self.timer.durable, running.lease) {
+            noted = self.finish(durable, &running, &lease, end);
+            None
+        } else {
+            Some(end)
+        };
+        if noted {
+            self.job.note_end(&running, failure, history);
+            if ok {
+                self.timer.follow_up(&self.job);
             }
-            let mut result = result.unwrap_or_else(|error| error.to_string().into_bytes());
-            result.truncate(RESULT_BYTES);
-            result.shrink_to_fit();
-            if activity.history.len() == HISTORY {
-                activity.history.pop_front();
-            }
-            activity.history.push_back(EndedRun {
-                run: running.id,
-                due_ms: self.ticket.due_ms,
-                kind: self.ticket.kind,
-                again: running.again,
-                started_ms: running.started_ms,
-                attempts: running.attempts,
-                end: RunEnd { ended_ms: now.wall_ms, error, result },
-            });
-        }
-        if ok {
-            self.timer.follow_up(&self.job);
         }
         self.timer.run_ended(&self.job);
+    }
+}
+
+impl Job {
+    /// Counts a run that has ended; `end` where nobody else remembers it.
+    fn note_end(&self, running: &Running, failure: Option<Error>, end: Option<RunEnd>) {
+        let mut state = self.state.lock();
+        let activity = state.activity();
+        if failure.is_some() {
+            activity.failed += 1;
+            activity.last_error = failure;
+        }
+        let Some(end) = end else { return };
+        if activity.history.len() == HISTORY {
+            activity.history.pop_front();
+        }
+        activity.history.push_back(EndedRun {
+            run: running.id,
+            due_ms: running.ticket.due_ms,
+            kind: running.ticket.kind,
+            again: running.again,
+            started_ms: running.started_ms,
+            attempts: running.attempts,
+            end,
+        });
     }
 }
 
@@ -280,6 +371,13 @@ impl Timer {
         };
         let Offer { ticket, resumed } = offer;
         let again = resumed.is_some() || job.state.lock().spent;
+        if let Some(record) = job.record().filter(|_| ticket.of_store && resumed.is_none()) {
+            let mut unclaimed = record.unclaimed.lock();
+            // A run that knocks again is older than those that stand there.
+            let at = unclaimed.iter().position(|other| other.nominal_ms > ticket.nominal_ms);
+            let at = at.unwrap_or(unclaimed.len());
+            unclaimed.insert(at, ticket);
+        }
         let run = Arc::new(DueRun {
             timer: Arc::clone(self),
             job: Arc::clone(job),
@@ -300,6 +398,9 @@ impl Timer {
         let Stage::Offered(resumed) = std::mem::replace(&mut *run.stage.lock(), Stage::Over) else { return };
         if again && error.kind() == ErrorKind::Busy {
             job.state.lock().activity().last_error = Some(error);
+            if let Some(record) = job.record() {
+                record.unclaimed.lock().retain(|other| *other != ticket);
+            }
             let at = self.now().monotonic + KNOCK_AGAIN;
             if let Err(offer) = self.later(job, Offer { ticket, resumed }, at) {
                 run.give_up(offer.resumed, None);

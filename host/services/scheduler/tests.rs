@@ -7,17 +7,26 @@ use parking_lot::Mutex;
 use super::*;
 use crate::services::clock::ManualClock;
 
+mod faults;
+mod operate;
+mod policies;
+
 /// 2026-11-21 10:00:00 UTC.
 const TEN: i64 = 1_795_255_200_000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const QUEUE: Keeping = Keeping { overlap: Overlap::Queue, ..Keeping::USUAL };
 
+fn named(name: &str) -> Named<'_> {
+    Named { plugin: "witness", tenant: None, name }
+}
+
 /// Notes each run as (job, due, when it was told); ends it at once unless told to hold it.
 #[derive(Default)]
 struct Notes {
     clock: Option<Arc<ManualClock>>,
     runs: Mutex<Vec<(String, i64, i64)>>,
+    begun: Mutex<Vec<run::Begun>>,
     over: Mutex<Vec<String>>,
     hold: Mutex<bool>,
     held: Mutex<Vec<Arc<DueRun>>>,
@@ -41,7 +50,8 @@ impl Run for Notes {
             Some(Answer::Panic) => panic!("a target that panics, on purpose"),
             _ => {}
         }
-        if run.begin().is_some() {
+        if let Some(begun) = run.begin() {
+            self.begun.lock().push(begun);
             match answer {
                 Some(_) => run.finished(Err(Error::new(ErrorKind::Internal, "it failed"))),
                 None if *self.hold.lock() => self.held.lock().push(run),
@@ -123,6 +133,20 @@ impl Stage {
     fn info(&self, name: &str) -> JobInfo {
         let list = self.list();
         list.into_iter().find(|job| &*job.name == name).expect("the job is listed")
+    }
+
+    /// What the runs were told since the last call.
+    fn begun(&self) -> Vec<run::Begun> {
+        std::mem::take(&mut *self.notes.begun.lock())
+    }
+
+    fn keep(&self, name: &str, rule: &str, keeping: Keeping) -> Arc<Job> {
+        let request = JobRequest { keeping, ..request(name) };
+        self.scheduler.cron(request, rule, None, self.notes.clone()).expect("a good rule").0
+    }
+
+    fn fail(&self, times: usize) {
+        self.notes.answers.lock().extend((0..times).map(|_| Answer::Fail));
     }
 
     fn list(&self) -> Vec<JobInfo> {

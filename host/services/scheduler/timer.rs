@@ -21,13 +21,15 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    Handler, JobRequest,
     due::{Due, Now, ms},
+    durable::{ByRecord, Chore, Chores, Durable},
     job::{Job, Plan, Slot},
     names::{Named, Names},
     overlap::Next,
     queue::Queue,
     run::{Offer, Run, Ticket},
-    store::RunKind,
+    store::{JobStore, RunKind},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -47,17 +49,22 @@ const OWN_RUNS: u64 = 1 << 63;
 pub(super) struct Timer {
     clock: Arc<dyn Clock>,
     alarm: Arc<Alarm>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     last_run: AtomicU64,
+    /// None: no job is durable.
+    pub(super) durable: Option<Durable>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     jobs: Names,
+    pub(super) by_record: ByRecord,
+    /// In the order in which they came.
+    pub(super) handlers: Vec<Arc<Handler>>,
     by_wall: Queue<i64>,
     by_beat: Queue<Duration>,
     /// Runs that wait for their next attempt, by when that is, and by a number that keeps them apart.
-    later: BTreeMap<(Duration, u64), (Arc<Job>, Offer)>,
+    pub(super) later: BTreeMap<(Duration, u64), (Arc<Job>, Offer)>,
     /// Runs that are to be handed over at once.
     following: Vec<(Arc<Job>, Offer)>,
     /// Who runs after a job of this name.
@@ -93,9 +100,10 @@ struct Found {
 }
 
 impl Timer {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(clock: Arc<dyn Clock>, store: Option<Arc<dyn JobStore>>) -> Arc<Self> {
         let alarm = clock.alarm();
-        Arc::new(Self { clock, alarm, state: Mutex::default(), last_run: AtomicU64::new(OWN_RUNS) })
+        let durable = store.map(|store| Durable::new(store, Chores::new(&*clock)));
+        Arc::new(Self { clock, alarm, state: Mutex::default(), last_run: AtomicU64::new(OWN_RUNS), durable })
     }
 
     /// Takes a job in; gives back the one of the same name that it replaced, which is over.
@@ -107,14 +115,20 @@ impl Timer {
             if state.stopping {
                 return Err(Error::new(ErrorKind::Stopping, "the scheduler is stopping"));
             }
-            state.check_chain(job)?;
+            // Those that are durable were looked at before they were put into the store.
+            if !job.is_durable() {
+                state.check_chain(&job.named(), &job.plan, false)?;
+            }
             self.start(&mut state)?;
             let replaced = state.jobs.insert(Arc::clone(job));
             if let Some(old) = &replaced {
                 state.unqueue(old);
-                state.unfollow(old);
+                state.left(old);
             }
             state.follow(job);
+            if let Some(record) = job.record() {
+                state.by_record.insert(record.job, Arc::clone(job));
+            }
             (replaced, due.is_some_and(|due| state.insert(job, due) && state.sleeps_past(due, now)))
         };
         if wake {
@@ -133,15 +147,34 @@ impl Timer {
             state.unqueue(job);
             // The name may belong to the job that replaced this one.
             if state.jobs.remove(job) {
-                state.unfollow(job);
+                state.left(job);
             }
         }
         self.end(job)
     }
 
+    /// Whether a job with this plan would follow itself, or nobody.
+    pub(super) fn check_chain(&self, request: &JobRequest, plan: &Plan) -> Result<()> {
+        let named = Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
+        self.state.lock().check_chain(&named, plan, request.durable)
+    }
+
     /// Makes a job live or not.
     pub(super) fn set_live(&self, job: &Arc<Job>, live: bool) {
         self.change(job, live, |job| job.set_live(live));
+        if live {
+            self.look_if_left(job);
+        }
+    }
+
+    /// Takes a job out of the queue and puts it where it is due now.
+    pub(super) fn requeue(&self, job: &Arc<Job>) {
+        self.change(job, true, |_| true);
+    }
+
+    /// Sleeps, for the other thread of the engine.
+    pub(super) fn wait(&self, alarm: &Alarm, until: Option<Duration>) {
+        self.clock.wait(alarm, until);
     }
 
     /// Pauses a job or lets it go on.
@@ -154,10 +187,10 @@ impl Timer {
     pub(super) fn request(&self, job: &Arc<Job>) -> bool {
         let now = self.now();
         let due = Due::Beat(now.monotonic);
-        let ticket = Ticket { due, due_ms: now.wall_ms, kind: RunKind::Requested };
+        let ticket = Ticket::new(due, now.wall_ms, RunKind::Requested);
         let Some(taken) = job.request(ticket) else { return false };
         if let Some(ticket) = taken {
-            self.hand_over_soon(job, ticket);
+            self.hand_over_soon(job, Offer { ticket, resumed: None });
         }
         true
     }
@@ -219,17 +252,29 @@ impl Timer {
             state.followers.get(&full_name(job, job.name())).cloned().unwrap_or_default()
         };
         let now = self.now();
-        for follower in followers {
-            if let Some(ticket) = follower.fall_due(Due::Beat(now.monotonic), now) {
-                self.hand_over_soon(&follower, ticket);
+        for follower in followers.iter().filter(|follower| !follower.is_durable()) {
+            if let Some(ticket) = follower.fall_due(Due::Beat(now.monotonic), now).run {
+                self.hand_over_soon(follower, Offer { ticket, resumed: None });
             }
         }
     }
 
+    /// Those of the jobs that follow it that are durable.
+    pub(super) fn durable_followers(&self, job: &Arc<Job>) -> Vec<Arc<Job>> {
+        let state = self.state.lock();
+        let followers = state.followers.get(&full_name(job, job.name())).into_iter().flatten();
+        followers.filter(|follower| follower.is_durable()).cloned().collect()
+    }
+
     /// A run that was handed over, or was to be, does not take place.
-    pub(super) fn not_begun(self: &Arc<Self>, job: &Arc<Job>, why: Option<Error>) {
+    pub(super) fn not_begun(self: &Arc<Self>, job: &Arc<Job>, ticket: &Ticket, why: Option<Error>) {
+        let mut gone = false;
         {
             let mut state = job.state.lock();
+            if job.is_durable() && ticket.of_store && !state.over {
+                gone = state.spent;
+                state.activity().passed_over += 1 + ticket.passed_over;
+            }
             let activity = state.activity();
             if why.as_ref().is_some_and(|why| why.kind() == ErrorKind::Panic) {
                 activity.failed += 1;
@@ -238,19 +283,44 @@ impl Timer {
             }
             activity.last_error = why.or(activity.last_error.take());
         }
+        if gone {
+            self.forget_later(job);
+        }
         self.run_ended(job);
     }
 
     /// A run that was under way is not any more: what now?
     pub(super) fn run_ended(self: &Arc<Self>, job: &Arc<Job>) {
-        match job.leave() {
+        self.go_on(job, job.leave(true));
+        let heir_of =
+            |job: &Arc<Job>| job.state.lock().activity.as_ref().and_then(|activity| activity.heir.clone());
+        let mut next = heir_of(job);
+        while let Some(heir) = next {
+            self.go_on(&heir, heir.leave(false));
+            next = heir_of(&heir);
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, job: &Arc<Job>, next: Next) {
+        match next {
             Next::Nothing => {}
             Next::Over(target) => tell_over(job, target),
             Next::Gone => {
                 self.remove(job);
             }
             // Runs are handed over on the timer's thread only.
-            Next::Follow(ticket) => self.hand_over_soon(job, ticket),
+            Next::Follow(ticket) => self.hand_over_soon(job, Offer { ticket, resumed: None }),
+        }
+    }
+
+    /// The only run of a durable job does not take place: the store is told when there is time.
+    fn forget_later(&self, job: &Job) {
+        if let Some(durable) = &self.durable {
+            durable.chores.push(Chore::Forget {
+                plugin: Arc::clone(job.plugin()),
+                tenant: job.tenant().cloned().unwrap_or_default(),
+                name: Arc::clone(job.name()),
+            });
         }
     }
 
@@ -262,16 +332,23 @@ impl Timer {
             state.by_wall.drain();
             state.by_beat.drain();
             state.followers.clear();
+            state.by_record.clear();
+            state.handlers.clear();
             (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
         };
-        self.alarm.ring();
+        let thread = match thread {
+            Thread::Awake(thread) | Thread::Asleep(thread, _) => Some(thread),
+            Thread::NotStarted | Thread::Gone => None,
+        };
+        if thread.is_some() {
+            self.alarm.ring();
+        }
         for job in jobs {
             self.end(&job);
         }
-        if let Thread::Awake(thread) | Thread::Asleep(thread, _) = thread
-            && thread.thread().id() != thread::current().id()
-        {
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
             thread.join().expect("the timer's thread catches the panics of targets and has none of its own");
+            self.alarm.leave();
         }
         // The jobs are over, so these are only counted off.
         self.hand_over_following();
@@ -295,24 +372,24 @@ impl Timer {
     /// A job that nobody finds any more is over. False if it was already.
     fn end(self: &Arc<Self>, job: &Arc<Job>) -> bool {
         let Some(target) = job.end() else { return false };
-        let waits = {
+        let waits: Vec<Offer> = {
             let mut state = self.state.lock();
             let parked =
                 job.state.lock().activity.as_mut().map(|activity| std::mem::take(&mut activity.parked));
-            parked.into_iter().flatten().filter(|place| state.later.remove(place).is_some()).count()
+            parked.into_iter().flatten().filter_map(|place| Some(state.later.remove(&place)?.1)).collect()
         };
         if target.is_some() {
             tell_over(job, target);
         }
-        for _ in 0..waits {
-            self.run_ended(job);
+        for offer in waits {
+            self.drop_offer(job, offer);
         }
         true
     }
 
     /// Has a run handed over by the thread, at once.
-    fn hand_over_soon(&self, job: &Arc<Job>, ticket: Ticket) {
-        self.state.lock().following.push((Arc::clone(job), Offer { ticket, resumed: None }));
+    pub(super) fn hand_over_soon(&self, job: &Arc<Job>, offer: Offer) {
+        self.state.lock().following.push((Arc::clone(job), offer));
         self.alarm.ring();
     }
 
@@ -321,13 +398,19 @@ impl Timer {
             let timer = Arc::clone(self);
             let thread = thread::Builder::new()
                 .name("pintle-timer".into())
-                .spawn(move || timer.run())
+                .spawn(move || {
+                    timer.run();
+                    timer.alarm.leave();
+                })
                 .map_err(|error| {
                     let text = format!("the timer's thread cannot be started: {error}");
                     Error::new(ErrorKind::Unavailable, text).mend("raise the limit of threads")
                 })?;
             state.thread = Thread::Awake(thread);
             self.alarm.ring();
+            if let Some(durable) = &self.durable {
+                durable.chores.start(self);
+            }
         }
         Ok(())
     }
@@ -370,12 +453,23 @@ impl Timer {
             };
             state.find(now)
         };
+        for job in &found.set_back {
+            self.rewind(job, now);
+        }
         self.arm(&found.set_back, now);
         let mut runs = found.offers;
         let mut next = Vec::with_capacity(found.due.len());
         for (job, due) in found.due {
-            if let Some(ticket) = job.fall_due(due, now) {
+            let fallen = job.fall_due(due, now);
+            if let Some(ticket) = fallen.run {
                 runs.push((Arc::clone(&job), Offer { ticket, resumed: None }));
+            }
+            if fallen.given_up > 0 {
+                self.give_up(&job, fallen.given_up);
+            }
+            if fallen.gone {
+                self.forget_later(&job);
+                self.remove(&job);
             }
             next.push(job);
         }
@@ -414,17 +508,23 @@ impl Timer {
 
 impl State {
     /// Where a chain of jobs leads that run one after the other; refuses one that a job would close.
-    fn check_chain(&self, job: &Arc<Job>) -> Result<()> {
-        let Plan::After(first) = &job.plan else { return Ok(()) };
-        let mut chain = vec![Arc::clone(job.name()), Arc::clone(first)];
+    fn check_chain(&self, named: &Named<'_>, plan: &Plan, durable: bool) -> Result<()> {
+        let Plan::After(first) = plan else { return Ok(()) };
+        let mut chain: Vec<Arc<str>> = vec![named.name.into(), Arc::clone(first)];
         loop {
             let name = Arc::clone(&chain[chain.len() - 1]);
-            if name == *job.name() {
+            if *name == *named.name {
                 return Err(Error::lazy(ErrorKind::Conflict, move || {
                     format!("job \"{name}\" would follow itself: {}", chain.join(" -> "))
                 }));
             }
-            match self.jobs.get(&Named { name: &name, ..job.named() }) {
+            match self.jobs.get(&Named { name: &name, ..*named }) {
+                Some(other) if durable && chain.len() == 2 && !other.is_durable() => {
+                    return Err(Error::lazy(ErrorKind::Conflict, move || {
+                        format!("a durable job cannot follow \"{name}\", which is not durable")
+                    })
+                    .mend("make both durable, or neither"));
+                }
                 None if chain.len() == 2 => {
                     return Err(Error::lazy(ErrorKind::NotFound, move || {
                         format!("there is no job \"{name}\" to follow")
@@ -437,6 +537,20 @@ impl State {
                 },
                 None => return Ok(()),
             }
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// A job has lost its name.
+    fn left(&mut self, job: &Arc<Job>) {
+        self.unfollow(job);
+        if let Some(record) = job.record()
+            && self.by_record.get(&record.job).is_some_and(|known| Arc::ptr_eq(known, job))
+        {
+            self.by_record.remove(&record.job);
         }
     }
 

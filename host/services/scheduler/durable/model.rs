@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     super::store::{
-        Claim, EndedRun, HISTORY, JobName, JobRecord, JobSpec, JobStore, Lease, Of, OpenRun, RESULT_BYTES,
-        RunEnd, RunKind, Wanted,
+        Claim, EndedRun, HISTORY, JobName, JobRecord, JobSpec, JobStore, Keeping, Lease, Of, OpenRun,
+        RESULT_BYTES, RunEnd, RunKind, Timing, Wanted,
     },
     conformance::Bed,
 };
@@ -65,6 +65,39 @@ impl Model {
     /// From now on whatever is asked of it, or of others of the same content, is UNAVAILABLE, until it is told otherwise.
     pub(super) fn set_full(&self, full: bool) {
         self.full.store(full, Relaxed);
+    }
+
+    /// The names of its jobs.
+    pub(super) fn names(&self) -> Vec<String> {
+        let state = self.state.lock().expect("no test panics with it");
+        state.jobs.values().map(|job| job.record.name.name.to_string()).collect()
+    }
+
+    /// How many runs are open.
+    pub(super) fn open(&self) -> usize {
+        self.state.lock().expect("no test panics with it").open.len()
+    }
+
+    /// So many jobs of a plugin.
+    pub(super) fn fill(&self, plugin: &str, jobs: usize) {
+        for n in 0..jobs {
+            let name =
+                JobName { plugin: plugin.into(), tenant: "".into(), name: format!("filled {n}").into() };
+            let (timing, keeping) = (Timing::Once(0), Keeping::USUAL);
+            let record = JobRecord {
+                job: u64::MAX - n as u64,
+                name,
+                spec: JobSpec { timing, keeping, data: Arc::default() },
+                paused: true,
+                next_ms: None,
+                last_ms: None,
+                runs: 0,
+                failed: 0,
+                skipped: 0,
+            };
+            let mut state = self.state.lock().expect("no test panics with it");
+            state.jobs.insert(record.job, Job { record, history: VecDeque::new() });
+        }
     }
 
     fn with<T>(&self, run: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
