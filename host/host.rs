@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
 pub(crate) mod sql;
 mod stop;
 pub(crate) mod storage;

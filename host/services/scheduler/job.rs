@@ -23,7 +23,7 @@ const WRONG_MS: i64 = 31 * 86_400_000;
 
 /// What happens when a run is due while the last one has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Overlap {
+pub enum Overlap {
     /// It is skipped and counted.
     #[default]
     Skip,
@@ -35,7 +35,7 @@ pub(crate) enum Overlap {
 
 impl Overlap {
     /// How many runs of one job may stand side by side.
-    pub(crate) const MOST: u32 = 100;
+    pub const MOST: u32 = 100;
 }
 
 /// A job of the scheduler; the handle that its owner keeps.

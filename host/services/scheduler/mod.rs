@@ -34,13 +34,13 @@ use self::{
 };
 pub(crate) use self::{
     handlers::{HandleRequest, Handler},
-    job::{Job, Overlap},
+    job::Job,
     names::Named,
     rule::{Rule, Rules},
     run::{DueRun, Run},
 };
 pub use self::{
-    job::JobInfo,
+    job::{JobInfo, Overlap},
     rule::{CronRule, parse_rfc3339},
 };
 use crate::{

@@ -43,7 +43,7 @@ pub(crate) enum Timing {
 
 /// What becomes of runs that were missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Missed {
+pub enum Missed {
     /// One takes place for all of them.
     #[default]
     Once,
@@ -55,7 +55,7 @@ pub(crate) enum Missed {
 
 impl Missed {
     /// How many missed runs of one job are made up for.
-    pub(crate) const MOST: usize = 100;
+    pub const MOST: usize = 100;
 }
 
 /// How a job is kept. All spans in milliseconds.
@@ -142,7 +142,7 @@ pub(crate) struct Wanted {
 
 /// Why a run takes place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RunKind {
+pub enum RunKind {
     /// It was due.
     #[default]
     Scheduled,
