@@ -1,10 +1,7 @@
 //! The jobs of a test host: when each is due by the host's clock, which of its runs have not ended, and what has become of those
 //! that have. A durable job is kept by its name, so that it outlives the plugin's generations; every other by its registration.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use pintle_abi::*;
 
@@ -41,6 +38,8 @@ pub(super) enum When {
     Every(i64, Option<String>),
     /// Once, so long after it was scheduled.
     Once(i64),
+    /// When the host has started: when the clock is next moved, however little.
+    Start,
     /// When a run of this other job has ended well.
     After(String),
 }
@@ -49,6 +48,7 @@ impl When {
     fn first(&self, now_ms: i64) -> Option<i64> {
         match self {
             Self::Every(ms, _) | Self::Once(ms) => Some(now_ms + ms),
+            Self::Start => Some(now_ms),
             Self::Cron(..) | Self::After(_) => None,
         }
     }
@@ -122,6 +122,11 @@ impl Kept {
         }
     }
 
+    /// Whether a run has begun, or waits for its next attempt.
+    pub(super) fn has_begun(&self) -> bool {
+        self.open.iter().any(|open| open.attempts > 0)
+    }
+
     /// The run that begins next, and when.
     fn next_open(&self) -> Option<(i64, u64)> {
         let side_by_side = self.policy.overlap == PINTLE_OVERLAP_ALLOW;
@@ -154,6 +159,15 @@ impl Jobs {
             open: Vec::new(),
         };
         self.all.insert(key, kept);
+    }
+
+    /// Takes a durable job of a batch's, which counts from now on.
+    pub(super) fn put_anew(&mut self, key: Key, when: When, policy: Policy, now_ms: i64) {
+        let next_ms = when.first(now_ms);
+        self.put(key.clone(), when, policy, now_ms);
+        if let Some(kept) = self.all.get_mut(&key) {
+            kept.next_ms = next_ms;
+        }
     }
 
     /// The registration of a job is over.
@@ -205,9 +219,7 @@ impl State {
     /// The job of this name that a generation knows.
     pub(super) fn job(&self, generation: u64, tenant: &Tenant, name: &str) -> Option<Key> {
         let own = |key: &&Key| match key.2 {
-            Some(handle) => {
-                self.registrations.get(&handle).is_some_and(|one| one.generation == generation)
-            }
+            Some(handle) => self.registrations.get(&handle).is_some_and(|one| one.generation == generation),
             None => true,
         };
         let mut all = self.jobs.all.keys();
@@ -313,8 +325,9 @@ impl State {
             return Err(Error::new(Status::Unavailable, text));
         }
         if !self.jobs.all.get(key).is_some_and(Kept::has_room) {
-            let text =
-                format!("job {name:?} has a run that has not ended, and lets no other stand beside or behind it");
+            let text = format!(
+                "job {name:?} has a run that has not ended, and lets no other stand beside or behind it"
+            );
             return Err(Error::new(Status::Busy, text));
         }
         let now_ms = self.now_ms;
@@ -389,6 +402,7 @@ fn attempt(inside: &Inside, key: &Key, id: u64) -> Result<Vec<u8>> {
     };
     let outcome = handle_run(inside, key, &run, (&registration, &loaded), &data, timeout_ms);
     settle_run(inside, key, id, &outcome);
+    give_back(inside);
     outcome
 }
 
@@ -459,8 +473,9 @@ fn settle_run(inside: &Inside, key: &Key, id: u64, outcome: &Result<Vec<u8>>) {
         result: result[..result.len().min(LONGEST_RESULT)].to_vec(),
     });
     kept.history.truncate(HISTORY);
-    // The only run of a job that runs once: one that the test or somebody else asked for is it, too.
-    let over = matches!(kept.when, When::Once(_)) && kept.open.is_empty();
+    // A run that the plugin asked for is beside the only one of a job that runs once; one that the test wants is that one.
+    let only = kept.next_ms.is_none() || open.flags == 0;
+    let over = matches!(kept.when, When::Once(_)) && kept.open.is_empty() && only;
     if outcome.is_ok() {
         for follower in state.jobs.followers(key) {
             state.jobs.fall_due_or_skip(&follower, now_ms, now_ms, 0);
@@ -485,11 +500,4 @@ impl State {
             self.end_registration(handle);
         }
     }
-}
-
-/// Gives back what the end of jobs has left, and says whether a run has begun.
-pub(super) fn run_next_and_give_back(inside: &Arc<Inside>) -> bool {
-    let ran = run_next(inside);
-    give_back(inside);
-    ran
 }
