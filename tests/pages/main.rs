@@ -27,6 +27,7 @@ fn links_between_pages_lead_to_files() {
         "docs/database.md",
         "docs/events.md",
         "docs/scheduler.md",
+        "docs/jobs.md",
     ];
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];
