@@ -206,7 +206,7 @@ mod tests {
         let line = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a.b"{rest}}}"#);
         let draft = from_json(line.as_bytes()).expect("it is one");
         Event {
-            id: draft.id.expect("it has one"),
+            id: draft.id.expect("it has one").into(),
             source: draft.source,
             topic: draft.topic,
             subject: draft.subject,

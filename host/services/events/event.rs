@@ -146,9 +146,9 @@ impl Draft {
     }
 
     /// The event, with what was missing: `id` is asked only if it is needed.
-    pub(super) fn stamp(self, id: impl FnOnce() -> String, now_ms: i64) -> Event {
+    pub(super) fn stamp(self, id: impl FnOnce() -> Arc<str>, now_ms: i64) -> Event {
         Event {
-            id: self.id.unwrap_or_else(id),
+            id: self.id.map_or_else(id, Arc::from),
             source: self.source,
             topic: self.topic,
             subject: self.subject,
@@ -167,7 +167,7 @@ impl Draft {
 #[derive(Clone, PartialEq)]
 pub struct Event {
     /// CloudEvents `id`: unique together with `source`.
-    pub id: String,
+    pub id: Arc<str>,
     /// CloudEvents `source`.
     pub source: Arc<str>,
     /// CloudEvents `type`.
@@ -353,9 +353,9 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_filled_in() {
         let event = draft().stamp(|| "made".into(), 7);
-        assert_eq!((event.id.as_str(), event.time_ms), ("made", 7));
+        assert_eq!((&*event.id, event.time_ms), ("made", 7));
         let given = Draft { id: Some("mine".into()), time_ms: Some(0), ..draft() };
         let event = given.stamp(|| panic!("an id was given"), 7);
-        assert_eq!((event.id.as_str(), event.time_ms), ("mine", 0));
+        assert_eq!((&*event.id, event.time_ms), ("mine", 0));
     }
 }

@@ -199,7 +199,7 @@ fn event(dice: &mut Dice) -> NewEvent {
         _ => dice.roll(80),
     };
     let event = Event {
-        id: dice.one_of(&["1", "2", "3", "4", "5", "é"]).to_owned(),
+        id: (*dice.one_of(&["1", "2", "3", "4", "5", "é"])).into(),
         source: dice.one_of(&["/plugins/shop", "/plugins/till"]).into(),
         topic: Topic::parse(dice.one_of(&["plugin.shop.sold", "order", "a.b"])).expect("it is a topic"),
         subject: dice.one_of(&["", "shoe"]).to_owned(),
