@@ -536,6 +536,7 @@ impl Host {
             log.host(Level::Warn, &error.to_string(), [Field::text("about", "control socket")]);
         };
         let methods = Arc::new(HostMethods(self.part()));
+            durable: core.durable.totals().into(),
         match Control::start(folder.path(), folder.staging(), methods, report.clone()) {
             Ok(control) => *self.inner.control.lock() = Some(control),
             Err(error) => report(&error),

@@ -57,6 +57,7 @@ pub mod events {
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
             Policy, Start, SubscriptionReport, Topic, Totals,
             cloud::{from_binary, from_json, to_binary, to_json},
+            durable::DurableTotals,
         },
     };
 }
