@@ -51,7 +51,7 @@ pub use settings::Settings;
 /// as headers and a body, for HTTP.
 pub mod events {
     pub use crate::{
-        application::{Delivery, DurableOptions, SubscribeOptions},
+        application::{Delivery, DurableOptions, Receipt, SubscribeOptions},
         host::events::{ConsumerStats, DeadLetter, DeadLetters, DeadLettersOf, EventLogStats, LiveConsumer},
         services::events::{
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
