@@ -242,7 +242,16 @@ pub(super) fn compare<B: Bed>(seed: u64, turns: u64) {
     let (consumers, letters, last) = Default::default();
     let mut duel = Duel { bed: Some(bed), logs, clock, consumers, letters, last_letter: 0, last };
     let mut dice = Dice::new(seed);
+    let mut lap = Instant::now();
     for turn in 0..turns {
+        if turn > 0 && turn % LAP == 0 {
+            // Who ends a long run early has seen how far it came, and whether its pace holds.
+            println!(
+                "{turn} turns; the last {LAP} at {:.0} a second",
+                LAP as f64 / lap.elapsed().as_secs_f64()
+            );
+            lap = Instant::now();
+        }
         let done = duel.now().and_then(|now| duel.turn(now.operation(&mut dice)));
         let done = done.and_then(|()| if turn % 16 == 0 { duel.look() } else { Ok(()) });
         if let Err(difference) = done {
@@ -251,6 +260,9 @@ pub(super) fn compare<B: Bed>(seed: u64, turns: u64) {
         }
     }
 }
+
+/// After how many turns a long run tells its pace.
+const LAP: u64 = 20_000;
 
 /// How many operations are told where a difference is found.
 const TOLD: usize = 30;
