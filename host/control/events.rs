@@ -14,7 +14,7 @@ use crate::{
         ConsumerStats, Counters, DeadLetter, DeadLetters, DeadLettersOf, Event, EventLogStats, LiveConsumer,
         Policy, to_json,
     },
-    stats::{DropStats, EventStats},
+    stats::{DropStats, DurableStats, EventStats},
 };
 
 /// The most dead letters that can be named in a request.
@@ -89,6 +89,7 @@ fn add(to: &mut Value, members: Value) {
 pub(super) fn stats(host: &Host) -> Answer {
     let mut shown = subscriptions(host);
     shown["totals"] = given(&EventStats::from(host.event_totals()))?;
+    shown["durable"] = given(&DurableStats::from(host.durable_totals()))?;
     // What is in queues can be told where the disk fails, and of a host that has no log.
     add(
         &mut shown,

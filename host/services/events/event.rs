@@ -64,7 +64,7 @@ pub struct Draft {
     pub depth: u32,
     /// The payload, at most 1 MiB.
     pub data: Arc<[u8]>,
-    /// CloudEvents attributes that mean nothing here, kept for whoever knows them.
+    /// CloudEvents attributes that mean nothing here, kept for whoever knows them; each name once.
     pub extensions: Vec<(String, Extension)>,
 }
 
@@ -129,12 +129,16 @@ impl Draft {
                 format!("are {} attributes, at most {MAX_EXTENSIONS} are allowed", self.extensions.len());
             return Err(Error::argument("extensions", problem));
         }
-        for (name, value) in &self.extensions {
+        for (at, (name, value)) in self.extensions.iter().enumerate() {
             if let Some(problem) = name_fault(name) {
                 return Err(Error::argument("extensions", problem));
             }
             if OWN_ATTRIBUTES.contains(&name.as_str()) {
                 return Err(Error::argument("extensions", format!("`{name}` has a field of its own")));
+            }
+            // Who reads the event would see one of them, and not the same one everywhere.
+            if self.extensions[..at].iter().any(|(before, _)| before == name) {
+                return Err(Error::argument("extensions", format!("`{name}` is there twice")));
             }
             if let Extension::Text(value) = value
                 && let Some(problem) = fault(value, 0, MAX_EXTENSION_BYTES)
@@ -288,7 +292,7 @@ mod tests {
             time_ms: Some(*TIMES.end()),
             depth: 64,
             data: vec![0; 1 << 20].into(),
-            extensions: vec![("x".into(), Extension::Integer(1)); 64],
+            extensions: (0..64).map(|at| (format!("x{at}"), Extension::Integer(1))).collect(),
             ..draft()
         };
         full.check().unwrap();
@@ -298,7 +302,7 @@ mod tests {
     fn what_is_over_a_limit_is_refused_by_name() {
         use ErrorKind::{InvalidArgument, Reentrant, TooLarge};
         type Case = (fn(&mut Draft), ErrorKind, &'static str);
-        let cases: [Case; 15] = [
+        let cases: [Case; 16] = [
             (|d| d.id = Some(String::new()), InvalidArgument, "argument `id`: is empty"),
             (|d| d.id = Some("i".repeat(257)), InvalidArgument, "`id`: has 257 bytes, at most 256"),
             (|d| d.source = "".into(), InvalidArgument, "`source`: is empty"),
@@ -337,6 +341,14 @@ mod tests {
                 |d| d.extensions.push(("type".into(), Extension::Boolean(true))),
                 InvalidArgument,
                 "`type` has a field of its own",
+            ),
+            (
+                |d| {
+                    let twice = ["trace", "other", "trace"].map(|name| (name.into(), Extension::Integer(1)));
+                    d.extensions.extend(twice);
+                },
+                InvalidArgument,
+                "argument `extensions`: `trace` is there twice",
             ),
         ];
         for (spoil, kind, part) in cases {
