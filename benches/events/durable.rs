@@ -25,7 +25,7 @@ pub(crate) fn durable(report: &mut Report) {
     let plugins = Plugins::start(0, settings);
     let plain = Plain::open(&folder.path().join("plain.db"));
     println!("durable events, on disk when emit returns, beside one commit for each by bare rusqlite:");
-    let alone = if measuring() { 1_280 } else { 20 };
+    let alone = if measuring() { 640 } else { 20 };
     let before = logged(&plugins);
     let mut emitted = 0;
     for (emitters, bar) in BARS {

@@ -76,7 +76,7 @@ fn told(plugins: &Plugins, turns: u64, cpu: u64, span: u64) -> Round {
 /// The publisher waits for room. Nanoseconds for each event, from the first `emit` until the last handler has returned.
 fn full(plugins: &Plugins, functions: &[Function], report: &mut Report) {
     println!("at full rate, beside the same channel and thread:");
-    let turns = if measuring() { 100_000 } else { 2_000 };
+    let turns = if measuring() { 50_000 } else { 2_000 };
     let work = Work { turns, topic: "tick", ..Work::default() };
     let before = dropped(plugins);
     for (what, timed, bar) in
@@ -99,7 +99,7 @@ fn full(plugins: &Plugins, functions: &[Function], report: &mut Report) {
             plugins.have_taken(turns);
             [took / turns as f64]
         };
-        let [pairs] = pairs_of(rounds(15), baseline, subject);
+        let [pairs] = pairs_of(rounds(11), baseline, subject);
         report.bar(what, "ns", &pairs, bar);
         rates(&pairs);
     }
