@@ -189,12 +189,13 @@ impl Host {
         self.subscribe_with(pattern, SubscribeOptions::default(), handler)
     }
 
-    /// Like `subscribe`, with a queue and a policy of one's own, a filter, which not every event of these topics passes, or a
-    /// priority, which says where it stands among the subscriptions of one event.
+    /// Like `subscribe`, with a name, so that there can be several of one pattern, a queue and a policy of one's own, a filter, which
+    /// not every event of these topics passes, or a priority, which says where it stands among the subscriptions of one event.
     ///
     /// # Errors
     ///
-    /// As `subscribe`, and INVALID_ARGUMENT: the capacity. OUT_OF_RANGE: the priority.
+    /// As `subscribe`, and INVALID_ARGUMENT: the name, the capacity. CONFLICT: the application has a subscription of this name.
+    /// OUT_OF_RANGE: the priority.
     pub fn subscribe_with(
         &self,
         pattern: &str,
@@ -227,6 +228,38 @@ impl Host {
     /// pass it, but for those with the same ordering key. Which events it has answered OK to is kept under `name`: a host that
     /// subscribes under it again goes on where the last one ended. An event may come again whose handler had answered OK, if the
     /// process ended before that was on disk.
+    ///
+    /// With [`acknowledge`](DurableOptions::acknowledge) it is [`Receipt::ack`](crate::events::Receipt::ack) that counts, here or later,
+    /// on any thread:
+    ///
+    /// ```no_run
+    /// use std::{sync::{Mutex, mpsc}, thread};
+    /// use pintle::events::{DurableOptions, Receipt};
+    ///
+    /// # fn send_off(_: &[u8]) -> Result<(), String> { Ok(()) }
+    /// # fn main() -> pintle::Result<()> {
+    /// # let host = pintle::Host::builder().plugins("plugins").data("data").build()?;
+    /// let (to, work) = mpsc::channel::<(Receipt, Vec<u8>)>();
+    /// let to = Mutex::new(to);
+    /// let options = DurableOptions { acknowledge: true, in_flight: 8, ..DurableOptions::default() };
+    /// host.subscribe_durable("invoices", "orders.>", options, move |delivery| {
+    ///     if let (Some(receipt), Ok(to)) = (delivery.receipt(), to.lock()) {
+    ///         let _ = to.send((receipt, delivery.event.data.to_vec()));
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// thread::spawn(move || {
+    ///     for (receipt, order) in work {
+    ///         // One that has come too late is delivered again.
+    ///         let _ = match send_off(&order) {
+    ///             Ok(()) => receipt.ack(),
+    ///             Err(reason) => receipt.nack(None, &reason),
+    ///         };
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -504,6 +537,7 @@ impl Host {
             },
             workers: self.workers(),
             events: core.events.totals().into(),
+            durable: core.durable.totals().into(),
             log: core.log.counts().into(),
             ledger: ledger.counts().into(),
             cache: cache.stats(

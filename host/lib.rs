@@ -51,12 +51,13 @@ pub use settings::Settings;
 /// as headers and a body, for HTTP.
 pub mod events {
     pub use crate::{
-        application::{Delivery, DurableOptions, SubscribeOptions},
+        application::{Delivery, DurableOptions, Receipt, SubscribeOptions},
         host::events::{ConsumerStats, DeadLetter, DeadLetters, DeadLettersOf, EventLogStats, LiveConsumer},
         services::events::{
             Counters, Draft, Drops, Emitted, Event, Extension, Filter, HandlerResult, Outcome, Pattern,
             Policy, Start, SubscriptionReport, Topic, Totals,
             cloud::{from_binary, from_json, to_binary, to_json},
+            durable::DurableTotals,
         },
     };
 }

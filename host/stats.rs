@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::services::{events, ledger, log};
+use crate::services::{
+    events::{self, durable::DurableTotals},
+    ledger, log,
+};
 
 /// Everything that a host counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -17,8 +20,10 @@ pub struct Stats {
     pub host: HostStats,
     /// The threads that run plugins.
     pub workers: WorkerStats,
-    /// All events.
+    /// All events, as transient subscriptions get them: those that were published durable are among them.
     pub events: EventStats,
+    /// Durable events, and what became of them at durable subscriptions.
+    pub durable: DurableStats,
     /// The log.
     pub log: LogStats,
     /// The ledger, which storage and the names of files are kept in.
@@ -91,6 +96,29 @@ pub struct EventStats {
     pub failed: u64,
     /// Those that reached no handler, by reason.
     pub dropped: DropStats,
+}
+
+/// What became of durable events. What was written before this host is delivered by it, and an event may be for many subscriptions: these
+/// counts do not add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DurableStats {
+    /// Events that were published and written to the log, those of storage batches included.
+    pub written: u64,
+    /// Events that were published and not written, because they were there already under their id and source.
+    pub duplicates: u64,
+    /// Deliveries whose handler was run, each attempt one.
+    pub delivered: u64,
+    /// Those of the delivered that were not the first attempt at their event.
+    pub redelivered: u64,
+    /// Deliveries that were acknowledged.
+    pub acknowledged: u64,
+    /// Deliveries that have failed, and whose event was to come again.
+    pub retried: u64,
+    /// Deliveries that have failed for the last time, so that their event became a dead letter.
+    pub dead: u64,
+    /// Dead letters that were written to the log again, to be delivered once more.
+    pub replayed: u64,
 }
 
 /// Why events reached no handler.
@@ -394,6 +422,22 @@ impl From<events::Counters> for EventStats {
 impl From<events::Totals> for EventStats {
     fn from(totals: events::Totals) -> Self {
         Self { emitted: totals.emitted, unheard: totals.unheard, ..totals.counters.into() }
+    }
+}
+
+impl From<DurableTotals> for DurableStats {
+    fn from(totals: DurableTotals) -> Self {
+        let DurableTotals {
+            written,
+            duplicates,
+            delivered,
+            redelivered,
+            acknowledged,
+            retried,
+            dead,
+            replayed,
+        } = totals;
+        Self { written, duplicates, delivered, redelivered, acknowledged, retried, dead, replayed }
     }
 }
 

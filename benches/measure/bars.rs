@@ -14,15 +14,30 @@ pub(crate) fn pairs(
     mut baseline: impl FnMut() -> f64,
     mut subject: impl FnMut() -> f64,
 ) -> Pairs {
+    let [pairs] = pairs_of(rounds, || [baseline()], || [subject()]);
+    pairs
+}
+
+/// As [`pairs`], of several things that one round tells.
+pub(crate) fn pairs_of<const SEVERAL: usize>(
+    rounds: usize,
+    mut baseline: impl FnMut() -> [f64; SEVERAL],
+    mut subject: impl FnMut() -> [f64; SEVERAL],
+) -> [Pairs; SEVERAL] {
     let (_, _) = (baseline(), subject());
-    let mut pairs = Pairs::default();
+    let mut pairs = std::array::from_fn(|_| Pairs::default());
     for round in 0..rounds {
-        if round % 2 == 0 {
-            pairs.baseline.push(baseline());
-            pairs.subject.push(subject());
+        let (of_baseline, of_subject) = if round % 2 == 0 {
+            let first = baseline();
+            (first, subject())
         } else {
-            pairs.subject.push(subject());
-            pairs.baseline.push(baseline());
+            let first = subject();
+            (baseline(), first)
+        };
+        for (pairs, (baseline, subject)) in pairs.iter_mut().zip(of_baseline.into_iter().zip(of_subject)) {
+            let Pairs { baseline: baselines, subject: subjects } = pairs;
+            baselines.push(baseline);
+            subjects.push(subject);
         }
     }
     pairs

@@ -15,12 +15,10 @@ pub(crate) enum What {
     BareWrite,
     WriteDisabled,
     Write,
-    Emit,
-    EmitPaced,
 }
 
 impl What {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 7] = [
         Self::BareRemaining,
         Self::Remaining,
         Self::BareEnabled,
@@ -28,8 +26,6 @@ impl What {
         Self::BareWrite,
         Self::WriteDisabled,
         Self::Write,
-        Self::Emit,
-        Self::EmitPaced,
     ];
 }
 

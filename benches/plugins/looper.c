@@ -10,7 +10,6 @@
 
 PINTLE_MANIFEST({
   "id": "looper", "version": "0.1.0", "abi": "1.0", "concurrency": 2,
-  "services": { "events": { "publish": ["tick"] } },
   "provides": { "bench.loop": { "major": 1, "methods": ["run"] } }
 });
 
@@ -21,7 +20,7 @@ typedef struct bare {
   pintle_status (*write)(pintle_ctx ctx, uint32_t level, pintle_str message, const pintle_field *fields, size_t count);
 } bare;
 
-enum { BARE_REMAINING, REMAINING, BARE_ENABLED, ENABLED, BARE_WRITE, WRITE_DISABLED, WRITE, EMIT, EMIT_PACED }; /* the last three wait */
+enum { BARE_REMAINING, REMAINING, BARE_ENABLED, ENABLED, BARE_WRITE, WRITE_DISABLED, WRITE }; /* the last one waits */
 
 typedef struct loop {
   uint64_t what;
@@ -58,15 +57,6 @@ static pintle_status meet(const loop *what) {
   while (__atomic_load_n(what->gate, __ATOMIC_ACQUIRE) < what->threads)
     if (++spins % 65536 == 0 && now() > until) return PINTLE_TIMEOUT;
   return PINTLE_OK;
-}
-
-static pintle_status emit(pintle_ctx ctx) {
-  pintle_emit_options options = {0};
-  uint64_t at = now();
-  options.size = (uint32_t)sizeof options;
-  options.content_type = PINTLE_STR("application/octet-stream");
-  options.wait_ms = 10000;
-  return host->events->emit(ctx, PINTLE_STR("tick"), pintle_bytesn(&at, sizeof at), &options);
 }
 
 static pintle_status run(pintle_ctx ctx, const loop *what) {
@@ -108,20 +98,6 @@ static pintle_status run(pintle_ctx ctx, const loop *what) {
       status |= host->log->write(ctx, PINTLE_LOG_INFO, PINTLE_STR("request answered"), fields, 5);
     }
     break;
-  case EMIT:
-    for (; left > 0; left--) status |= emit(ctx);
-    break;
-  case EMIT_PACED: {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    for (; left > 0; left--) {
-      at.tv_nsec += 1000000;
-      if (at.tv_nsec >= 1000000000) at.tv_sec++, at.tv_nsec -= 1000000000;
-      clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
-      status |= emit(ctx);
-    }
-    break;
-  }
   default:
     return PINTLE_UNSUPPORTED;
   }

@@ -1,7 +1,16 @@
 //! What subscriptions, jobs and watches have in common: whose handler it is, under which scope it runs, and when `user` is
 //! given back to the plugin.
 
-use std::{ffi::c_void, sync::Arc};
+use std::{
+    ffi::c_void,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+};
 
 use parking_lot::Mutex;
 use pintle_abi::*;
@@ -22,7 +31,12 @@ pub(crate) struct Callback {
     user: User,
     release: PintleRelease,
     state: Mutex<State>,
+    /// The same as in `state`, to be seen without a lock.
+    ended: AtomicBool,
 }
+
+/// Calls of one handler are under way, one after the other: what was registered is not released.
+pub(crate) struct Running<'a>(&'a Callback);
 
 /// What a handler is called for.
 pub(crate) struct Occasion<'a> {
@@ -62,6 +76,7 @@ impl Callback {
             user: User(user),
             release,
             state: Mutex::default(),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -82,12 +97,29 @@ impl Callback {
         begin: impl FnOnce(PintleCtx) -> bool,
         handler: impl FnOnce(*mut c_void, PintleCtx, PintleSink) -> PintleStatus,
     ) -> Option<Result<Vec<u8>>> {
-        {
-            let mut state = self.state.lock();
-            if state.ended {
-                return None;
-            }
-            state.running += 1;
+        self.running()?.call(run, occasion, begin, handler)
+    }
+
+    /// Calls are to begin, unless the registration has ended meanwhile.
+    pub(crate) fn running(&self) -> Option<Running<'_>> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return None;
+        }
+        state.running += 1;
+        drop(state);
+        Some(Running(self))
+    }
+
+    fn call(
+        &self,
+        run: &mut Run<'_>,
+        occasion: Occasion<'_>,
+        begin: impl FnOnce(PintleCtx) -> bool,
+        handler: impl FnOnce(*mut c_void, PintleCtx, PintleSink) -> PintleStatus,
+    ) -> Option<Result<Vec<u8>>> {
+        if self.ended.load(Acquire) {
+            return None;
         }
         let Occasion { tenant, depth, deadline, kind, name } = occasion;
         let handling = self.record.handling(kind, tenant);
@@ -100,14 +132,12 @@ impl Callback {
         let ctx = run.enter(&scope, About { kind: kind.name(), name });
         if !begin(ctx) {
             drop(run.leave());
-            self.finish();
             return None;
         }
         let status = handler(self.user.0, ctx, reply_sink(ctx));
         let outcome = run.leave();
-        let result = answered(ctx, status, outcome, &format!("the {} handler", kind.name()));
+        let result = answered(ctx, status, outcome, format_args!("the {} handler", kind.name()));
         handling.end(result.as_ref().err().map(Error::kind));
-        self.finish();
         Some(result.map_err(|error| error.of(self.record.id.clone())))
     }
 
@@ -124,6 +154,7 @@ impl Callback {
     /// No call begins any more.
     pub(crate) fn end(&self) {
         self.state.lock().ended = true;
+        self.ended.store(true, Release);
     }
 
     /// The registration can still fail: as long as it is not owned, `user` stays with the caller.
@@ -161,6 +192,25 @@ impl Callback {
                 seat: self.seat,
             }));
         }
+    }
+}
+
+impl Running<'_> {
+    /// Calls the handler, as [`Callback::run`].
+    pub(crate) fn call(
+        &self,
+        run: &mut Run<'_>,
+        occasion: Occasion<'_>,
+        begin: impl FnOnce(PintleCtx) -> bool,
+        handler: impl FnOnce(*mut c_void, PintleCtx, PintleSink) -> PintleStatus,
+    ) -> Option<Result<Vec<u8>>> {
+        self.0.call(run, occasion, begin, handler)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
     }
 }
 

@@ -260,7 +260,7 @@ impl Subscriber {
             depth: event.depth + 1,
             deadline: core.moment(Instant::now() + self.ack),
             kind: HandlerKind::Event,
-            name: Arc::from(event.id.as_str()),
+            name: event.id.clone(),
         };
         let outcome = self.callback.run(
             run,

@@ -15,17 +15,18 @@ use pintle_abi::*;
 
 use super::{
     Call, HandlerKind, PluginRecord, answers,
-    callback::{Callback, Occasion, not_null, tenant_name, unknown_value},
+    callback::{Callback, Occasion, Running, not_null, tenant_name, unknown_value},
+    coarse::Moment,
     durable, enter, input, stale,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::{Method, Phase, Seat, Service},
+    identity::{Method, Phase, Seat, Service, Tenant},
     lanes::{Entry, Run, Task},
     services::{
         events::{
-            Asked, Claim, Deliver, Draft, Event, Filter, Pattern, Policy, Publisher, SubscribeRequest,
-            Subscription, Topic, filter::MAX_FILTER_BYTES,
+            Asked, Batch, Claim, Deliver, Delivery, Draft, Event, Filter, Pattern, Policy, Publisher,
+            SubscribeRequest, Subscription, Topic, filter::MAX_FILTER_BYTES,
         },
         log::{Field, Level},
     },
@@ -123,13 +124,22 @@ unsafe fn take_options(draft: &mut Draft, options: &PintleEmitOptions) -> Result
     // SAFETY: as above.
     if let Some(content_type) = unsafe { input::optional("options.content_type", options.content_type, 128) }?
     {
-        draft.content_type = Cow::Owned(content_type.to_owned());
+        draft.content_type = owned_content_type(content_type);
     }
     // SAFETY: as above.
     if let Some(key) = unsafe { input::optional("options.key", options.key, 512) }? {
         draft.key = key.to_owned();
     }
     Ok(())
+}
+
+/// The usual ones need no memory of their own.
+fn owned_content_type(text: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 3] = ["application/json", "application/octet-stream", "text/plain"];
+    match USUAL.into_iter().find(|usual| *usual == text) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(text.to_owned()),
+    }
 }
 
 fn wait_of(wait_ms: i64) -> Result<Duration> {
@@ -339,6 +349,48 @@ impl Entry for Subscriber {
 }
 
 impl Subscriber {
+    /// Calls the handler with an event of a batch.
+    fn deliver(
+        &self,
+        run: &mut Run<'_>,
+        running: Option<&Running<'_>>,
+        tenant: &Tenant,
+        delivery: &Delivery,
+        batch: &mut Batch<'_>,
+    ) {
+        let event = &delivery.event;
+        let core = self.callback.record().core;
+        let deadline = delivery.deadline();
+        let occasion = Occasion {
+            tenant,
+            depth: event.depth + 1,
+            deadline: deadline.map_or(i64::MAX, |deadline| core.moment(deadline)),
+            kind: HandlerKind::Event,
+            name: event.id.clone(),
+        };
+        let outcome = running.and_then(|running| {
+            running.call(
+                run,
+                occasion,
+                |ctx| delivery.begin(ctx),
+                |user, ctx, reply| {
+                    let seen = seen_by_handlers(event, None);
+                    // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the
+                    // register is drained before the generation ends, and an ended registration is not run.
+                    unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
+                },
+            )
+        });
+        let Some(outcome) = outcome else {
+            return batch.not_begun(delivery.not_begun());
+        };
+        // Counted first: who waits for the answer finds it counted.
+        batch.handled(outcome.is_ok(), deadline.is_some());
+        if let Some(error) = delivery.answered(outcome) {
+            core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
+        }
+    }
+
     /// Says in the log that handlers do not keep up: with the first event that is dropped, and then each time that
     /// twice as many are.
     fn tell_drops(&self, subscription: &Subscription) {
@@ -363,6 +415,10 @@ impl Subscriber {
         }
     }
 }
+
+/// How long handlers of one subscription run one after the other before the lane looks whether something else is to be done
+/// first. By the coarse clock, whose steps are of this order.
+const LONGEST_BATCH: Duration = Duration::from_millis(1);
 
 /// What the engine is given in place of the subscriber, which does not exist yet when the engine is asked.
 struct Gateway {
@@ -397,36 +453,28 @@ impl Deliver for Gateway {
 
 impl Task for Subscriber {
     fn run(&self, run: &mut Run<'_>) {
-        let Some(subscription) = self.subscription.upgrade() else { return };
-        let Some(delivery) = subscription.take() else { return };
-        let event = &delivery.event;
-        let core = self.callback.record().core;
-        let occasion = Occasion {
-            tenant: &core.tenants.named(&event.tenant),
-            depth: event.depth + 1,
-            deadline: delivery.deadline().map_or(i64::MAX, |deadline| core.moment(deadline)),
-            kind: HandlerKind::Event,
-            name: Arc::from(event.id.as_str()),
-        };
-        let outcome = self.callback.run(
-            run,
-            occasion,
-            |ctx| delivery.begin(ctx),
-            |user, ctx, reply| {
-                let seen = seen_by_handlers(event, None);
-                // SAFETY: the registration came with this handler and this `user`; the library is mapped, because the register
-                // is drained before the generation ends, and an ended registration is not run.
-                unsafe { (self.handler)(user, ctx, &raw const seen, reply) }
-            },
-        );
-        let Some(outcome) = outcome else {
-            return subscription.not_begun(delivery.not_begun());
-        };
-        // Counted first: who waits for the answer finds it counted.
-        subscription.delivered(outcome.is_ok());
-        if let Some(error) = delivery.answered(outcome) {
-            core.report_failure(&error, &format!("event {} {}", event.topic.as_str(), event.id));
+        self.run_times(run, 1);
+    }
+
+    fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
+        let Some(subscription) = self.subscription.upgrade() else { return times };
+        let Some(mut batch) = subscription.take_batch(times) else { return times };
+        let begun = Moment::now();
+        let running = self.callback.running();
+        let mut tenant: Option<Tenant> = None;
+        while let Some(delivery) = batch.next() {
+            let event = &delivery.event;
+            let tenant = match &mut tenant {
+                Some(last) if **last.name() == *event.tenant => last,
+                tenant => tenant.insert(self.callback.record().core.tenants.named(&event.tenant)),
+            };
+            self.deliver(run, running.as_ref(), tenant, &delivery, &mut batch);
+            // What takes its time holds nothing back: the lane looks for other work, and the queue for room.
+            if batch.is_done() || Moment::now().since(begun) > LONGEST_BATCH || !run.begin_another() {
+                break;
+            }
         }
+        batch.used(times)
     }
 
     fn describe(&self) -> String {

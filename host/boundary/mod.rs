@@ -33,6 +33,7 @@ mod tests;
 mod thread;
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
@@ -633,7 +634,7 @@ pub(crate) fn answered(
     ctx: PintleCtx,
     status: PintleStatus,
     outcome: Outcome,
-    what: &str,
+    what: impl fmt::Display,
 ) -> Result<Vec<u8>> {
     let Some(kind) = kind_of(status) else {
         if outcome.overflowed {

@@ -14,7 +14,7 @@ use crate::{
         ConsumerStats, Counters, DeadLetter, DeadLetters, DeadLettersOf, Event, EventLogStats, LiveConsumer,
         Policy, to_json,
     },
-    stats::{DropStats, EventStats},
+    stats::{DropStats, DurableStats, EventStats},
 };
 
 /// The most dead letters that can be named in a request.
@@ -89,6 +89,7 @@ fn add(to: &mut Value, members: Value) {
 pub(super) fn stats(host: &Host) -> Answer {
     let mut shown = subscriptions(host);
     shown["totals"] = given(&EventStats::from(host.event_totals()))?;
+    shown["durable"] = given(&DurableStats::from(host.durable_totals()))?;
     // What is in queues can be told where the disk fails, and of a host that has no log.
     add(
         &mut shown,
@@ -206,7 +207,7 @@ mod tests {
         let line = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a.b"{rest}}}"#);
         let draft = from_json(line.as_bytes()).expect("it is one");
         Event {
-            id: draft.id.expect("it has one"),
+            id: draft.id.expect("it has one").into(),
             source: draft.source,
             topic: draft.topic,
             subject: draft.subject,

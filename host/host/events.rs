@@ -9,8 +9,8 @@ use crate::{
     services::{
         events::{
             Counters, Draft, Emitted, Event, Pattern,
-            durable::DurableReport,
             durable::log::{self, ConsumerName, ConsumerReport, EventLog, Extent, Of},
+            durable::{DurableReport, DurableTotals},
         },
         keys::page_limit,
     },
@@ -160,6 +160,12 @@ impl Host {
         Ok(EventLogStats { events, bytes, first, last, consumers: consumers.collect() })
     }
 
+    /// What became of all durable events since the host was made.
+    #[must_use]
+    pub fn durable_totals(&self) -> DurableTotals {
+        self.inner.core.durable.totals()
+    }
+
     /// Dead letters with a number above `after`, at most `limit` of them (0: 100; 1,000 at most), and fewer where their events are large.
     ///
     /// ```no_run
@@ -187,7 +193,7 @@ impl Host {
     }
 
     /// Lets subscriptions have these dead letters once more, each its own: they are new events at the end of the log, for it alone, and no
-    /// dead letters any more. Those that are not there are passed over; tells how many were.
+    /// dead letters any more. Its filter is not asked again; a pattern that was changed since and is not for their topic passes over them. Those that are not there are passed over; tells how many were.
     ///
     /// # Errors
     ///

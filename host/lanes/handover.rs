@@ -15,7 +15,7 @@ use super::{
     monitor,
     pool::{Pool, panic_text},
     sync::{Builder, JoinHandle},
-    worker::{Run, Worker, as_call_of},
+    worker::{Ended, Run, Worker, as_call_of},
 };
 use crate::identity::Slot;
 
@@ -56,6 +56,8 @@ pub(super) struct Member {
     /// In how many ways its call waits inside the host: a publisher can wait for several queues at once.
     pub(super) waits: u32,
     pub(super) overdue: bool,
+    /// Its call has been running for long: another worker runs in its place until it returns.
+    pub(super) held: bool,
     leaving: bool,
 }
 
@@ -105,7 +107,8 @@ impl Pool {
         let thread = Builder::new().name(format!("pintle-{number}")).spawn(move || pool.work(&mine, slot));
         let Ok(thread) = thread else { return };
         self.records.write().insert(number, record.clone());
-        let member = Member { record, thread, idle: false, waits: 0, overdue: false, leaving: false };
+        let member =
+            Member { record, thread, idle: false, waits: 0, overdue: false, held: false, leaving: false };
         state.workers.insert(number, member);
         state.active += 1;
     }
@@ -116,10 +119,12 @@ impl Pool {
         while let Some(lane) = self.next(me) {
             lane.last_worker.store(me.number, Relaxed);
             let mut from_ready = true;
-            for _ in 0..BATCH {
-                let Some(task) = lane.begin(from_ready) else { break };
+            let mut ran = 0;
+            while ran < BATCH
+                && let Some((task, times)) = lane.begin(from_ready)
+            {
                 from_ready = false;
-                self.run(me, &lane, &task, &mut Run::new(me, &mut slot, &mut noted));
+                ran += self.run(me, &lane, &task, times, &mut Run::new(me, &mut slot, &mut noted));
                 if me.leaving.load(Acquire) {
                     break;
                 }
@@ -128,13 +133,25 @@ impl Pool {
         }
     }
 
-    fn run(self: &Arc<Self>, me: &Arc<Worker>, lane: &Arc<Lane>, task: &Arc<dyn Task>, run: &mut Run<'_>) {
+    /// Runs a task up to so many times; says how often it ran.
+    fn run(
+        self: &Arc<Self>,
+        me: &Arc<Worker>,
+        lane: &Arc<Lane>,
+        task: &Arc<dyn Task>,
+        times: usize,
+        run: &mut Run<'_>,
+    ) -> usize {
         me.set_task(lane, task);
-        let outcome = as_call_of(me, lane, || catch_unwind(AssertUnwindSafe(|| task.run(run))));
-        let overdue = me.clear_task();
-        if overdue {
+        let outcome = as_call_of(me, lane, || catch_unwind(AssertUnwindSafe(|| task.run_times(run, times))));
+        let ran = outcome.as_ref().map_or(1, |ran| *ran);
+        if ran < times {
+            lane.give_back(task, times - ran);
+        }
+        let Ended { overdue, held } = me.clear_task();
+        if overdue || held {
             let mut state = self.state.lock();
-            state.change(me.number, |member| member.overdue = false);
+            state.change(me.number, |member| (member.overdue, member.held) = (false, false));
             // It goes on with its lane without anybody else being told.
             if state.monitor_asleep {
                 self.monitor.notify_one();
@@ -148,6 +165,7 @@ impl Pool {
             drop(run.leave());
             self.report.failed(&task.describe(), panic_text(&*panic));
         }
+        ran
     }
 
     /// The next lane for this worker; `None` when it is to end.
@@ -162,8 +180,8 @@ impl Pool {
             if let Some(lane) = state.ready.pop_front() {
                 return Some(lane);
             }
-            if state.idle.len() >= self.options.workers {
-                // More than the usual number had been needed, and no longer are.
+            let spare = state.idle.len() >= self.options.workers;
+            if spare && self.options.spare.is_zero() {
                 self.end(&mut state, me.number);
                 return None;
             }
@@ -176,7 +194,16 @@ impl Pool {
             while state.workers.get(&me.number).is_some_and(|member| member.idle && !member.leaving)
                 && !state.closing
             {
-                me.woken.wait(&mut state);
+                if !spare {
+                    me.woken.wait(&mut state);
+                } else if me.woken.wait_for(&mut state, self.options.spare).timed_out()
+                    && state.workers.get(&me.number).is_some_and(|member| member.idle && !member.leaving)
+                {
+                    state.idle.retain(|idle| *idle != me.number);
+                    state.change(me.number, |member| member.idle = false);
+                    self.end(&mut state, me.number);
+                    return None;
+                }
             }
             if state.workers.get(&me.number).is_some_and(|member| member.idle) {
                 state.idle.retain(|idle| *idle != me.number);
@@ -254,6 +281,6 @@ impl State {
 
 impl Member {
     pub(super) fn is_active(&self) -> bool {
-        !(self.idle || self.waits > 0 || self.overdue)
+        !(self.idle || self.waits > 0 || self.overdue || self.held)
     }
 }

@@ -24,6 +24,14 @@ pub(crate) trait Task: Send + Sync {
     /// worker.
     fn run(&self, run: &mut Run<'_>);
 
+    /// The same so many times, one after the other, or fewer; answers how often it has run, and the rest stays in the
+    /// queue. Before each time but the first it asks [`Run::begin_another`].
+    fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
+        debug_assert!(times > 0, "it is to run");
+        self.run(run);
+        1
+    }
+
     /// What it is, for reports: `event "a.b"`, `job "beat"`, `call "x.y"`, `load`.
     fn describe(&self) -> String;
 
@@ -77,7 +85,9 @@ pub(crate) struct Stuck {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Arc<dyn Task>>,
+    queue: VecDeque<Queued>,
+    /// How many tasks are in the queue.
+    waiting: usize,
     /// Lifecycle functions: ahead of the queue, each alone.
     alone: VecDeque<Arc<dyn Task>>,
     running: u32,
@@ -93,7 +103,36 @@ struct State {
     closed: bool,
 }
 
+/// A task that stands in the queue, so many times in a row.
+struct Queued {
+    task: Arc<dyn Task>,
+    times: usize,
+}
+
+/// How often a task that stands in the queue several times in a row runs at once.
+const MOST_AT_ONCE: usize = 64;
+
 impl State {
+    fn queue(&mut self, task: Arc<dyn Task>) {
+        self.waiting += 1;
+        match self.queue.back_mut() {
+            Some(last) if is_same(&last.task, &task) => last.times += 1,
+            _ => self.queue.push_back(Queued { task, times: 1 }),
+        }
+    }
+
+    /// The first task and how often it is to run now, at most `most` times.
+    fn unqueue(&mut self, most: usize) -> Option<(Arc<dyn Task>, usize)> {
+        let first = self.queue.front_mut()?;
+        let times = first.times.min(most);
+        self.waiting -= times;
+        if times < first.times {
+            first.times -= times;
+            return Some((Arc::clone(&first.task), times));
+        }
+        self.queue.pop_front().map(|first| (first.task, times))
+    }
+
     fn runnable(&self, concurrency: u32) -> bool {
         if self.exclusive {
             false
@@ -160,13 +199,13 @@ impl Lane {
                 )
             }));
         }
-        if state.queue.len() >= capacity {
+        if state.waiting >= capacity {
             let name = self.name().clone();
             return Err(Error::lazy(ErrorKind::Busy, move || {
                 format!("{capacity} calls wait for plugin \"{name}\" already: try again later")
             }));
         }
-        state.queue.push_back(task);
+        state.queue(task);
         self.announce(state);
         Ok(())
     }
@@ -176,7 +215,7 @@ impl Lane {
     pub(crate) fn push_always(self: &Arc<Self>, task: Arc<dyn Task>) {
         let mut state = self.state.lock();
         if !state.closed {
-            state.queue.push_back(task);
+            state.queue(task);
             self.announce(state);
         }
     }
@@ -197,6 +236,7 @@ impl Lane {
         let (queue, alone) = {
             let mut state = self.state.lock();
             state.closed = true;
+            state.waiting = 0;
             (std::mem::take(&mut state.queue), std::mem::take(&mut state.alone))
         };
         // Not under the lock: what a task drops may take others.
@@ -206,7 +246,7 @@ impl Lane {
     /// How many tasks wait, and how many run.
     pub(crate) fn load(&self) -> (usize, u32) {
         let state = self.state.lock();
-        (state.queue.len() + state.alone.len(), state.running)
+        (state.waiting + state.alone.len(), state.running)
     }
 
     /// Whether a call of it is past its deadline.
@@ -231,8 +271,9 @@ impl Lane {
         }
     }
 
-    /// The pool has taken it from the ready queue. Starts the next task, if there is one to start now.
-    pub(super) fn begin(self: &Arc<Self>, from_ready: bool) -> Option<Arc<dyn Task>> {
+    /// The pool has taken it from the ready queue. Starts the next task, if there is one to start now, and says how often it
+    /// is to run.
+    pub(super) fn begin(self: &Arc<Self>, from_ready: bool) -> Option<(Arc<dyn Task>, usize)> {
         let mut state = self.state.lock();
         if from_ready {
             state.ready = false;
@@ -240,18 +281,33 @@ impl Lane {
         if !state.runnable(self.options.concurrency) {
             return None;
         }
-        let task = match state.alone.pop_front() {
+        let begun = match state.alone.pop_front() {
             Some(task) => {
                 state.exclusive = true;
-                task
+                (task, 1)
             }
-            None => state.queue.pop_front()?,
+            // What could run at once beside it does not stand behind it.
+            None if self.options.concurrency > 1 => state.unqueue(1)?,
+            None => state.unqueue(MOST_AT_ONCE)?,
         };
         state.running += 1;
         if self.options.concurrency > 1 {
             self.announce(state);
         }
-        Some(task)
+        Some(begun)
+    }
+
+    /// Of a task that was begun, so many times are left: they come first again.
+    pub(super) fn give_back(&self, task: &Arc<dyn Task>, times: usize) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.waiting += times;
+        match state.queue.front_mut() {
+            Some(first) if is_same(&first.task, task) => first.times += times,
+            _ => state.queue.push_front(Queued { task: Arc::clone(task), times }),
+        }
     }
 
     /// A task that was begun has ended; `overdue` if it had been marked so.
@@ -300,6 +356,10 @@ impl Lane {
             format!("plugin \"{name}\" is unloaded or its host has stopped")
         })
     }
+}
+
+fn is_same(one: &Arc<dyn Task>, other: &Arc<dyn Task>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 impl fmt::Debug for Lane {

@@ -105,8 +105,8 @@ fn watch(pool: &Arc<Pool>) {
 impl Monitor {
     /// Looks once.
     pub(super) fn look(&mut self, pool: &Arc<Pool>, state: &mut State, now: Instant) -> Look {
-        let (mut progress, mut held, mut coming) = (false, 0, 0);
-        let (mut overdue, mut nearest) = (Vec::new(), None::<Duration>);
+        let (mut progress, mut coming) = (false, 0);
+        let (mut overdue, mut long, mut nearest) = (Vec::new(), Vec::new(), None::<Duration>);
         self.seen.retain(|number, _| state.workers.contains_key(number));
         for (number, member) in &state.workers {
             let steps = member.record.steps.load(Acquire);
@@ -126,7 +126,9 @@ impl Monitor {
                 None => {
                     let left = member.record.left(after);
                     nearest = Some(nearest.map_or(left, |nearest| nearest.min(left)));
-                    held += usize::from(member.is_active() && after >= LONG);
+                    if after >= LONG && !member.held && member.record.hold(steps) {
+                        long.push(*number);
+                    }
                 }
             }
         }
@@ -137,8 +139,10 @@ impl Monitor {
                 overdue
             })
             .collect();
-        let waits =
-            self.were_ready && (state.active.saturating_sub(held) < pool.options.workers || !progress);
+        for number in long {
+            state.change(number, |member| member.held = true);
+        }
+        let waits = self.were_ready && (state.active < pool.options.workers || !progress);
         // Whoever has been woken, or has just ended a task, is about to take a lane.
         if state.ready.len() > coming && (waits || !overdue.is_empty()) {
             pool.wake(state, None);

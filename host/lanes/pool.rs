@@ -31,12 +31,15 @@ pub(crate) struct PoolOptions {
     pub(crate) workers: usize,
     /// How many threads there may be, with those that wait or hang.
     pub(crate) most: usize,
+    /// How long a worker stays that is one more than usual and has nothing to do: where calls wait inside of the host, threads
+    /// are needed again soon, and making one takes longer than many a call.
+    pub(crate) spare: Duration,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: cores.max(2), most: 256 }
+        Self { workers: cores.max(2), most: 256, spare: Duration::from_secs(5) }
     }
 }
 

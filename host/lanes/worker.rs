@@ -57,6 +57,15 @@ pub(crate) struct Worker {
 struct Current {
     task: Option<(Arc<Lane>, Arc<dyn Task>)>,
     overdue: bool,
+    held: bool,
+}
+
+/// What a task was marked as when it ended.
+pub(super) struct Ended {
+    /// It was past its deadline.
+    pub(super) overdue: bool,
+    /// It was running for long.
+    pub(super) held: bool,
 }
 
 /// The function of a plugin that runs on a worker.
@@ -157,12 +166,22 @@ impl Worker {
 
     /// It begins a task.
     pub(super) fn set_task(&self, lane: &Arc<Lane>, task: &Arc<dyn Task>) {
-        *self.task.lock() = Current { task: Some((lane.clone(), task.clone())), overdue: false };
+        *self.task.lock() = Current { task: Some((lane.clone(), task.clone())), overdue: false, held: false };
     }
 
-    /// Its task has ended; whether it had been marked as overdue.
-    pub(super) fn clear_task(&self) -> bool {
-        std::mem::take(&mut *self.task.lock()).overdue
+    /// Its task has ended; what it had been marked as.
+    pub(super) fn clear_task(&self) -> Ended {
+        let Current { overdue, held, .. } = std::mem::take(&mut *self.task.lock());
+        Ended { overdue, held }
+    }
+
+    /// Marks the task as one that has been running for long, if it is still the one of `step` and was not marked before;
+    /// says whether it did. With the pool locked, as `look`.
+    pub(super) fn hold(&self, step: u64) -> bool {
+        let mut current = self.task.lock();
+        let marks = current.task.is_some() && !current.held && self.steps.load(Acquire) == step;
+        current.held |= marks;
+        marks
     }
 
     /// Marks the task as overdue and gives it, if it is still the one of `step`, has run for `after` and may not, and

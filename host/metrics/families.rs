@@ -4,6 +4,7 @@
 //! services, kinds and reasons, all few, and tenants, of which there are as many for each plugin as the settings allow.
 
 mod cache;
+mod durable;
 
 use std::{borrow::Cow, fmt};
 
@@ -32,6 +33,7 @@ impl Collector for Families {
         let Self(stats) = self;
         of_host(&mut page, stats)?;
         of_events(&mut page, &stats.events)?;
+        durable::of_durable(&mut page, &stats.durable)?;
         of_log_and_ledger(&mut page, stats)?;
         cache::of_cache(&mut page, stats)?;
         of_plugins(&mut page, &stats.plugins)?;

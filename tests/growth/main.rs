@@ -18,7 +18,7 @@ fn answer_of(plugin: &str) -> (String, String) {
     assert_eq!(started.enabled, [plugin], "{started:?}");
     let (heard, answers) = mpsc::channel();
     let listen = move |event: &pintle::events::Event| {
-        let _ = heard.send((event.id.clone(), String::from_utf8_lossy(&event.data).into_owned()));
+        let _ = heard.send((event.id.to_string(), String::from_utf8_lossy(&event.data).into_owned()));
     };
     host.subscribe(&format!("plugin.{plugin}.>"), listen).expect("the pattern is valid");
     let ask = Draft::new(Topic::parse("ask.now").expect("the topic is valid"), "/test", *b"{}");

@@ -34,6 +34,7 @@ pub(crate) fn full() -> Stats {
     stats.host.version = "0.1.0";
     stats.host.abi = "1.0".into();
     (stats.host.started_ms, stats.host.uptime_ms) = (1_700_000_000_123, 250);
+    (stats.durable.written, stats.durable.replayed) = (9, 2);
     (stats.cache.backend, stats.cache.capacity, stats.cache.used) = ("sqlite", 1 << 30, 1 << 20);
     stats.cache.down = Some(Default::default());
     for (at, id) in ["first", "second"].into_iter().enumerate() {
@@ -112,10 +113,12 @@ fn every_tenant_is_told_by_his_own_name_whatever_it_is() {
 fn numbers_are_those_of_the_snapshot_in_seconds_and_bytes() {
     let families = check(&open_metrics(&full())).expect("it is right");
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [f64]);
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 21] = [
         ("pintle_host", &[("version", "0.1.0"), ("abi", "1.0"), ("pid", "0")], &[1.0]),
         ("pintle_start_time_seconds", &[], &[1_700_000_000.123]),
         ("pintle_uptime_seconds", &[], &[0.25]),
+        ("pintle_durable_events_written", &[], &[9.0]),
+        ("pintle_durable_events_replayed", &[], &[2.0]),
         ("pintle_plugin", &[("plugin", "first"), ("version", "1.2.3")], &[1.0]),
         ("pintle_plugin_state", &[("plugin", "first"), ("state", "enabled")], &[1.0]),
         ("pintle_plugin_state", &[("plugin", "second")], &[0.0, 1.0, 0.0, 0.0]),

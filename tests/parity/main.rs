@@ -3,6 +3,7 @@
 
 #![recursion_limit = "1024"] // The tables are written as JSON.
 
+mod durable;
 #[path = "../plugins/mirror/src/lib.rs"]
 mod mirror;
 mod real;
@@ -20,6 +21,10 @@ trait Side {
     fn emit(&self, tenant: &str, topic: &str, data: &str) -> Result<String, String>;
     /// Waits until nothing is under way.
     fn settle(&self);
+    /// Waits until the mirror has so many deliveries that it was not asked about yet; in the test host so many milliseconds pass.
+    fn until(&self, deliveries: usize, milliseconds: u64);
+    /// All dead letters, when there are so many: whose, what, after how many deliveries, and why.
+    fn dead(&self, letters: usize) -> Vec<String>;
     /// Lets so many milliseconds pass: what is to be compared is what items are then.
     fn pass(&self, milliseconds: u64);
     fn disable(&self) -> Result<(), String>;
@@ -48,6 +53,12 @@ fn tell(side: &dyn Side, place: &str, operations: &Value) -> Told {
     let lines: Vec<String> = serde_json::from_str(&answer).expect("a list of lines");
     assert_eq!(lines.len(), operations.len());
     operations.iter().zip(lines).map(|(one, line)| [place.into(), one.to_string(), line]).collect()
+}
+
+/// A dead letter as both tell it. What a handler fails with each host says in its own words.
+fn dead_letter(name: &str, data: &[u8], attempts: u32, reason: &str) -> String {
+    let reason = if reason.contains("as it was told to") { "as it was told to" } else { reason };
+    format!("{name}: {} after {attempts}: {reason}", String::from_utf8_lossy(data))
 }
 
 /// Both sides with a config.

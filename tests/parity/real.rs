@@ -1,10 +1,14 @@
 //! The mirror in a real host.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 
 use pintle::{
     Host, Settings,
-    events::{Draft, SubscribeOptions, Topic},
+    events::{DeadLettersOf, Draft, SubscribeOptions, Topic},
     log::{Options, Target},
 };
 use pintle_test_support::{install, samples};
@@ -52,6 +56,16 @@ impl Real {
     }
 }
 
+impl Real {
+    fn wait_for(&self, happened: impl Fn() -> bool, what: impl Fn() -> String) {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened() {
+            assert!(Instant::now() < deadline, "{}", what());
+            std::thread::yield_now();
+        }
+    }
+}
+
 fn status<T>(outcome: pintle::Result<T>) -> Result<T, String> {
     outcome.map_err(|error| format!("{:?}", error.kind()))
 }
@@ -79,6 +93,26 @@ impl Side for Real {
 
     fn settle(&self) {
         assert!(self.host.wait_idle(Duration::from_secs(20)), "it does not come to rest");
+    }
+
+    fn until(&self, deliveries: usize, _: u64) {
+        let enough = || {
+            let count = self.call("", "mirror.run", "do", r#"[["durable.count"]]"#).expect("it answers");
+            let lines: Vec<String> = serde_json::from_str(&count).expect("lines");
+            lines[0].parse::<usize>().expect("a number") >= deliveries
+        };
+        self.wait_for(enough, || format!("there are no {deliveries} deliveries"));
+        self.settle();
+    }
+
+    fn dead(&self, letters: usize) -> Vec<String> {
+        let all =
+            || self.host.dead_letters(&DeadLettersOf::default(), 0, 0).expect("the disk is there").letters;
+        self.wait_for(|| all().len() >= letters, || format!("there are no {letters} dead letters"));
+        let all = all();
+        all.iter()
+            .map(|one| crate::dead_letter(&one.name, &one.event.data, one.attempts, &one.reason))
+            .collect()
     }
 
     fn pass(&self, milliseconds: u64) {

@@ -60,6 +60,18 @@ impl Side for Tested {
 
     fn settle(&self) {}
 
+    fn until(&self, _: usize, milliseconds: u64) {
+        self.pass(milliseconds);
+    }
+
+    fn dead(&self, _: usize) -> Vec<String> {
+        let letters = self.0.dead_letters();
+        letters
+            .iter()
+            .map(|one| crate::dead_letter(&one.subscription, &one.event.data, one.attempts, &one.reason))
+            .collect()
+    }
+
     fn pass(&self, milliseconds: u64) {
         self.0.advance(Duration::from_millis(milliseconds)).expect("nothing runs");
     }

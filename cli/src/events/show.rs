@@ -13,7 +13,7 @@ use crate::{
     link::Link,
     print::{self, Style, count, json_line, moment, printable, size, table, text},
     screen::Look,
-    stats::{of_events, reasons},
+    stats::{of_durable, of_events, reasons},
     voice::Voice,
 };
 
@@ -45,6 +45,7 @@ fn report(stats: &Value, made: bool, style: Style) -> String {
     let mut out = String::new();
     if !made {
         out.push_str(&line("events", &of_events(&stats["totals"])));
+        out.push_str(&line("durable", &of_durable(&stats["durable"])));
     }
     let log = &stats["log"];
     let kept = match count(log, "events") {
@@ -265,6 +266,7 @@ mod tests {
     fn subscriptions_and_durable_ones_are_told_with_what_became_of_their_events() {
         let stats = json!({
             "totals": { "emitted": 9, "unheard": 1, "delivered": 4, "failed": 1, "waiting": 0, "running": 0, "dropped": { "displaced": 3 } },
+            "durable": { "written": 12, "duplicates": 1, "delivered": 9, "redelivered": 4, "acknowledged": 5, "retried": 3, "dead": 1, "replayed": 0 },
             "subscriptions": [{
                 "of": "p", "tenant": null, "name": "n\u{1b}", "pattern": "a.>", "policy": "drop-oldest", "matched": 8, "waiting": 0,
                 "running": 0, "delivered": 4, "failed": 1, "dropped": 3, "drops": { "displaced": 2, "no_room": 1, "ended": 0 },
@@ -278,9 +280,13 @@ mod tests {
         });
         let told = report(&stats, false, PLAIN);
         assert!(told.starts_with("events  9 published (1 unheard), 4 delivered, 1 failed,"), "{told}");
+        assert!(
+            told.contains("\ndurable 12 written, 1 duplicates, 9 delivered (4 again), 5 acknowledged, "),
+            "{told}"
+        );
         assert!(told.contains("\nlog     12 events, 2.0 KiB, number 6 to 17\n\nSUBSCRIBER"), "{told}");
         assert_eq!(
-            cells(&told, 4),
+            cells(&told, 5),
             [
                 "p",
                 "-",
@@ -295,8 +301,8 @@ mod tests {
                 "3 (2 displaced, 1 no room)"
             ]
         );
-        assert_eq!(cells(&told, 7), ["p", "acme", "d", "b.*", "10", "7", "3", "2", "1", "5", "4"]);
-        assert_eq!(cells(&told, 8), ["q", "-", "e", "-", "17", "0", "-", "0", "0", "-", "-"]);
+        assert_eq!(cells(&told, 8), ["p", "acme", "d", "b.*", "10", "7", "3", "2", "1", "5", "4"]);
+        assert_eq!(cells(&told, 9), ["q", "-", "e", "-", "17", "0", "-", "0", "0", "-", "-"]);
     }
 
     #[test]

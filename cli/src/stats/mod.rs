@@ -17,7 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::rates::Rates;
-pub(crate) use self::report::{events as of_events, reasons};
+pub(crate) use self::report::{durable as of_durable, events as of_events, reasons};
 use crate::{
     exit::{Exit, Failure},
     folder::Place,

@@ -67,6 +67,7 @@ fn of_host(stats: &Value, style: Style, out: &mut String) {
         ),
     );
     line("events", events(&stats["events"]));
+    line("durable", durable(&stats["durable"]));
     let log = &stats["log"];
     line(
         "log",
@@ -230,6 +231,21 @@ pub(crate) fn events(events: &Value) -> String {
         count(events, "waiting"),
         count(events, "running"),
         dropped(events),
+    )
+}
+
+/// What became of durable events, in one line.
+pub(crate) fn durable(durable: &Value) -> String {
+    format!(
+        "{} written, {} duplicates, {} delivered ({} again), {} acknowledged, {} to be retried, {} dead letters, {} replayed",
+        count(durable, "written"),
+        count(durable, "duplicates"),
+        count(durable, "delivered"),
+        count(durable, "redelivered"),
+        count(durable, "acknowledged"),
+        count(durable, "retried"),
+        count(durable, "dead"),
+        count(durable, "replayed"),
     )
 }
 

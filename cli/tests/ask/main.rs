@@ -8,6 +8,7 @@
 mod answers;
 mod cache;
 mod dead;
+mod durable;
 mod events;
 mod jobs;
 mod nobody;

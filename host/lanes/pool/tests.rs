@@ -43,7 +43,7 @@ impl Report for Told {
 
 fn pool(workers: usize, most: usize) -> (Arc<Pool>, Arc<Told>) {
     let told = Arc::new(Told::default());
-    (Pool::unwatched(PoolOptions { workers, most }, told.clone()), told)
+    (Pool::unwatched(PoolOptions { workers, most, spare: Duration::ZERO }, told.clone()), told)
 }
 
 fn lane(pool: &Arc<Pool>, name: &str, concurrency: u32) -> Arc<Lane> {
@@ -770,7 +770,10 @@ impl Report for Slow {
 fn a_call_that_begins_while_the_monitor_tells_of_another_is_watched_too() {
     let (tell, told) = mpsc::channel();
     let (go_on, goes_on) = mpsc::channel();
-    let pool = Pool::new(PoolOptions { workers: 2, most: 8 }, Arc::new(Slow(Plain::new((tell, goes_on)))));
+    let pool = Pool::new(
+        PoolOptions { workers: 2, most: 8, spare: Duration::ZERO },
+        Arc::new(Slow(Plain::new((tell, goes_on)))),
+    );
     let deadline = Duration::from_millis(100);
     let lane = Lane::new(&pool, LaneOptions { name: "a".into(), concurrency: 1, capacity: 100, deadline });
     let mut first = Hung::on(&lane);
@@ -789,7 +792,7 @@ fn a_call_that_begins_while_the_monitor_tells_of_another_is_watched_too() {
 #[test]
 fn a_watched_pool_gets_by_without_anybody_looking() {
     let told = Arc::new(Told::default());
-    let pool = Pool::new(PoolOptions { workers: 1, most: 8 }, told.clone());
+    let pool = Pool::new(PoolOptions { workers: 1, most: 8, spare: Duration::ZERO }, told.clone());
     let options =
         |name: &str, deadline| LaneOptions { name: name.into(), concurrency: 1, capacity: 9, deadline };
     let short = Lane::new(&pool, options("short", Duration::from_millis(1)));
@@ -825,7 +828,8 @@ fn what_the_workers_and_the_monitor_cost() {
         };
         tasks.filter_map(|task| read(task.ok()?.path())).collect()
     }
-    let pool = Pool::new(PoolOptions { workers: 2, most: 8 }, Arc::new(Told::default()));
+    let pool =
+        Pool::new(PoolOptions { workers: 2, most: 8, spare: Duration::ZERO }, Arc::new(Told::default()));
     let lanes: Vec<_> = (0..10).map(|number| lane(&pool, &format!("l{number}"), 1)).collect();
     for (what, gap_us, seconds) in [("1,000/s", 1_000, 5), ("1/s", 1_000_000, 5), ("idle", 5_000_000, 5)] {
         let (before, start) = (spent(), Instant::now());
@@ -845,4 +849,74 @@ fn what_the_workers_and_the_monitor_cost() {
         }
     }
     assert!(pool.shut_down(soon()).is_empty());
+}
+
+/// A task that is told how often it is to run, and runs at most `most` times.
+struct Repeated {
+    name: &'static str,
+    most: usize,
+    ran: mpsc::Sender<(&'static str, usize, usize)>,
+}
+
+impl Task for Repeated {
+    fn run(&self, run: &mut Run<'_>) {
+        self.run_times(run, 1);
+    }
+
+    fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
+        let runs = times.min(self.most);
+        for _ in 1..runs {
+            assert!(run.begin_another(), "it is not overdue");
+        }
+        self.ran.send((self.name, times, runs)).expect("the test listens");
+        runs
+    }
+
+    fn describe(&self) -> String {
+        self.name.into()
+    }
+}
+
+#[test]
+fn a_task_that_stands_in_a_row_runs_at_once_and_in_its_turn() {
+    let (pool, _) = pool(2, 8);
+    let (ran, runs) = mpsc::channel();
+    let repeated = |name, most| Arc::new(Repeated { name, most, ran: ran.clone() });
+    // Of two that may run side by side none stands behind the other.
+    for (concurrency, expected) in [
+        (1, vec![("a", 3, 2), ("a", 1, 1), ("b", 1, 1), ("a", 2, 2)]),
+        (2, vec![("a", 1, 1), ("a", 1, 1), ("a", 1, 1), ("b", 1, 1), ("a", 1, 1), ("a", 1, 1)]),
+    ] {
+        let lane = patient_lane(&pool, "lane", concurrency);
+        let (gate, open) = mpsc::channel::<()>();
+        let open = std::sync::Mutex::new(open);
+        // All stand in the queue before the first begins, and with two places a single worker takes one after the other.
+        let holds = concurrency as usize;
+        let (begun, begins) = mpsc::channel();
+        let wait = Arc::new(Body(move |_: &mut Run<'_>| {
+            begun.send(()).expect("the test listens");
+            let _ = open.lock().expect("no panic").recv();
+        }));
+        for _ in 0..holds {
+            lane.push(wait.clone()).expect("there is room");
+        }
+        let mut monitor = Monitor::default();
+        let held = std::cell::Cell::new(0);
+        look_until(&pool, &mut monitor, || {
+            held.set(held.get() + usize::from(begins.try_recv().is_ok()));
+            held.get() == holds
+        });
+        let (a, b) = (repeated("a", 2), repeated("b", 2));
+        for task in [&a, &a, &a, &b, &a, &a] {
+            lane.push(task.clone()).expect("there is room");
+        }
+        assert_eq!(lane.load(), (6, concurrency), "each waits for itself");
+        // One place at a time, so that the order is that of the queue.
+        gate.send(()).expect("it waits");
+        let seen: Vec<_> = expected.iter().map(|_| runs.recv().expect("it runs")).collect();
+        assert_eq!(seen, expected, "concurrency {concurrency}");
+        drop(gate);
+        assert!(pool.wait_idle(soon()));
+        pool.audit();
+    }
 }

@@ -64,7 +64,7 @@ pub struct Draft {
     pub depth: u32,
     /// The payload, at most 1 MiB.
     pub data: Arc<[u8]>,
-    /// CloudEvents attributes that mean nothing here, kept for whoever knows them.
+    /// CloudEvents attributes that mean nothing here, kept for whoever knows them; each name once.
     pub extensions: Vec<(String, Extension)>,
 }
 
@@ -129,12 +129,16 @@ impl Draft {
                 format!("are {} attributes, at most {MAX_EXTENSIONS} are allowed", self.extensions.len());
             return Err(Error::argument("extensions", problem));
         }
-        for (name, value) in &self.extensions {
+        for (at, (name, value)) in self.extensions.iter().enumerate() {
             if let Some(problem) = name_fault(name) {
                 return Err(Error::argument("extensions", problem));
             }
             if OWN_ATTRIBUTES.contains(&name.as_str()) {
                 return Err(Error::argument("extensions", format!("`{name}` has a field of its own")));
+            }
+            // Who reads the event would see one of them, and not the same one everywhere.
+            if self.extensions[..at].iter().any(|(before, _)| before == name) {
+                return Err(Error::argument("extensions", format!("`{name}` is there twice")));
             }
             if let Extension::Text(value) = value
                 && let Some(problem) = fault(value, 0, MAX_EXTENSION_BYTES)
@@ -146,9 +150,9 @@ impl Draft {
     }
 
     /// The event, with what was missing: `id` is asked only if it is needed.
-    pub(super) fn stamp(self, id: impl FnOnce() -> String, now_ms: i64) -> Event {
+    pub(super) fn stamp(self, id: impl FnOnce() -> Arc<str>, now_ms: i64) -> Event {
         Event {
-            id: self.id.unwrap_or_else(id),
+            id: self.id.map_or_else(id, Arc::from),
             source: self.source,
             topic: self.topic,
             subject: self.subject,
@@ -167,7 +171,7 @@ impl Draft {
 #[derive(Clone, PartialEq)]
 pub struct Event {
     /// CloudEvents `id`: unique together with `source`.
-    pub id: String,
+    pub id: Arc<str>,
     /// CloudEvents `source`.
     pub source: Arc<str>,
     /// CloudEvents `type`.
@@ -288,7 +292,7 @@ mod tests {
             time_ms: Some(*TIMES.end()),
             depth: 64,
             data: vec![0; 1 << 20].into(),
-            extensions: vec![("x".into(), Extension::Integer(1)); 64],
+            extensions: (0..64).map(|at| (format!("x{at}"), Extension::Integer(1))).collect(),
             ..draft()
         };
         full.check().unwrap();
@@ -298,7 +302,7 @@ mod tests {
     fn what_is_over_a_limit_is_refused_by_name() {
         use ErrorKind::{InvalidArgument, Reentrant, TooLarge};
         type Case = (fn(&mut Draft), ErrorKind, &'static str);
-        let cases: [Case; 15] = [
+        let cases: [Case; 16] = [
             (|d| d.id = Some(String::new()), InvalidArgument, "argument `id`: is empty"),
             (|d| d.id = Some("i".repeat(257)), InvalidArgument, "`id`: has 257 bytes, at most 256"),
             (|d| d.source = "".into(), InvalidArgument, "`source`: is empty"),
@@ -338,6 +342,14 @@ mod tests {
                 InvalidArgument,
                 "`type` has a field of its own",
             ),
+            (
+                |d| {
+                    let twice = ["trace", "other", "trace"].map(|name| (name.into(), Extension::Integer(1)));
+                    d.extensions.extend(twice);
+                },
+                InvalidArgument,
+                "argument `extensions`: `trace` is there twice",
+            ),
         ];
         for (spoil, kind, part) in cases {
             let mut draft = draft();
@@ -353,9 +365,9 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_filled_in() {
         let event = draft().stamp(|| "made".into(), 7);
-        assert_eq!((event.id.as_str(), event.time_ms), ("made", 7));
+        assert_eq!((&*event.id, event.time_ms), ("made", 7));
         let given = Draft { id: Some("mine".into()), time_ms: Some(0), ..draft() };
         let event = given.stamp(|| panic!("an id was given"), 7);
-        assert_eq!((event.id.as_str(), event.time_ms), ("mine", 0));
+        assert_eq!((&*event.id, event.time_ms), ("mine", 0));
     }
 }

@@ -9,6 +9,9 @@
 //! Locks, in the order in which they may be taken: the register, the routes, a subscription's queue, the totals, a waiter or an
 //! answer; the list of waiters, a waiter. None is held while [`Deliver`] is called.
 
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 pub(crate) mod cloud;
 mod counters;
 pub(crate) mod durable;
@@ -36,6 +39,18 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::{
+    batch::Batch,
+    durable::{
+        Claim, Consumer, Durable, DurableOptions, DurableRequest, Turns,
+        ledger::LedgerLog,
+        log::{ConsumerName, Retention},
+    },
+    subscription::{Deliver, Subscription},
+    sync::{Answer, Asked, Delivery, Expected},
+    topic::PatternToken,
+    waiter::Publisher,
+};
 pub use self::{
     counters::{Counters, Drops, Emitted, SubscriptionReport, Totals},
     durable::log::Start,
@@ -44,17 +59,6 @@ pub use self::{
     subscription::Policy,
     sync::{HandlerResult, Outcome},
     topic::{Pattern, Topic},
-};
-pub(crate) use self::{
-    durable::{
-        Claim, Consumer, Durable, DurableOptions, DurableRequest, Turns,
-        ledger::LedgerLog,
-        log::{ConsumerName, Retention},
-    },
-    subscription::{Deliver, Subscription},
-    sync::{Answer, Asked, Expected},
-    topic::PatternToken,
-    waiter::Publisher,
 };
 use self::{
     routes::Routes,
@@ -233,6 +237,7 @@ impl Events {
             priority: request.priority,
             answers: request.answers,
             deliver,
+            epoch: AtomicU64::new(0),
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
         self.routes.write().insert(Arc::clone(&subscription));
@@ -442,8 +447,24 @@ impl Events {
         self.routes.read().is_empty()
     }
 
-    fn next_id(&self) -> String {
-        format!("{}-{:x}", self.id_prefix, self.id_number.fetch_add(1, Ordering::Relaxed))
+    fn next_id(&self) -> Arc<str> {
+        // As `{prefix}-{number:x}`, without what formatting costs: every event has one.
+        let mut number = self.id_number.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 16 + 1 + 16];
+        let mut at = text.len();
+        loop {
+            at -= 1;
+            text[at] = b"0123456789abcdef"[(number & 0xf) as usize];
+            number >>= 4;
+            if number == 0 {
+                break;
+            }
+        }
+        at -= 1;
+        text[at] = b'-';
+        let begin = at - self.id_prefix.len();
+        text[begin..at].copy_from_slice(self.id_prefix.as_bytes());
+        std::str::from_utf8(&text[begin..]).expect("all of it is ASCII").into()
     }
 }
 

@@ -62,7 +62,11 @@ impl Routes {
     pub(super) fn matching(&self, topic: &Topic, tenant: &str) -> Vec<Arc<Subscription>> {
         let mut found = Vec::new();
         self.root.collect(topic.tokens(), tenant, &mut found);
-        found.sort_unstable_by_key(|subscription| (Reverse(subscription.priority), subscription.number));
+        let order = |subscription: &Arc<Subscription>| (Reverse(subscription.priority), subscription.number);
+        // Those of one pattern come in their order, and often there are no others.
+        if !found.is_sorted_by_key(order) {
+            found.sort_unstable_by_key(order);
+        }
         found
     }
 

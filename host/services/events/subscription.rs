@@ -8,7 +8,10 @@ use std::{
     any::Any,
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Release},
+    },
     time::Instant,
 };
 
@@ -83,27 +86,31 @@ pub(crate) struct Subscription {
     pub(super) priority: i32,
     pub(super) answers: bool,
     pub(super) deliver: Arc<dyn Deliver>,
+    /// That of the queue, to be seen without its lock.
+    pub(super) epoch: AtomicU64,
     pub(super) queue: Mutex<Queue>,
 }
 
 /// What changes in the life of a subscription.
 pub(super) struct Queue {
-    events: VecDeque<Delivery>,
-    phase: Phase,
+    pub(super) events: VecDeque<Delivery>,
+    /// How many more a batch has taken that have not begun: they wait, and take room.
+    pub(super) held: usize,
+    pub(super) phase: Phase,
     /// No publisher waits here any more: the engine is shutting down.
     hurried: bool,
     /// How often the queue was emptied: an event of another epoch has been accounted for.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// Publishers that wait for room, in the order in which they came.
     waiters: VecDeque<Arc<Waiter>>,
-    counters: Counters,
+    pub(super) counters: Counters,
     /// Where the counts go that come after the end.
     owner: u64,
     totals: Weak<Mutex<HashMap<u64, Counters>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Asleep,
     Live,
     Over,
@@ -165,16 +172,10 @@ impl Subscription {
         if queue.counters.running == 0 {
             return;
         }
-        let answer = |counters: &mut Counters| {
+        queue.account(|counters| {
             counters.running -= 1;
             count(counters);
-        };
-        answer(&mut queue.counters);
-        if queue.phase == Phase::Over
-            && let Some(totals) = queue.totals.upgrade()
-        {
-            answer(totals.lock().entry(queue.owner).or_default());
-        }
+        });
     }
 
     /// Whether events are taken at all. While they are not (the owner is not enabled yet, or disabled), every event
@@ -186,6 +187,7 @@ impl Subscription {
             (Phase::Live, false) => {
                 queue.phase = Phase::Asleep;
                 queue.counters.dropped.not_live += queue.empty(|| self.not_enabled());
+                self.epoch.store(queue.epoch, Release);
                 queue.wake_all();
             }
             _ => {}
@@ -277,7 +279,7 @@ impl Subscription {
             delivery.skip(host_stops);
             return Offer::Dropped;
         }
-        let full = queue.events.len() >= self.capacity;
+        let full = !queue.has_room(self.capacity);
         match self.policy {
             Policy::Wait if full && patient && !queue.hurried => return Offer::Full,
             Policy::Wait | Policy::DropNew if full => {
@@ -362,6 +364,7 @@ impl Subscription {
         }
         queue.phase = Phase::Over;
         queue.counters.dropped.ended += queue.empty(ended);
+        self.epoch.store(queue.epoch, Release);
         queue.wake_all();
         if let Some(totals) = queue.totals.upgrade() {
             *totals.lock().entry(queue.owner).or_default() += queue.counters;
@@ -384,6 +387,7 @@ impl Queue {
     pub(super) fn new(live: bool, owner: u64, totals: Weak<Mutex<HashMap<u64, Counters>>>) -> Self {
         Self {
             events: VecDeque::new(),
+            held: 0,
             phase: if live { Phase::Live } else { Phase::Asleep },
             hurried: false,
             epoch: 0,
@@ -398,10 +402,27 @@ impl Queue {
     /// answer.
     fn empty(&mut self, why: impl Fn() -> Error) -> u64 {
         self.epoch += 1;
-        for gone in std::mem::take(&mut self.events) {
+        let gone = std::mem::take(&mut self.events);
+        for gone in &gone {
             gone.skip(&why);
         }
-        std::mem::take(&mut self.counters.waiting)
+        // Those that a batch holds are its own to account for.
+        self.counters.waiting -= gone.len() as u64;
+        gone.len() as u64
+    }
+
+    fn has_room(&self, capacity: usize) -> bool {
+        self.events.len() + self.held < capacity
+    }
+
+    /// Changes the counts, also where they have gone to since the end.
+    pub(super) fn account(&mut self, change: impl Fn(&mut Counters)) {
+        change(&mut self.counters);
+        if self.phase == Phase::Over
+            && let Some(totals) = self.totals.upgrade()
+        {
+            change(totals.lock().entry(self.owner).or_default());
+        }
     }
 
     #[cfg(test)]
@@ -409,8 +430,8 @@ impl Queue {
         self.waiters.len()
     }
 
-    fn wake_next(&self, capacity: usize) {
-        if self.events.len() < capacity
+    pub(super) fn wake_next(&self, capacity: usize) {
+        if self.has_room(capacity)
             && let Some(first) = self.waiters.front()
         {
             first.wake();

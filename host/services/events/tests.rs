@@ -197,7 +197,7 @@ fn events_8_the_engine_fills_in_what_the_publisher_left_out() {
         .emit(Draft { id: Some("mine".into()), time_ms: Some(5), ..draft("a", "") }, Duration::ZERO)
         .unwrap();
     let taken: Vec<_> = std::iter::from_fn(|| all.take()).map(|taken| taken.event).collect();
-    assert_eq!((taken[0].time_ms, taken[2].time_ms, taken[2].id.as_str()), (NOW, 5, "mine"));
+    assert_eq!((taken[0].time_ms, taken[2].time_ms, &*taken[2].id), (NOW, 5, "mine"));
     assert!(taken[0].id.len() <= 32 && taken[0].id != taken[1].id, "{taken:?}");
     let elsewhere = engine();
     let all = elsewhere.subscribe(request(">"), lane).unwrap();

@@ -43,7 +43,10 @@ impl Report for Told {
 impl World {
     pub(crate) fn new(workers: usize) -> Self {
         let wrong = Arc::new(Mutex::new(Vec::new()));
-        let pool = Pool::unwatched(PoolOptions { workers, most: 16 }, Arc::new(Told(wrong.clone())));
+        let pool = Pool::unwatched(
+            PoolOptions { workers, most: 16, spare: Duration::ZERO },
+            Arc::new(Told(wrong.clone())),
+        );
         Self { pool, wrong, closed: Arc::default() }
     }
 

@@ -197,6 +197,15 @@ impl Consumer {
             && self.filter.as_ref().is_none_or(|filter| filter(event))
     }
 
+    /// Whether an entry of the log is for it. What was replayed is for one consumer alone: it has passed the filter of that one before
+    /// it died, and one that was changed since must not lose it. The topic has to be one that its owner may see now.
+    pub(super) fn wants(&self, logged: &Logged) -> bool {
+        match logged.only {
+            None => self.is_for(&logged.event),
+            Some(only) => only == self.number && self.pattern.matches(&logged.event.topic),
+        }
+    }
+
     /// An event that is for it is in the log.
     pub(super) fn wake(&self) {
         self.state.lock().behind = true;
@@ -250,8 +259,8 @@ impl Consumer {
             self.expire(&mut state, now);
             let counts = state.phase != Phase::Over
                 && match nack {
-                    None => state.acknowledge(sequence, token),
-                    Some((delay, reason)) => state.fail(sequence, token, now, delay, reason),
+                    None => self.acknowledge(&mut state, sequence, token),
+                    Some((delay, reason)) => self.fail(&mut state, sequence, token, now, delay, reason),
                 };
             if counts {
                 self.core.delivery_over(token);
@@ -440,6 +449,9 @@ impl Consumer {
         }
         let answer =
             answer.unwrap_or_else(|_| Some(Err(Error::new(ErrorKind::Panic, "the handler panicked"))));
+        if answer.is_some() {
+            self.core.counts.delivered(claim.attempt);
+        }
         let failure = answer.as_ref().and_then(|answer| answer.as_ref().err().map(ToString::to_string));
 
         let now = self.core.clock.monotonic();
@@ -463,9 +475,9 @@ impl Consumer {
                 self.core.plan(at);
                 return false;
             }
-            (_, Some(reason)) => state.fail(sequence, token, now, None, &reason),
+            (_, Some(reason)) => self.fail(&mut state, sequence, token, now, None, &reason),
             (Some(_), None) if self.explicit => false,
-            (Some(_), None) => state.acknowledge(sequence, token),
+            (Some(_), None) => self.acknowledge(&mut state, sequence, token),
         };
         if ended && self.explicit {
             self.core.delivery_over(token);
@@ -473,12 +485,38 @@ impl Consumer {
         !over
     }
 
+    /// False: the delivery is over.
+    fn acknowledge(&self, state: &mut State, sequence: u64, token: u64) -> bool {
+        let ok = state.acknowledge(sequence, token);
+        if ok {
+            self.core.counts.acknowledged();
+        }
+        ok
+    }
+
+    /// False: the delivery is over.
+    fn fail(
+        &self,
+        state: &mut State,
+        sequence: u64,
+        token: u64,
+        now: Duration,
+        delay: Option<Duration>,
+        reason: &str,
+    ) -> bool {
+        let failed = state.fail(sequence, token, now, delay, reason);
+        if let Some(failed) = failed {
+            self.core.counts.failed(failed);
+        }
+        failed.is_some()
+    }
+
     /// Deliveries whose deadline has passed have failed. True: there were some.
     fn expire(&self, state: &mut State, now: Duration) -> bool {
         let mut any = false;
         while let Some((sequence, token)) = state.window.as_ref().and_then(|window| window.overdue(now)) {
             let reason = format!("it was not acknowledged within {} ms", self.ack.as_millis());
-            if !state.fail(sequence, token, now, None, &reason) {
+            if !self.fail(state, sequence, token, now, None, &reason) {
                 break;
             }
             self.core.delivery_over(token);
@@ -589,9 +627,7 @@ impl Consumer {
 
     /// Those that are for this consumer. Not to be called with its lock: filters take their time.
     fn sieve(&self, mut events: Vec<Logged>) -> Vec<Logged> {
-        events.retain(|logged| {
-            logged.only.is_none_or(|only| only == self.number) && self.is_for(&logged.event)
-        });
+        events.retain(|logged| self.wants(logged));
         events
     }
 

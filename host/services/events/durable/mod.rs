@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`log`] says what a log does, [`consumer`] is a durable subscription while it lasts, [`window`] knows which of its events may be
-//! delivered next, [`state`] what else changes in its life, [`keeper`] is the one thread that looks after deadlines, retries and retention, [`running`] the file of what is being
+//! delivered next, [`state`] what else changes in its life, [`counts`] what is counted of all of them, [`keeper`] is the one thread that looks after deadlines, retries and retention, [`running`] the file of what is being
 //! handled. Knows nothing of plugins: an owner is a number, and handlers are run by whoever is told by [`Turns`].
 //!
 //! Locks, in the order in which they may be taken: the register of consumers, a consumer's state, deliveries, recent events, the keeper's
@@ -17,6 +17,7 @@
 #[cfg(test)]
 mod conformance;
 mod consumer;
+mod counts;
 #[cfg(test)]
 mod fake;
 mod keeper;
@@ -47,7 +48,9 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::consumer::Consumer;
+pub use self::counts::DurableTotals;
 use self::{
+    counts::Counts,
     keeper::Keeper,
     log::{Appended, ConsumerName, Dedupe, EventLog, Logged, NewEvent, Of, Page, Retention, Start},
     recent::Recent,
@@ -176,6 +179,7 @@ struct Core {
     /// The newest sequence of the log that is known here.
     head: AtomicU64,
     recent: Mutex<Recent>,
+    counts: Counts,
     /// Nothing is reported any more.
     closed: AtomicBool,
 }
@@ -210,6 +214,7 @@ impl Durable {
             last_token: AtomicU64::new(0),
             head: AtomicU64::new(head),
             recent: Mutex::default(),
+            counts: Counts::default(),
             closed: AtomicBool::new(false),
         });
         core.forget_crashes_of_nobody()?;
@@ -239,6 +244,7 @@ impl Durable {
         };
         let event = Arc::new(events.stamp(draft));
         let appended = self.core.log.append(&[NewEvent { event: Arc::clone(&event), dedupe }])?;
+        self.core.counts.appended(&appended);
         match appended.first() {
             Some(Appended { sequence, duplicate: false }) => {
                 matching.retain(|subscription| subscription.wants(&event));
@@ -353,6 +359,12 @@ impl Durable {
         self.core.register.read().consumers.iter().map(|consumer| consumer.report()).collect()
     }
 
+    /// What became of all durable events since the engine was made.
+    #[must_use]
+    pub(crate) fn totals(&self) -> DurableTotals {
+        self.core.counts.totals()
+    }
+
     /// Where events and positions are kept.
     #[must_use]
     pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
@@ -366,6 +378,7 @@ impl Durable {
     /// UNAVAILABLE: the log.
     pub(crate) fn replay(&self, numbers: &[u64]) -> Result<u64> {
         let events = self.core.log.replay(numbers)?;
+        self.core.counts.replayed(events.len());
         self.core.written(&events);
         Ok(events.len() as u64)
     }
@@ -384,6 +397,7 @@ impl Durable {
         }
         let new = |(event, _): &(Arc<Event>, _)| NewEvent { event: Arc::clone(event), dedupe: Dedupe::Known };
         let appended = self.core.log.append(&fresh.iter().map(new).collect::<Vec<_>>())?;
+        self.core.counts.appended(&appended);
         for ((event, matching), Appended { sequence, duplicate }) in fresh.into_iter().zip(appended) {
             if !duplicate {
                 self.tell(events, None, &matching, sequence, event, Duration::ZERO);
@@ -467,10 +481,7 @@ impl Core {
         self.keeper.appended(self.clock.monotonic());
         let mut any = false;
         for consumer in consumers {
-            let wakes = |logged: &Logged| {
-                logged.only.is_none_or(|only| only == consumer.number) && consumer.is_for(&logged.event)
-            };
-            if events.iter().any(wakes) {
+            if events.iter().any(|logged| consumer.wants(logged)) {
                 any = true;
                 consumer.wake();
             }

@@ -91,7 +91,8 @@ struct Now {
     extent: Extent,
     /// How many consumers there ever were.
     consumers: usize,
-    floors: Vec<u64>,
+    /// Of those that are there.
+    floors: BTreeMap<usize, u64>,
     dead: usize,
     ms: i64,
 }
@@ -157,7 +158,7 @@ impl Now {
     }
 
     fn settlement(&self, dice: &mut Dice, consumer: usize) -> Settlement {
-        let floor = self.floors.get(consumer).copied().unwrap_or_default();
+        let floor = self.floors.get(&consumer).copied().unwrap_or_default();
         let floor = match dice.roll(10) {
             0..5 => floor,
             5..8 => floor + dice.roll(4),
@@ -199,7 +200,7 @@ fn event(dice: &mut Dice) -> NewEvent {
         _ => dice.roll(80),
     };
     let event = Event {
-        id: dice.one_of(&["1", "2", "3", "4", "5", "é"]).to_owned(),
+        id: (*dice.one_of(&["1", "2", "3", "4", "5", "é"])).into(),
         source: dice.one_of(&["/plugins/shop", "/plugins/till"]).into(),
         topic: Topic::parse(dice.one_of(&["plugin.shop.sold", "order", "a.b"])).expect("it is a topic"),
         subject: dice.one_of(&["", "shoe"]).to_owned(),
@@ -241,7 +242,16 @@ pub(super) fn compare<B: Bed>(seed: u64, turns: u64) {
     let (consumers, letters, last) = Default::default();
     let mut duel = Duel { bed: Some(bed), logs, clock, consumers, letters, last_letter: 0, last };
     let mut dice = Dice::new(seed);
+    let mut lap = Instant::now();
     for turn in 0..turns {
+        if turn > 0 && turn % LAP == 0 {
+            // Who ends a long run early has seen how far it came, and whether its pace holds.
+            println!(
+                "{turn} turns; the last {LAP} at {:.0} a second",
+                LAP as f64 / lap.elapsed().as_secs_f64()
+            );
+            lap = Instant::now();
+        }
         let done = duel.now().and_then(|now| duel.turn(now.operation(&mut dice)));
         let done = done.and_then(|()| if turn % 16 == 0 { duel.look() } else { Ok(()) });
         if let Err(difference) = done {
@@ -250,6 +260,9 @@ pub(super) fn compare<B: Bed>(seed: u64, turns: u64) {
         }
     }
 }
+
+/// After how many turns a long run tells its pace.
+const LAP: u64 = 20_000;
 
 /// How many operations are told where a difference is found.
 const TOLD: usize = 30;
@@ -295,10 +308,7 @@ impl<B: Bed> Duel<B> {
         let extent =
             self.both("its extent is", |log, _| log.extent())?.map_err(|kind| format!("{kind:?}"))?;
         let reports = self.side(1).consumers(&Of::default()).map_err(|error| error.to_string())?;
-        let floor = |[_, model]: &[u64; 2]| {
-            reports.iter().find(|report| report.consumer == *model).map_or(0, |report| report.floor)
-        };
-        let floors = self.consumers.iter().map(floor).collect();
+        let floors = reports.iter().map(|report| (self.nth(1, report.consumer), report.floor)).collect();
         let (consumers, dead) = (self.consumers.len(), self.letters.len());
         Ok(Now { extent, consumers, floors, dead, ms: self.clock.now_ms() })
     }
@@ -390,20 +400,23 @@ impl<B: Bed> Duel<B> {
     }
 
     fn plain(&self, side: usize, events: Vec<Logged>) -> Vec<Plain> {
-        let consumer = |number: u64| {
-            let of = self.consumers.iter().position(|numbers| numbers[side] == number);
-            of.expect("it is for a consumer that was there once")
-        };
+        let consumer = |number: u64| self.nth(side, number);
         events
             .into_iter()
             .map(|one| (one.sequence, one.logged_ms, one.only.map(consumer), one.event))
             .collect()
     }
 
+    /// Which consumer has this number on one side. Numbers grow, and there are more and more consumers: it is not looked for one by one.
+    fn nth(&self, side: usize, number: u64) -> usize {
+        let at = self.consumers.binary_search_by_key(&number, |numbers| numbers[side]);
+        at.expect("it is one that was there once")
+    }
+
     fn join(&mut self, name: &ConsumerName, start: Start) -> Verdict {
         let answers = [0, 1].map(|side| self.side(side).join(name, start).expect("it answers"));
         let numbers = answers.each_ref().map(|position| position.consumer);
-        if !self.consumers.contains(&numbers) {
+        if self.consumers.binary_search(&numbers).is_err() {
             let last = self.consumers.last().copied().unwrap_or_default();
             if numbers[0] <= last[0] || numbers[1] <= last[1] {
                 return Err(format!("the consumers {numbers:?} come after {last:?}"));
@@ -418,8 +431,7 @@ impl<B: Bed> Duel<B> {
         let reports = |log: &dyn EventLog, side: usize| {
             let mut reports = log.consumers(&of(asked))?;
             for ConsumerReport { consumer, .. } in &mut reports {
-                let at = self.consumers.iter().position(|numbers| numbers[side] == *consumer);
-                *consumer = at.expect("it has joined") as u64;
+                *consumer = self.nth(side, *consumer) as u64;
             }
             Ok(reports)
         };

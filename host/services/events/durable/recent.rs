@@ -57,7 +57,7 @@ mod tests {
 
     fn logged(sequence: u64, bytes: usize) -> Logged {
         let draft = Draft::new(Topic::parse("a").expect("a topic"), "/s", vec![0; bytes]);
-        let event = Arc::new(draft.stamp(|| sequence.to_string(), 0));
+        let event = Arc::new(draft.stamp(|| sequence.to_string().into(), 0));
         Logged { sequence, logged_ms: 0, only: None, event }
     }
 

@@ -125,7 +125,7 @@ impl State {
         ok
     }
 
-    /// Notes that an attempt has failed. False: the delivery is over.
+    /// Notes that an attempt has failed. None: the delivery is over.
     pub(super) fn fail(
         &mut self,
         sequence: u64,
@@ -133,12 +133,11 @@ impl State {
         now: Duration,
         delay: Option<Duration>,
         reason: &str,
-    ) -> bool {
-        let Some(window) = &mut self.window else { return false };
-        let failed = window.fail(sequence, token, now, delay, reason);
-        self.failures += u64::from(failed.is_some());
-        self.dead += u64::from(failed == Some(Failed::Dead));
-        failed.is_some()
+    ) -> Option<Failed> {
+        let failed = self.window.as_mut()?.fail(sequence, token, now, delay, reason)?;
+        self.failures += 1;
+        self.dead += u64::from(failed == Failed::Dead);
+        Some(failed)
     }
 
     /// Delivers nothing for a while; answers until when.

@@ -2,6 +2,7 @@
 
 mod lives;
 mod model;
+mod replays;
 mod threads;
 
 use std::{

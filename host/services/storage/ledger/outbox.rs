@@ -266,7 +266,7 @@ fn event(row: &Row<'_>) -> Option<Event> {
     let text = |at: usize| row.get_ref(at).ok()?.as_str().ok();
     Some(Event {
         tenant: text(1)?.into(),
-        id: text(2)?.to_owned(),
+        id: text(2)?.into(),
         source: text(3)?.into(),
         topic: Topic::parse(text(4)?).ok()?,
         subject: text(5)?.to_owned(),

@@ -5,6 +5,7 @@
 
 mod asked;
 mod cached;
+mod durable;
 mod once;
 mod operations;
 mod stored;

@@ -12,7 +12,7 @@ use pintle_plugin::{
     QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
 };
 
-use super::{asked, stored::Watches};
+use super::{asked, durable::Followed, stored::Watches};
 
 /// So many are made by what makes as many as it may.
 const TOO_MANY: usize = 3_000;
@@ -25,6 +25,7 @@ pub(crate) struct Kept {
     subscriptions: Mutex<Vec<Subscription>>,
     jobs: Mutex<Vec<Job>>,
     pub(crate) watches: Watches,
+    pub(crate) followed: Arc<Followed>,
     heard: Mutex<Vec<String>>,
     /// The tokens of operations that were started.
     pub(crate) starts: Mutex<Vec<u64>>,
@@ -137,6 +138,7 @@ impl Kept {
             Some(("once", name)) => self.once(cx, name, &words),
             Some(("files", name)) => files(cx, name, &words),
             Some(("events", name)) => self.events(cx, name, &words),
+            Some(("durable", name)) => self.durable(cx, name, &words),
             Some(("scheduler", name)) => self.scheduler(cx, name, &words),
             Some(("config", name)) => config(cx, name, &words),
             Some(("log", name)) => self.log(cx, name, &words),

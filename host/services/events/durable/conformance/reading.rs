@@ -167,7 +167,7 @@ pub(in super::super) fn events_25_a_reader_misses_nothing_of_eight_that_write_at
             }
             seen
         });
-        let written: BTreeMap<u64, String> =
+        let written: BTreeMap<u64, Arc<str>> =
             writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect();
         (written, reader.join().expect("no panic"))
     });

@@ -32,7 +32,7 @@ pub(in super::super) fn events_25_an_event_is_read_as_it_was_written_in_every_fi
         extensions: Vec::new(),
     };
     let most = Event {
-        id: "é".repeat(128),
+        id: "é".repeat(128).into(),
         source: "\u{10ffff}".repeat(128).into(),
         topic: Topic::parse(&["a"; 16].join(".")).expect("it is a topic"),
         subject: "'\"\\%_--;".repeat(64),
@@ -88,7 +88,7 @@ pub(in super::super) fn events_that_are_appended_together_lie_together<B: Bed>()
     assert_eq!(tried.append(&events), [2, 3, 4]);
     let all = tried.all();
     let ids: Vec<(u64, &str, i64)> =
-        all.iter().map(|one| (one.sequence, one.event.id.as_str(), one.logged_ms - START)).collect();
+        all.iter().map(|one| (one.sequence, &*one.event.id, one.logged_ms - START)).collect();
     assert_eq!(ids, [(1, "a", 0), (2, "a", 7), (3, "b", 7), (4, "c", 7)]);
     assert!(all.iter().all(|one| one.only.is_none()), "they are for all");
 }

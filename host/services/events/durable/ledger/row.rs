@@ -41,7 +41,7 @@ pub(super) fn event(row: &Row<'_>, first: usize) -> Option<Event> {
     let text = |at: usize| column(at)?.as_str().ok();
     Some(Event {
         tenant: text(0)?.into(),
-        id: text(1)?.to_owned(),
+        id: text(1)?.into(),
         source: text(2)?.into(),
         topic: Topic::parse(text(3)?).ok()?,
         subject: text(4)?.to_owned(),
