@@ -31,7 +31,8 @@ use super::{
     job::{Extra, JobState, Plan, not_wrong},
     run::{Run, Ticket},
     store::{JobName, JobRecord, JobSpec, JobStore, Keeping, Of, Timing},
-    timer::{State, Timer},
+    timer::Timer,
+    timetable::State,
 };
 use crate::error::{Error, ErrorKind, Result};
 
