@@ -279,7 +279,7 @@ impl Timer {
             state.stopping = true;
             state.by_wall.drain();
             state.by_beat.drain();
-            state.followers.clear();
+            // Who follows whom is known until the last run has ended: for durable jobs the store is told.
             state.by_record.clear();
             state.handlers.clear();
             (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
