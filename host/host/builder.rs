@@ -33,9 +33,9 @@ use crate::{
         idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
-        outbox::Outbox,
+        outbox::{Outbox, Schedule},
         scheduler::Scheduler,
-        storage::{self, LedgerStorage, Storage, StorageOptions},
+        storage::{self, LedgerStorage, Storage, StorageOptions, outbox::KeptJob},
     },
     settings::{
         CacheBackend, CacheSettings, DatabaseSettings, Deadlines, EventSettings, IdempotencySettings,
@@ -342,13 +342,17 @@ fn make_durable(
     })
 }
 
-/// The thread that publishes what batches of the storage have left.
+/// The thread that publishes and schedules what batches of the storage have left.
 fn start_outbox(core: &'static Core, ledger: &Arc<Ledger>, clock: &Arc<SystemClock>) -> Result<Outbox> {
     let publish = move |published| core.durable.publish(&core.events, published);
     let report = |error: &Error| {
         core.log.host(Level::Warn, &error.to_string(), [Field::text("about", "outbox")]);
     };
-    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), Box::new(report))
+    let schedule = |job: &KeptJob| {
+        core.scheduler.put_from_outbox(&job.name, job.spec.clone(), job.first_ms, &job.origin)
+    };
+    let schedule: Option<Schedule> = Some(Box::new(schedule));
+    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), schedule, Box::new(report))
 }
 
 /// The files in the data folder, beside the ledger that knows them.

@@ -91,6 +91,12 @@ const CHORES: [Chore; 18] = [
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
     Chore {
+        name: "jobs-model",
+        options: "[--turns N] [--seed S]",
+        help: "runs random operations on the store of durable jobs and on its model, a million by default",
+        run: jobs_model,
+    },
+    Chore {
         name: "million",
         options: "",
         help: "runs the command under a million events, optimised, and shows its pace and its memory",
@@ -300,6 +306,25 @@ fn events_routes(options: &[String]) -> Result<(), Failure> {
     cargo(
         &[&how[..], &[test, "--nocapture"]].concat(),
         &[("PINTLE_EVENTS_ROUTES", &format!("{pairs} {seed}"))],
+    )
+}
+
+/// The full form of what `host/services/scheduler/durable/random.rs` does at every test run.
+fn jobs_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed) = (1_000_000_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--turns" => turns = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --turns and --seed")),
+        }
+    }
+    let test = "services::scheduler::durable::random::tests::full";
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--lib", "--", "--ignored", "--exact"];
+    cargo(
+        &[&how[..], &[test, "--nocapture"]].concat(),
+        &[("PINTLE_JOBS_MODEL", &format!("ledger {turns} {seed}"))],
     )
 }
 

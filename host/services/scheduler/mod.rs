@@ -358,14 +358,20 @@ impl Scheduler {
         Ok(history.unwrap_or_default())
     }
 
-    /// Schedules a durable job that a batch of the storage has asked for. `origin` says which one it was, so that a second time does
-    /// nothing. It waits for a handler.
+    /// Schedules a durable job that a batch of the storage has asked for. It is due first at `first_ms`, which counts from the commit; none: when its
+    /// timing says so. `origin` says which one it was, so that a second time does nothing. It waits for a handler.
     ///
     /// # Errors
     ///
     /// As [`Scheduler::cron`].
-    pub(crate) fn put_from_outbox(&self, name: &JobName, spec: JobSpec, origin: &str) -> Result<()> {
-        self.put(name, spec, origin)
+    pub(crate) fn put_from_outbox(
+        &self,
+        name: &JobName,
+        spec: JobSpec,
+        first_ms: Option<i64>,
+        origin: &str,
+    ) -> Result<()> {
+        self.put(name, spec, first_ms, origin)
     }
 
     /// Ends all jobs and the thread; durable ones stay in their store. Runs under way may still come to their end. Safe to call again.

@@ -271,7 +271,7 @@ impl<B: Bed> Duel<B> {
     }
 
     fn order(&self, side: usize, job: u64) -> u64 {
-        self.jobs.iter().position(|numbers| numbers[side] == job).map_or(u64::MAX, |at| at as u64)
+        self.jobs.binary_search_by_key(&job, |numbers| numbers[side]).map_or(u64::MAX, |at| at as u64)
     }
 
     /// The same of a run.
@@ -281,7 +281,7 @@ impl<B: Bed> Duel<B> {
     }
 
     fn run_order(&self, side: usize, run: u64) -> u64 {
-        self.runs.iter().position(|(numbers, _)| numbers[side] == run).map_or(u64::MAX, |at| at as u64)
+        self.runs.binary_search_by_key(&run, |(numbers, _)| numbers[side]).map_or(u64::MAX, |at| at as u64)
     }
 
     fn now(&self) -> Verdict<Now> {

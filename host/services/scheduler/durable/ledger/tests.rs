@@ -221,8 +221,8 @@ fn what_is_remembered_does_not_grow_without_end() {
     };
     let most = jobs::MOST_ORIGINS;
     let many = 3 * most as usize + 2;
-    let last = (0..many).map(ask).last();
-    assert_eq!(last, Some(many as i64));
+    let grown: Vec<_> = (0..many).map(ask).collect();
+    assert_eq!(grown.last(), Some(&(many as i64)));
     bed.clock.advance(std::time::Duration::from_secs(24 * 3_600));
     let left: Vec<_> = (many..many + 5).map(ask).collect();
     assert_eq!(left, [2 * most + 3, most + 4, 5, 4, 5], "some at a time");
@@ -263,7 +263,7 @@ fn nothing_that_is_asked_often_looks_at_all_there_is() {
     }
     // From an end on.
     let open = plan(read::OPEN);
-    assert_eq!(open, "SCAN scheduler_runs USING INDEX scheduler_open");
+    assert!(open.contains("USING INDEX scheduler_open") && !open.contains("TEMP B-TREE"), "{open}");
     let all =
         read::of_these(&Of::default(), "SELECT name FROM scheduler_jobs", "ORDER BY plugin, tenant, name");
     assert!(!plan(&all).contains("TEMP B-TREE"), "{all}");
