@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Host;
 use crate::{
-    application::{JobOptions, JobRun, Timing},
+    application::{JobClosure, JobOptions, JobRun, Timing},
     error::{Error, ErrorKind, Result},
     services::scheduler::{
         JobInfo, Named,
@@ -235,7 +235,7 @@ impl Host {
         name: &str,
         timing: Timing<'_>,
         options: JobOptions,
-        handler: Box<dyn Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync>,
+        handler: JobClosure,
     ) -> Result<()> {
         self.running()?;
         self.inner.application.schedule(name, timing, options, handler)

@@ -190,12 +190,6 @@ impl Job {
         Arc::new(Self { owner, plugin, tenant, name, plan, extra, state: Mutex::new(state) })
     }
 
-    /// Whose it is, as given in the request.
-    #[must_use]
-    pub(crate) fn owner(&self) -> u64 {
-        self.owner
-    }
-
     /// The plugin's id, or `application`.
     #[must_use]
     pub(crate) fn plugin(&self) -> &Arc<str> {

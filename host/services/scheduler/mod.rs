@@ -23,6 +23,7 @@ mod rule;
 mod run;
 pub(crate) mod store;
 mod timer;
+mod timetable;
 
 use std::{fmt, sync::Arc};
 

@@ -160,6 +160,7 @@ impl DueRun {
     }
 
     /// When it was due, in milliseconds since 1970.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn due_ms(&self) -> i64 {
         self.ticket.due_ms

@@ -1,47 +1,38 @@
-//! The timer: the queues of what is due next, and the one thread that waits for it.
+//! The timer: the one thread that waits for what is due next.
 //!
-//! Two queues in one: calendar runs are due by the wall clock, which may be set, intervals by the monotonic
-//! clock, which may not; a third holds runs that wait for their next attempt. The thread sleeps until the first of them is due and
-//! otherwise is not woken, except that it looks at the wall clock once a minute while a calendar job waits, for no sleep notices that the
-//! clock was set or that the machine was suspended.
+//! It sleeps until the first run of [`super::timetable`] is due and otherwise is not woken, except that it looks at the wall clock once a
+//! minute while a calendar job waits, for no sleep notices that the clock was set or that the machine was suspended.
 //!
 //! Locks are taken in the order timer, job; targets are called with neither.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use super::{
-    Handler, JobRequest,
-    due::{Due, Now, ms},
-    durable::{ByRecord, Chore, Chores, Durable},
-    job::{Job, Plan, Slot},
-    names::{Named, Names},
+    JobRequest,
+    due::{Due, Now},
+    durable::{Chore, Chores, Durable},
+    job::{Job, Plan},
+    names::Named,
     overlap::Next,
-    queue::Queue,
     run::{Offer, Run, Ticket},
     store::{JobStore, RunKind},
+    timetable::{State, Thread, full_name},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::{Alarm, Clock},
 };
 
-/// How long a change of the wall clock may go unnoticed.
-const LOOK_AT_WALL: Duration = Duration::from_secs(60);
-/// A wall clock that falls behind the monotonic one by more than this was set back.
-const SET_BACK_MS: i64 = 250;
-/// How many runs are handed over before the queue is looked at again.
-const BATCH: usize = 256;
 /// Numbers of runs that no store has given begin here, so that they are never one of a store's.
 const OWN_RUNS: u64 = 1 << 63;
 
@@ -53,50 +44,6 @@ pub(super) struct Timer {
     last_run: AtomicU64,
     /// None: no job is durable.
     pub(super) durable: Option<Durable>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    jobs: Names,
-    pub(super) by_record: ByRecord,
-    /// In the order in which they came.
-    pub(super) handlers: Vec<Arc<Handler>>,
-    by_wall: Queue<i64>,
-    by_beat: Queue<Duration>,
-    /// Runs that wait for their next attempt, by when that is, and by a number that keeps them apart.
-    pub(super) later: BTreeMap<(Duration, u64), (Arc<Job>, Offer)>,
-    /// Runs that are to be handed over at once.
-    following: Vec<(Arc<Job>, Offer)>,
-    /// Who runs after a job of this name.
-    followers: HashMap<FullName, Vec<Arc<Job>>>,
-    /// Which names have had their run of this life of the host.
-    rebooted: HashSet<FullName>,
-    parked: u64,
-    thread: Thread,
-    /// What the wall clock was ahead of the monotonic one at the last look.
-    wall_ahead_ms: Option<i64>,
-    stopping: bool,
-}
-
-/// Plugin, tenant, name.
-type FullName = (Arc<str>, Option<Arc<str>>, Arc<str>);
-
-#[derive(Default)]
-enum Thread {
-    #[default]
-    NotStarted,
-    Awake(JoinHandle<()>),
-    /// Until a monotonic time, or until it is woken.
-    Asleep(JoinHandle<()>, Option<Duration>),
-    Gone,
-}
-
-/// What is due now.
-struct Found {
-    /// Of the calendar, where the wall clock was set back.
-    set_back: Vec<Arc<Job>>,
-    due: Vec<(Arc<Job>, Due)>,
-    offers: Vec<(Arc<Job>, Offer)>,
 }
 
 impl Timer {
@@ -332,7 +279,7 @@ impl Timer {
             state.stopping = true;
             state.by_wall.drain();
             state.by_beat.drain();
-            state.followers.clear();
+            // Who follows whom is known until the last run has ended: for durable jobs the store is told.
             state.by_record.clear();
             state.handlers.clear();
             (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
@@ -502,181 +449,6 @@ impl Timer {
             self.alarm.ring();
         }
     }
-}
-
-impl State {
-    /// Where a chain of jobs leads that run one after the other; refuses one that a job would close.
-    fn check_chain(&self, named: &Named<'_>, plan: &Plan, durable: bool) -> Result<()> {
-        let Plan::After(first) = plan else { return Ok(()) };
-        let mut chain: Vec<Arc<str>> = vec![named.name.into(), Arc::clone(first)];
-        loop {
-            let name = Arc::clone(&chain[chain.len() - 1]);
-            if *name == *named.name {
-                return Err(Error::lazy(ErrorKind::Conflict, move || {
-                    format!("job \"{name}\" would follow itself: {}", chain.join(" -> "))
-                }));
-            }
-            match self.jobs.get(&Named { name: &name, ..*named }) {
-                Some(other) if durable && chain.len() == 2 && !other.is_durable() => {
-                    return Err(Error::lazy(ErrorKind::Conflict, move || {
-                        format!("a durable job cannot follow \"{name}\", which is not durable")
-                    })
-                    .mend("make both durable, or neither"));
-                }
-                None if chain.len() == 2 => {
-                    return Err(Error::lazy(ErrorKind::NotFound, move || {
-                        format!("there is no job \"{name}\" to follow")
-                    })
-                    .mend("schedule it first"));
-                }
-                Some(other) => match &other.plan {
-                    Plan::After(next) => chain.push(Arc::clone(next)),
-                    _ => return Ok(()),
-                },
-                None => return Ok(()),
-            }
-        }
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
-    }
-
-    /// A job has lost its name.
-    fn left(&mut self, job: &Arc<Job>) {
-        self.unfollow(job);
-        if let Some(record) = job.record()
-            && self.by_record.get(&record.job).is_some_and(|known| Arc::ptr_eq(known, job))
-        {
-            self.by_record.remove(&record.job);
-        }
-    }
-
-    fn follow(&mut self, job: &Arc<Job>) {
-        if let Plan::After(other) = &job.plan {
-            self.followers.entry(full_name(job, other)).or_default().push(Arc::clone(job));
-        }
-    }
-
-    fn unfollow(&mut self, job: &Arc<Job>) {
-        let Plan::After(other) = &job.plan else { return };
-        let other = full_name(job, other);
-        if let Some(followers) = self.followers.get_mut(&other) {
-            followers.retain(|follower| !Arc::ptr_eq(follower, job));
-            if followers.is_empty() {
-                self.followers.remove(&other);
-            }
-        }
-    }
-
-    /// False if the job has a place already or wants none.
-    fn insert(&mut self, job: &Arc<Job>, due: Due) -> bool {
-        if self.stopping
-            || matches!(job.plan, Plan::Reboot) && self.rebooted.contains(&full_name(job, job.name()))
-        {
-            return false;
-        }
-        job.take_slot(due, || match due {
-            Due::Wall(at) => self.by_wall.push(at, Arc::clone(job)),
-            Due::Beat(at) => self.by_beat.push(at, Arc::clone(job)),
-        })
-    }
-
-    fn unqueue(&mut self, job: &Job) {
-        if let Some(Slot { due, number }) = job.give_slot() {
-            let moved = match due {
-                Due::Wall(at) => self.by_wall.remove(at, number),
-                Due::Beat(at) => self.by_beat.remove(at, number),
-            };
-            if let Some(moved) = moved {
-                moved.move_slot(number);
-            }
-        }
-    }
-
-    fn find(&mut self, now: Now) -> Found {
-        Found { set_back: self.take_if_set_back(now), due: self.take_due(now), offers: self.take_later(now) }
-    }
-
-    /// Up to a batch of what is due.
-    fn take_due(&mut self, now: Now) -> Vec<(Arc<Job>, Due)> {
-        let mut due = Vec::new();
-        while due.len() < BATCH
-            && let Some((at, job)) = self.by_wall.pop(now.wall_ms)
-        {
-            due.push((job, Due::Wall(at)));
-        }
-        while due.len() < BATCH
-            && let Some((at, job)) = self.by_beat.pop(now.monotonic)
-        {
-            due.push((job, Due::Beat(at)));
-        }
-        for (job, _) in &due {
-            job.give_slot();
-            if matches!(job.plan, Plan::Reboot) {
-                self.rebooted.insert(full_name(job, job.name()));
-            }
-        }
-        due
-    }
-
-    fn take_later(&mut self, now: Now) -> Vec<(Arc<Job>, Offer)> {
-        let mut offers = Vec::new();
-        while let Some(first) = self.later.first_entry()
-            && first.key().0 <= now.monotonic
-            && offers.len() < BATCH
-        {
-            let (place, (job, offer)) = first.remove_entry();
-            job.state.lock().activity().parked.retain(|parked| *parked != place);
-            offers.push((job, offer));
-        }
-        offers
-    }
-
-    /// When the wall clock was set back: all calendar jobs, to be queued anew. They are due after their last run
-    /// and not before now, which may be earlier than where they were queued.
-    fn take_if_set_back(&mut self, now: Now) -> Vec<Arc<Job>> {
-        let ahead = now.wall_ms.saturating_sub(ms(now.monotonic));
-        let before = self.wall_ahead_ms.replace(ahead);
-        if before.is_none_or(|before| ahead >= before.saturating_sub(SET_BACK_MS)) {
-            return Vec::new();
-        }
-        let jobs = self.by_wall.drain();
-        for job in &jobs {
-            job.give_slot();
-        }
-        jobs
-    }
-
-    /// When the thread has to look again, by the monotonic clock.
-    fn wake_at(&self, now: Now) -> Option<Duration> {
-        let wall = self.by_wall.first().map(|at| in_monotonic(Due::Wall(at), now));
-        let later = self.later.first_key_value().map(|(&(at, _), _)| at);
-        [wall, self.by_beat.first(), later].into_iter().flatten().min()
-    }
-
-    fn sleeps_past(&self, due: Due, now: Now) -> bool {
-        match self.thread {
-            Thread::Asleep(_, until) => until.is_none_or(|until| in_monotonic(due, now) < until),
-            Thread::NotStarted | Thread::Awake(_) | Thread::Gone => false,
-        }
-    }
-}
-
-/// When the thread has to wake for a run: for a calendar run also once a minute before.
-fn in_monotonic(due: Due, now: Now) -> Duration {
-    match due {
-        Due::Beat(at) => at,
-        Due::Wall(at) => {
-            let ahead = u64::try_from(at.saturating_sub(now.wall_ms)).unwrap_or(0);
-            now.monotonic + Duration::from_millis(ahead).min(LOOK_AT_WALL)
-        }
-    }
-}
-
-/// The name of `name` in the scope of a job.
-fn full_name(job: &Job, name: &Arc<str>) -> FullName {
-    (Arc::clone(job.plugin()), job.tenant().cloned(), Arc::clone(name))
 }
 
 fn tell_over(job: &Arc<Job>, target: Option<Arc<dyn Run>>) {

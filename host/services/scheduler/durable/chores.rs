@@ -138,7 +138,7 @@ impl Chores {
     /// Does what there is to do now.
     fn round(&self, timer: &Arc<Timer>, durable: &Durable) -> Result<()> {
         while let Some(chore) = self.next() {
-            if let Err(error) = durable.done(&chore) {
+            if let Err(error) = durable.done(timer, &chore) {
                 self.state.lock().chores.push_front(chore);
                 return Err(error);
             }
@@ -176,11 +176,18 @@ impl State {
 }
 
 impl Durable {
-    fn done(&self, chore: &Chore) -> Result<()> {
+    fn done(&self, timer: &Timer, chore: &Chore) -> Result<()> {
         match chore {
             Chore::Finish { lease, end, follow, once } => {
-                self.store.finish(lease, end, follow, *once)?;
+                let noted = self.store.finish(lease, end, follow, *once)?;
                 self.books.lock().own.remove(&lease.run);
+                if noted {
+                    let known: Vec<_> = {
+                        let state = timer.state.lock();
+                        follow.iter().filter_map(|job| state.by_record.get(job)).cloned().collect()
+                    };
+                    timer.due_at(&known, end.ended_ms);
+                }
             }
             Chore::PassOver { job, skipped, next_ms } => self.store.pass_over(*job, *skipped, *next_ms)?,
             Chore::Rewind { job, next_ms } => {

@@ -219,8 +219,7 @@ impl DueRun {
             Err(error) => {
                 self.job().state.lock().activity().last_error = Some(error);
                 durable.chores.push(Chore::Finish { lease: *lease, end, follow: ids, once });
-                // Until it is noted it stays this engine's own.
-                self.timer().due_at(&follow, ended_ms);
+                // Until it is noted it stays this engine's own, and those that follow wait.
                 return true;
             }
         };

@@ -31,7 +31,8 @@ use super::{
     job::{Extra, JobState, Plan, not_wrong},
     run::{Run, Ticket},
     store::{JobName, JobRecord, JobSpec, JobStore, Keeping, Of, Timing},
-    timer::{State, Timer},
+    timer::Timer,
+    timetable::State,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -201,11 +202,17 @@ impl super::Scheduler {
     }
 
     /// As [`super::Scheduler::put_from_outbox`].
-    pub(super) fn put(&self, name: &JobName, spec: JobSpec, first: Option<i64>, origin: &str) -> Result<()> {
+    pub(super) fn put(
+        &self,
+        name: &JobName,
+        spec: JobSpec,
+        first_ms: Option<i64>,
+        origin: &str,
+    ) -> Result<()> {
         let Some(durable) = &self.timer.durable else { return Err(super::no_store(&name.name)) };
         let _put = durable.puts.lock();
         let plan = self.plan_of(&spec.timing)?;
-        let first = first.or_else(|| first_ms(&plan, self.timer.now()));
+        let first = first_ms.or_else(|| self::first_ms(&plan, self.timer.now()));
         let Some(record) = durable.store.put(name, &spec, first, origin, MOST_JOBS)? else { return Ok(()) };
         let job = self.durable_job(request_of(&record), plan, &record, None, None);
         self.timer.install(&job, None)?;

@@ -523,13 +523,15 @@ fn a_job_of_a_storage_batch_waits_for_its_handler_and_is_put_once() {
     let name = JobName { plugin: "witness".into(), tenant: "acme".into(), name: "mail".into() };
     let spec = JobSpec { timing: Timing::Once(1_000), keeping: Keeping::USUAL, data: b"letter"[..].into() };
     for _ in 0..2 {
-        life.scheduler.put_from_outbox(&name, spec.clone(), "batch 7").expect("the store answers");
+        life.scheduler
+            .put_from_outbox(&name, spec.clone(), Some(TEN + 1_000), "batch 7")
+            .expect("the store answers");
     }
     let handler = life.handle("m*");
     stage.advance(1_000);
     let begun = std::mem::take(&mut *life.worker.begun.lock());
     assert_eq!((begun.len(), &*begun[0].1.data), (1, &b"letter"[..]));
-    life.scheduler.put_from_outbox(&name, spec, "batch 7").expect("the store answers");
+    life.scheduler.put_from_outbox(&name, spec, Some(TEN + 1_000), "batch 7").expect("the store answers");
     stage.advance(2_000);
     assert!(life.begun().is_empty() && stage.store.names().is_empty());
     life.scheduler.remove_handler(&handler);

@@ -40,6 +40,36 @@ fn an_end_that_could_not_be_noted_is_noted_when_the_store_is_well_again() {
 }
 
 #[test]
+fn scheduler_24_a_job_follows_an_end_that_was_noted_late_or_while_the_host_stops() {
+    let stage = stage();
+    let life = stage.life();
+    life.hold();
+    life.cron("first", "*/5 * * * *", Keeping::USUAL);
+    let second = request("second", Keeping::USUAL);
+    life.scheduler.after(second, "first", life.worker.clone()).expect("it is there");
+    stage.advance(5 * MINUTE);
+    stage.store.set_full(true);
+    life.end_held();
+    stage.advance(10_000);
+    assert_eq!(life.worker.begun.lock().len(), 1);
+    stage.store.set_full(false);
+    stage.advance(MINUTE);
+    assert_eq!(life.worker.begun.lock()[1].0, "second");
+    life.end_held();
+    life.begun();
+    stage.advance(4 * MINUTE);
+    assert_eq!(life.worker.begun.lock()[0].0, "first");
+    // The host stops, and waits for the run that is under way.
+    life.scheduler.shutdown();
+    life.end_held();
+    drop(life);
+    let life = stage.life();
+    life.handle("*");
+    stage.settle();
+    assert_eq!(life.worker.begun.lock()[0].0, "second");
+}
+
+#[test]
 fn what_fails_on_the_way_into_the_store_leaves_all_as_it_was() {
     let stage = stage();
     let life = stage.life();
