@@ -237,12 +237,12 @@ struct Plugin {
     pintle::JobOptions zone;
     zone.zone = "Europe/Vienna";
     zone.overlap = pintle::Overlap::queue;
-    pintle::JobOptions kept;
-    kept.durable = true;
-    kept.missed = pintle::Missed::skip;
-    kept.start_deadline = kept.jitter = kept.timeout = kept.backoff = milliseconds(4);
-    kept.retries = 3;
-    kept.data = "data";
+    pintle::JobOptions lasting;
+    lasting.durable = true;
+    lasting.missed = pintle::Missed::skip;
+    lasting.start_deadline = lasting.jitter = lasting.timeout = lasting.backoff = milliseconds(4);
+    lasting.retries = 3;
+    lasting.data = "data";
     std::uint32_t handlers = 0;
     const auto run = [](const Context &, const Run &one) {
       (void)(one.attempt() + one.due_ms());
@@ -258,7 +258,7 @@ struct Plugin {
     if (status == PINTLE_OK) status = cx.scheduler().try_cron("a", "@daily", run, job, zone);
     if (status == PINTLE_OK) status = cx.scheduler().try_interval("b", milliseconds(1), run, job);
     if (status == PINTLE_OK) status = cx.scheduler().try_once("c", milliseconds(1), run, job);
-    if (status == PINTLE_OK) status = cx.scheduler().try_after("d", "c", run, job, kept);
+    if (status == PINTLE_OK) status = cx.scheduler().try_after("d", "c", run, job, lasting);
     if (status == PINTLE_OK) status = cx.scheduler().try_handle("d*", run, job);
     if (status == PINTLE_OK) status = cx.scheduler().try_pause("a");
     if (status == PINTLE_OK) status = cx.scheduler().try_resume("a");
