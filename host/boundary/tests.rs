@@ -60,7 +60,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         retention: Retention { age_ms: i64::MAX, bytes: u64::MAX, dedupe_ms: 1_000 },
         report: Box::new(|_| ()),
     });
-    let files = DiskFiles::open(ledger, options).expect("the folder can be read");
+    let files = DiskFiles::open(Arc::clone(&ledger), options).expect("the folder can be read");
     let database = super::database::tests::databases_in(folder.path(), Arc::clone(&clock));
     let core = Core {
         pool: Pool::new(PoolOptions::default(), Arc::new(Nobody)),

@@ -28,7 +28,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 18] = [
+const CHORES: [Chore; 19] = [
     Chore {
         name: "asan",
         options: "",

@@ -102,9 +102,12 @@ impl Plugin for Worker {
             assert!(!run.missed());
             cx.cache("seen").incr(if run.requested() { "asked" } else { "beats" }, 1).map(drop)
         })?;
-        jobs.interval_with("all", SECOND * 60, &JobOptions::new().durable().missed(Missed::All), |cx, run| {
-            cx.cache("seen").incr(if run.missed() { "missed" } else { "seen" }, 1).map(drop)
-        })?;
+        jobs.interval_with(
+            "all",
+            SECOND * 60,
+            &JobOptions::new().durable().missed(Missed::All),
+            |cx, run| cx.cache("seen").incr(if run.missed() { "missed" } else { "seen" }, 1).map(drop),
+        )?;
         jobs.handle("later-*", |cx, run| cx.cache("seen").set(run.job(), run.data()))?;
         Ok(())
     }
@@ -190,7 +193,10 @@ fn a_durable_job_outlives_the_plugin_until_it_is_forgotten() -> Result<()> {
     let jobs = host.scheduler().list()?;
     let names: Vec<_> = jobs.iter().map(|job| (job.name.as_str(), job.waiting)).collect();
     assert_eq!(names, [("all", true), ("nightly", true), ("report", true)]);
-    assert_eq!(host.scheduler().run_now("nightly").expect_err("nobody runs it").status(), Status::Unavailable);
+    assert_eq!(
+        host.scheduler().run_now("nightly").expect_err("nobody runs it").status(),
+        Status::Unavailable
+    );
     host.advance(SECOND * 190)?;
     let host = host.start::<Worker>()?;
     host.advance(Duration::ZERO)?;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use pintle_plugin::{
-    Context, EmitOptions, Event, Field, FileInfo, Held, Job, JobInfo, JobOptions, Level, Lifetime, Logger, Overlap,
-    QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
+    Context, EmitOptions, Event, Field, FileInfo, Held, Job, JobInfo, JobOptions, Level, Lifetime, Logger,
+    Overlap, QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
 };
 
 use super::{asked, durable::Followed, stored::Watches};
