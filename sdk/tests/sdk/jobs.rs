@@ -102,8 +102,15 @@ impl Plugin for Worker {
             assert!(!run.missed());
             cx.cache("seen").incr(if run.requested() { "asked" } else { "beats" }, 1).map(drop)
         })?;
-        jobs.interval_with("all", SECOND * 60, &JobOptions::new().durable().missed(Missed::All), |cx, run| {
-            cx.cache("seen").incr(if run.missed() { "missed" } else { "seen" }, 1).map(drop)
+        jobs.interval_with(
+            "all",
+            SECOND * 60,
+            &JobOptions::new().durable().missed(Missed::All),
+            |cx, run| cx.cache("seen").incr(if run.missed() { "missed" } else { "seen" }, 1).map(drop),
+        )?;
+        jobs.interval_with("queue", SECOND * 900, &JobOptions::new().overlap(Overlap::Queue), |cx, run| {
+            assert!(run.requested());
+            cx.cache("seen").incr("queued", 1).map(drop)
         })?;
         jobs.handle("later-*", |cx, run| cx.cache("seen").set(run.job(), run.data()))?;
         Ok(())
@@ -115,6 +122,11 @@ impl Plugin for Worker {
             "ask" => {
                 jobs.run_now("beat")?;
                 Err(jobs.run_now("beat").expect_err("it has not ended"))
+            }
+            "queue" => {
+                jobs.run_now("queue")?;
+                jobs.run_now("queue")?;
+                Err(jobs.run_now("queue").expect_err("one waits"))
             }
             "circle" => Err(jobs.after("nightly", "report", |_, _| Ok(())).expect_err("a circle")),
             _ => Err(jobs
@@ -128,7 +140,7 @@ plugin!(
     Worker,
     inline r#"{
         "id": "worker", "version": "1.0.0", "abi": "1.0",
-        "provides": { "work": { "version": "1.0", "methods": ["ask", "circle", "mixed"] } },
+        "provides": { "work": { "version": "1.0", "methods": ["ask", "circle", "mixed", "queue"] } },
         "services": { "scheduler": {}, "cache": {}, "storage": {} }
     }"#
 );
@@ -182,6 +194,16 @@ fn a_job_that_is_paused_runs_only_if_it_is_asked_for() -> Result<()> {
 }
 
 #[test]
+fn one_run_waits_behind_another_where_the_overlap_says_so() -> Result<()> {
+    let host = Host::new().start::<Worker>()?;
+    assert_eq!(host.call("work", "queue", b"").expect_err("a third").status(), Status::Busy);
+    assert_eq!(seen(&host, "queued"), 2);
+    let runs = host.scheduler().history("queue")?;
+    assert!(runs.len() == 2 && runs[0].id > runs[1].id && runs.iter().all(|run| run.requested));
+    Ok(())
+}
+
+#[test]
 fn a_durable_job_outlives_the_plugin_until_it_is_forgotten() -> Result<()> {
     let host = Host::new().start::<Worker>()?;
     host.cache("seen").incr("failures", 1)?;
@@ -190,7 +212,10 @@ fn a_durable_job_outlives_the_plugin_until_it_is_forgotten() -> Result<()> {
     let jobs = host.scheduler().list()?;
     let names: Vec<_> = jobs.iter().map(|job| (job.name.as_str(), job.waiting)).collect();
     assert_eq!(names, [("all", true), ("nightly", true), ("report", true)]);
-    assert_eq!(host.scheduler().run_now("nightly").expect_err("nobody runs it").status(), Status::Unavailable);
+    assert_eq!(
+        host.scheduler().run_now("nightly").expect_err("nobody runs it").status(),
+        Status::Unavailable
+    );
     host.advance(SECOND * 190)?;
     let host = host.start::<Worker>()?;
     host.advance(Duration::ZERO)?;
