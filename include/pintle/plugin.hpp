@@ -29,7 +29,7 @@
  * Ownership. Text and bytes that are passed in are borrowed for the call. What an Event, Run, JobInfo, RunResult, Change, Request,
  * HandlerResult or SqlRow shows is borrowed from the host until the function that got it returns: copy what is to be kept.
  * Subscription, Job, Watch, Logger, Transaction, HeldContext and Buffer own what they name, can be moved only, and end it in their
- * destructor; `detach` leaves it to the plugin's life. Handlers are moved into the host's keeping and destroyed on the
+ * destructor; `detach` leaves it to the plugin's life, and a durable job outlives its Job. Handlers are moved into the host's keeping and destroyed on the
  * lane after their last call.
  *
  * Threads. Every function may be called from any thread while its context lives, never with less than 256 KiB of stack;

@@ -108,6 +108,10 @@ impl Plugin for Worker {
             &JobOptions::new().durable().missed(Missed::All),
             |cx, run| cx.cache("seen").incr(if run.missed() { "missed" } else { "seen" }, 1).map(drop),
         )?;
+        jobs.interval_with("queue", SECOND * 900, &JobOptions::new().overlap(Overlap::Queue), |cx, run| {
+            assert!(run.requested());
+            cx.cache("seen").incr("queued", 1).map(drop)
+        })?;
         jobs.handle("later-*", |cx, run| cx.cache("seen").set(run.job(), run.data()))?;
         Ok(())
     }
@@ -118,6 +122,11 @@ impl Plugin for Worker {
             "ask" => {
                 jobs.run_now("beat")?;
                 Err(jobs.run_now("beat").expect_err("it has not ended"))
+            }
+            "queue" => {
+                jobs.run_now("queue")?;
+                jobs.run_now("queue")?;
+                Err(jobs.run_now("queue").expect_err("one waits"))
             }
             "circle" => Err(jobs.after("nightly", "report", |_, _| Ok(())).expect_err("a circle")),
             _ => Err(jobs
@@ -131,7 +140,7 @@ plugin!(
     Worker,
     inline r#"{
         "id": "worker", "version": "1.0.0", "abi": "1.0",
-        "provides": { "work": { "version": "1.0", "methods": ["ask", "circle", "mixed"] } },
+        "provides": { "work": { "version": "1.0", "methods": ["ask", "circle", "mixed", "queue"] } },
         "services": { "scheduler": {}, "cache": {}, "storage": {} }
     }"#
 );
@@ -181,6 +190,16 @@ fn a_job_that_is_paused_runs_only_if_it_is_asked_for() -> Result<()> {
     host.advance(SECOND)?;
     assert_eq!(seen(&host, "beats"), 1);
     assert_eq!(host.scheduler().pause("none").expect_err("no job").status(), Status::NotFound);
+    Ok(())
+}
+
+#[test]
+fn one_run_waits_behind_another_where_the_overlap_says_so() -> Result<()> {
+    let host = Host::new().start::<Worker>()?;
+    assert_eq!(host.call("work", "queue", b"").expect_err("a third").status(), Status::Busy);
+    assert_eq!(seen(&host, "queued"), 2);
+    let runs = host.scheduler().history("queue")?;
+    assert!(runs.len() == 2 && runs[0].id > runs[1].id && runs.iter().all(|run| run.requested));
     Ok(())
 }
 
