@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-pub(crate) use self::jobs::{Handler as JobClosure, Timing};
+pub(crate) use self::jobs::Timing;
 pub use self::{
     durable::{Delivery, DurableOptions, Receipt},
     jobs::{JobOptions, JobRun},

@@ -218,3 +218,53 @@ fn an_operator_pauses_runs_resumes_and_forgets() {
         assert_eq!(refused, Err(ErrorKind::InvalidArgument));
     }
 }
+
+#[test]
+fn a_durable_job_of_the_application_outlives_the_host_and_waits_for_a_handler() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let made = || Host::builder().data(folder.path()).build().expect("the folder is free");
+    let durable = || JobOptions { durable: true, data: b"mail".to_vec(), ..JobOptions::default() };
+    let run = |host: &Host| host.run_job("application", "", "mail-daily");
+    let job = |host: &Host| {
+        let of = JobsOf { plugin: Some("application".into()), ..JobsOf::default() };
+        let jobs = host.jobs_of(&of).expect("the disk is there");
+        let [job] = &jobs[..] else { panic!("{jobs:?}") };
+        job.clone()
+    };
+
+    let host = made();
+    let (tell, told) = channel();
+    host.schedule_cron("mail-daily", "0 0 1 1 *", durable(), move |run| {
+        tell(run.id);
+        Ok(b"one".to_vec())
+    })
+    .expect("it can be kept");
+    run(&host).expect("it can run");
+    let first = told.recv_timeout(PATIENCE).expect("it runs");
+    assert_eq!(history(&host, "", "mail-daily")[0].id, first);
+    host.pause_job("application", "", "mail-daily").expect("it is there");
+    host.stop();
+
+    let host = made();
+    let kept = job(&host);
+    assert!(kept.durable && kept.paused && kept.waiting, "{kept:?}");
+    assert_eq!((kept.runs, kept.next_ms), (1, None));
+    assert_eq!(run(&host).map_err(|error| error.kind()), Err(ErrorKind::Unavailable), "nobody runs it");
+    let (tell, told) = channel();
+    host.handle_jobs("mail-*", move |run| {
+        tell((run.job.to_owned(), run.data.to_vec()));
+        Ok(b"two".to_vec())
+    })
+    .expect("it is a pattern");
+    host.resume_job("application", "", "mail-daily").expect("it is there");
+    run(&host).expect("there is a handler now");
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(("mail-daily".into(), b"mail".to_vec())));
+    let past = history(&host, "", "mail-daily");
+    let results: Vec<&[u8]> = past.iter().map(|run| &*run.result).collect();
+    assert_eq!((results, past[1].id), (vec![&b"two"[..], b"one"], first));
+    let now = job(&host);
+    assert!(!now.waiting && !now.paused && now.next_ms.is_some(), "{now:?}");
+    host.forget_job("application", "", "mail-daily").expect("it is there");
+    host.stop();
+    assert_eq!(made().jobs_of(&JobsOf::default()).expect("the disk is there").len(), 0);
+}

@@ -71,7 +71,7 @@ pub struct JobRun<'a> {
     pub data: &'a [u8],
 }
 
-pub(crate) type Handler = Box<dyn Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync>;
+type Handler = Box<dyn Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync>;
 
 /// When a job is to run.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Host;
 use crate::{
-    application::{JobClosure, JobOptions, JobRun, Timing},
+    application::{JobOptions, JobRun, Timing},
     error::{Error, ErrorKind, Result},
     services::scheduler::{
         JobInfo, Named,
@@ -88,7 +88,7 @@ impl Host {
         options: JobOptions,
         handler: impl Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
-        self.schedule(name, Timing::Cron(rule), options, Box::new(handler))
+        self.schedule(name, Timing::Cron(rule), options, handler)
     }
 
     /// Like `schedule_cron`, every so long: 1 ms to 366 days. The first run is one interval from now, and the beat is kept: a late run does
@@ -104,7 +104,7 @@ impl Host {
         options: JobOptions,
         handler: impl Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
-        self.schedule(name, Timing::Every(every), options, Box::new(handler))
+        self.schedule(name, Timing::Every(every), options, handler)
     }
 
     /// Like `schedule_cron`, once, so long from now: at most 366 days. The job is over when the run has ended.
@@ -119,7 +119,7 @@ impl Host {
         options: JobOptions,
         handler: impl Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
-        self.schedule(name, Timing::Once(delay), options, Box::new(handler))
+        self.schedule(name, Timing::Once(delay), options, handler)
     }
 
     /// Like `schedule_cron`, each time that a run of another job of the application and of the same tenant has ended well. Where that is
@@ -136,7 +136,7 @@ impl Host {
         options: JobOptions,
         handler: impl Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
-        self.schedule(name, Timing::After(other), options, Box::new(handler))
+        self.schedule(name, Timing::After(other), options, handler)
     }
 
     /// Runs `handler` for the durable jobs of the application, of every tenant, that nobody has scheduled since the host was made: those of an
@@ -235,10 +235,10 @@ impl Host {
         name: &str,
         timing: Timing<'_>,
         options: JobOptions,
-        handler: JobClosure,
+        handler: impl Fn(&JobRun<'_>) -> Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Result<()> {
         self.running()?;
-        self.inner.application.schedule(name, timing, options, handler)
+        self.inner.application.schedule(name, timing, options, Box::new(handler))
     }
 }
 
