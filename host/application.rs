@@ -1,6 +1,7 @@
-//! What the embedding application hears of its host: subscriptions as closures, on a lane of their own.
+//! What the embedding application hears of its host: subscriptions and jobs as closures, on a lane of their own.
 
 mod durable;
+mod jobs;
 
 use std::{
     any::Any,
@@ -18,10 +19,17 @@ use crate::{
     boundary::{Core, expect},
     error::{Error, ErrorKind, Result},
     lanes::{Lane, LaneOptions, Run, Task, panic_text},
-    services::events::{Asked, Deliver, Event, Filter, Pattern, Policy, SubscribeRequest, Subscription},
+    services::{
+        events::{Asked, Deliver, Event, Filter, Pattern, Policy, SubscribeRequest, Subscription},
+        scheduler::Handler as JobHandler,
+    },
 };
 
-pub use self::durable::{Delivery, DurableOptions, Receipt};
+pub(crate) use self::jobs::Timing;
+pub use self::{
+    durable::{Delivery, DurableOptions, Receipt},
+    jobs::{JobOptions, JobRun},
+};
 
 /// Whose subscriptions they are, as the engine of events knows it; plugins are numbered from 1.
 pub(crate) const OWNER: u64 = 0;
@@ -38,6 +46,8 @@ pub(crate) struct Application {
     /// The engine knows them weakly.
     listeners: Mutex<Vec<Arc<Listener>>>,
     followers: Mutex<Vec<Arc<durable::Follower>>>,
+    /// Of durable jobs.
+    runners: Mutex<Vec<Arc<JobHandler>>>,
 }
 
 /// How a subscription of the application is kept.
@@ -98,6 +108,7 @@ impl Application {
             lane: Lane::new(&core.pool, options),
             listeners: Mutex::default(),
             followers: Mutex::default(),
+            runners: Mutex::default(),
         }
     }
 
@@ -239,19 +250,22 @@ impl Task for Listener {
 
 impl Listener {
     fn handle(&self, event: &Event) -> Result<Vec<u8>> {
-        match catch_unwind(AssertUnwindSafe(|| (self.handler)(event))) {
-            Ok(Ok(reply)) if reply.len() > LARGEST_REPLY => {
-                let text = format!(
-                    "the application's handler replied {} bytes, at most 1 MiB is taken",
-                    reply.len()
-                );
-                Err(Error::new(ErrorKind::TooLarge, text))
-            }
-            Ok(result) => result,
-            Err(panic) => {
-                let text = format!("the application's handler panicked: {}", panic_text(&*panic));
-                Err(Error::new(ErrorKind::Panic, text))
-            }
+        contained(|| (self.handler)(event))
+    }
+}
+
+/// What a handler has answered; a panic and a reply that is too large are failures.
+fn contained(handler: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    match catch_unwind(AssertUnwindSafe(handler)) {
+        Ok(Ok(reply)) if reply.len() > LARGEST_REPLY => {
+            let text =
+                format!("the application's handler replied {} bytes, at most 1 MiB is taken", reply.len());
+            Err(Error::new(ErrorKind::TooLarge, text))
+        }
+        Ok(result) => result,
+        Err(panic) => {
+            let text = format!("the application's handler panicked: {}", panic_text(&*panic));
+            Err(Error::new(ErrorKind::Panic, text))
         }
     }
 }

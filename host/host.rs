@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
 pub(crate) mod sql;
 mod stop;
 pub(crate) mod storage;
@@ -42,7 +43,7 @@ use crate::{
         ledger::Ledger,
         log::{Field, Level, LevelList},
         outbox::Outbox,
-        scheduler::JobInfo,
+        scheduler::{JobInfo, store::Of},
     },
     stats::{HostStats, Stats, WorkerStats},
 };
@@ -388,7 +389,7 @@ impl Host {
     /// All jobs, with their next and last runs.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobInfo> {
-        self.inner.core.scheduler.list()
+        self.inner.core.scheduler.known(&Of::default())
     }
 
     /// The configs of the loaded plugins, by id, with `"***"` in place of secrets.
@@ -530,7 +531,7 @@ impl Host {
                 uptime_ms: core.epoch.elapsed().as_millis() as u64,
                 data: self.inner.data.clone(),
                 tenants: core.tenants.count() as u64,
-                jobs: core.scheduler.list().len() as u64,
+                jobs: core.scheduler.count() as u64,
                 subscriptions: core.events.subscriptions().len() as u64,
                 libraries_kept: core.kept.load(Relaxed),
             },

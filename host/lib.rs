@@ -99,7 +99,19 @@ pub mod storage {
 
 /// Jobs, as an application sees them.
 pub mod scheduler {
-    pub use crate::services::scheduler::JobInfo;
+    pub use crate::{
+        application::{JobOptions, JobRun},
+        host::jobs::{JobsOf, PastRun},
+        services::scheduler::{
+            JobInfo, Overlap,
+            store::{Missed, RunKind},
+        },
+    };
+}
+
+/// Cron rules by themselves: whether a text is one, and when it is due. docs/cron.md says how they are written.
+pub mod cron {
+    pub use crate::services::scheduler::{CronRule as Rule, parse_rfc3339};
 }
 
 /// Looking at plugins without running anything of them.

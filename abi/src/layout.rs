@@ -114,6 +114,8 @@ layout_by_size! {
     PintleEvents => PintleEvents_Prefix,
     PintleRun => PintleRun_Prefix,
     PintleJobOptions => PintleJobOptions_Prefix,
+    PintleJob => PintleJob_Prefix,
+    PintleRunResult => PintleRunResult_Prefix,
     PintleScheduler => PintleScheduler_Prefix,
     PintleSqlOptions => PintleSqlOptions_Prefix,
     PintleSqlInfo => PintleSqlInfo_Prefix,

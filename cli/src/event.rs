@@ -57,7 +57,7 @@ pub(crate) fn readable(event: &Value) -> String {
     };
     let (id, time_ms) = (id.unwrap_or_default(), time_ms.unwrap_or_default());
     to_json(&Event {
-        id,
+        id: id.into(),
         source,
         topic,
         subject,

@@ -14,7 +14,7 @@ Exit status:
   4  not whole: a plugin did not start, a line was no event, events were dropped, or a handler
      failed that was waited for; for inspect: a plugin is one that this host cannot load; for
      storage check: what is kept is damaged; for sql: what was listed is no database; for events:
-     what was named is no dead letter
+     what was named is no dead letter; for cron --batch: a line was answered with an error
   5  no host runs on the data folder, or none that can be asked
   130, 143  ended at once by the second SIGINT or SIGTERM";
 

@@ -76,7 +76,7 @@ impl Lines {
     /// The next line that is not empty. The first may begin with a byte order mark.
     pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
         let text = loop {
-            let read = read_line(&mut self.from, &mut self.line, &mut self.taken)?;
+            let read = read_line(&mut self.from, &mut self.line, LONGEST_LINE, &mut self.taken)?;
             self.number += 1;
             match read {
                 LineRead::End => return Ok(Next::End),
@@ -102,15 +102,22 @@ impl Lines {
 
 /// What came of reading a line.
 #[derive(Debug, PartialEq, Eq)]
-enum LineRead {
+pub(crate) enum LineRead {
+    /// It is there, without its end.
     Line,
     /// It was passed over.
     TooLong,
+    /// There are no more.
     End,
 }
 
-/// Reads a line, without its end. The last one needs none. No more of it is kept than an event may have.
-fn read_line(lines: &mut impl BufRead, line: &mut Vec<u8>, taken: &mut u64) -> io::Result<LineRead> {
+/// Reads a line, without its end. The last one needs none. No more of it is kept than `longest` bytes.
+pub(crate) fn read_line(
+    lines: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    longest: usize,
+    taken: &mut u64,
+) -> io::Result<LineRead> {
     line.clear();
     let mut length = 0_usize;
     loop {
@@ -122,14 +129,14 @@ fn read_line(lines: &mut impl BufRead, line: &mut Vec<u8>, taken: &mut u64) -> i
         let text = &part[..end.unwrap_or(part.len())];
         let (ended, used) = (end.is_some() || part.is_empty(), text.len() + usize::from(end.is_some()));
         length += text.len();
-        if length <= LONGEST_LINE {
+        if length <= longest {
             line.extend_from_slice(text);
         }
         lines.consume(used);
         *taken += used as u64;
         match (ended, end) {
             (true, None) if length == 0 => return Ok(LineRead::End),
-            (true, _) if length > LONGEST_LINE => return Ok(LineRead::TooLong),
+            (true, _) if length > longest => return Ok(LineRead::TooLong),
             (true, _) => return Ok(LineRead::Line),
             (false, _) => {}
         }
@@ -144,7 +151,7 @@ mod tests {
         let mut lines = BufReader::with_capacity(buffer, text);
         let mut line = Vec::new();
         let next = || {
-            let read = read_line(&mut lines, &mut line, &mut 0).unwrap();
+            let read = read_line(&mut lines, &mut line, LONGEST_LINE, &mut 0).unwrap();
             (read != LineRead::End).then_some((read, line.len()))
         };
         std::iter::from_fn(next).collect()

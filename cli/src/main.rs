@@ -7,12 +7,14 @@ mod bar;
 mod cache;
 mod completions;
 mod config;
+mod cron;
 mod emit;
 mod event;
 mod events;
 mod exit;
 mod folder;
 mod inspect;
+mod jobs;
 mod keys;
 mod lines;
 mod link;
@@ -86,6 +88,12 @@ enum Command {
     /// Asks the SQL databases of plugins, and copies them
     #[command(long_about = sql::ABOUT, after_help = exit::HELP)]
     Sql(sql::Options),
+    /// Shows jobs and what became of their runs, and runs, pauses and resumes single ones
+    #[command(long_about = jobs::ABOUT, after_help = exit::HELP)]
+    Jobs(jobs::Options),
+    /// Shows when a cron rule is due
+    #[command(long_about = cron::ABOUT, after_help = exit::HELP)]
+    Cron(cron::Options),
     /// Writes completions of the command line for a shell to stdout
     #[command(long_about = completions::ABOUT, after_help = exit::HELP)]
     Completions(completions::Options),
@@ -109,6 +117,8 @@ fn main() -> ExitCode {
         Command::Cache(options) => cache::cache(&options),
         Command::Storage(options) => storage::storage(&options),
         Command::Sql(options) => sql::sql(&options),
+        Command::Jobs(options) => jobs::jobs(&options),
+        Command::Cron(options) => cron::cron(&options),
         Command::Completions(options) => completions::completions(&options),
         Command::Man(options) => man::man(&options),
     };

@@ -90,7 +90,7 @@ unsafe fn tell(each: Each, user: *mut c_void, result: &HandlerResult) -> Result<
         error: PintleStr::new(&text),
     };
     // SAFETY: the caller vouches for it; what `told` leads to lives until `each` has returned.
-    sink::tell(|| unsafe { each(user, &raw const told) })
+    sink::tell("each", || unsafe { each(user, &raw const told) })
 }
 
 /// A caller without `each` is told of no failure: they go to the log, as those of events that nobody waits for.

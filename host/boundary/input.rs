@@ -7,11 +7,11 @@ use std::slice;
 
 use pintle_abi::{
     PINTLE_CACHE_IF_ABSENT, PINTLE_CACHE_IF_VERSION, PINTLE_CACHE_KEEP_TTL, PINTLE_CACHE_NO_WAIT,
-    PINTLE_CACHE_TTL, PINTLE_EMIT_DURABLE, PINTLE_FILE_IF_VERSION, PINTLE_MIGRATE_DRY_RUN,
-    PINTLE_STORAGE_IF_VERSION, PINTLE_STORAGE_JSON, PINTLE_STORAGE_KEEP_TTL, PINTLE_STORAGE_TTL,
-    PINTLE_SUBSCRIBE_ACK, PINTLE_SUBSCRIBE_DURABLE, PINTLE_TRANSACTION_READ_ONLY, PINTLE_WATCH_AFTER,
-    PintleBytes, PintleCacheEntry, PintleCacheFetch, PintleCacheInfo, PintleCacheOptions, PintleCacheStats,
-    PintleDatabaseStats, PintleEmitOptions, PintleField, PintleFileInfo, PintleFileOptions,
+    PINTLE_CACHE_TTL, PINTLE_EMIT_DURABLE, PINTLE_FILE_IF_VERSION, PINTLE_JOB_DURABLE,
+    PINTLE_MIGRATE_DRY_RUN, PINTLE_STORAGE_IF_VERSION, PINTLE_STORAGE_JSON, PINTLE_STORAGE_KEEP_TTL,
+    PINTLE_STORAGE_TTL, PINTLE_SUBSCRIBE_ACK, PINTLE_SUBSCRIBE_DURABLE, PINTLE_TRANSACTION_READ_ONLY,
+    PINTLE_WATCH_AFTER, PintleBytes, PintleCacheEntry, PintleCacheFetch, PintleCacheInfo, PintleCacheOptions,
+    PintleCacheStats, PintleDatabaseStats, PintleEmitOptions, PintleField, PintleFileInfo, PintleFileOptions,
     PintleIdempotencyInfo, PintleIdempotencyOptions, PintleJobOptions, PintleMigrateInfo,
     PintleMigrateOptions, PintleMigration, PintleScopeInfo, PintleSqlColumn, PintleSqlInfo, PintleSqlOptions,
     PintleStorageInfo, PintleStorageJob, PintleStorageOptions, PintleStorageStats, PintleStorageStep,
@@ -392,7 +392,7 @@ unsafe impl Sized32 for PintleSubscribeOptions {
 // SAFETY: as above.
 unsafe impl Sized32 for PintleJobOptions {
     const NAME: &'static str = "options";
-    const FLAGS: Option<u32> = Some(0);
+    const FLAGS: Option<u32> = Some(PINTLE_JOB_DURABLE);
 }
 // SAFETY: as above.
 unsafe impl Sized32 for PintleCacheOptions {

@@ -49,12 +49,12 @@ impl Sink {
     }
 }
 
-/// Runs the function that a caller passed to be told of one result. CANCELLED if it refuses it.
-pub(super) fn tell(each: impl FnOnce() -> PintleStatus) -> Result<()> {
+/// Runs the function that a caller passed as `name` to be told of one result. CANCELLED if it refuses it.
+pub(super) fn tell(name: &'static str, each: impl FnOnce() -> PintleStatus) -> Result<()> {
     let status = thread::inside_sink(each);
     if status != PINTLE_OK {
         return Err(Error::lazy(ErrorKind::Cancelled, move || {
-            format!("the function that was passed as `each` refused a result with status {status}")
+            format!("the function that was passed as `{name}` refused a result with status {status}")
         }));
     }
     Ok(())

@@ -12,6 +12,7 @@ use crate::{
         idempotency::{self, LedgerIdempotency},
         ledger::{Durability, Ledger, LedgerOptions},
         log::Options,
+        scheduler::{self, Scheduler, durable::ledger::LedgerStore},
         storage::{self, LedgerStorage, StorageOptions},
     },
 };
@@ -39,6 +40,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
             storage::SCHEMA,
             storage::OUTBOX,
             durable::ledger::SCHEMA,
+            scheduler::durable::ledger::SCHEMA,
             idempotency::SCHEMA,
             files::SCHEMA,
         ],
@@ -58,7 +60,7 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         retention: Retention { age_ms: i64::MAX, bytes: u64::MAX, dedupe_ms: 1_000 },
         report: Box::new(|_| ()),
     });
-    let files = DiskFiles::open(ledger, options).expect("the folder can be read");
+    let files = DiskFiles::open(Arc::clone(&ledger), options).expect("the folder can be read");
     let database = super::database::tests::databases_in(folder.path(), Arc::clone(&clock));
     let core = Core {
         pool: Pool::new(PoolOptions::default(), Arc::new(Nobody)),
@@ -67,7 +69,10 @@ pub(super) fn record_with(cached: Box<dyn CacheBackend>, clock: Arc<dyn Clock>) 
         events: Arc::new(Events::new(|| 0)),
         durable: durable.expect("the folder can be written"),
         outbox: clock.alarm(),
-        scheduler: Arc::new(Scheduler::new(clock.clone())),
+        scheduler: Arc::new(Scheduler::new(
+            clock.clone(),
+            Some(Arc::new(LedgerStore::new(Arc::clone(&ledger), true))),
+        )),
         cache: Cache::new(cached, Lifetimes { items: Lifetime::Endless, absent: Lifetime::Endless }, clock),
         storage: Storage::new(
             Box::new(stored),

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Methods, Params, Refusal, Session, cache, config, events, sql, storage};
+use super::{Methods, Params, Refusal, Session, cache, config, events, jobs, sql, storage};
 use crate::{
     Host, PluginInfo,
     error::{Error, ErrorKind, Result},
@@ -37,13 +37,22 @@ pub(super) type Answer = Result<Value, Refusal>;
 /// A method: from the host, its params and the connection, if there is one, to its answer.
 type Method = fn(&Host, Params<'_>, Option<&Arc<Session>>) -> Answer;
 
-const METHODS: [(&str, Method); 42] = [
+const METHODS: [(&str, Method); 47] = [
     ("host", |host, params, _| none(params).and_then(|()| given(&host.stats().host))),
     ("plugins", |host, params, _| plugins(host, params.read()?)),
     ("stats", |host, params, _| none(params).and_then(|()| given(&host.stats()))),
     ("metrics", |host, params, _| none(params).map(|()| json!({ "text": host.open_metrics() }))),
     ("subscriptions", |host, params, _| none(params).map(|()| events::subscriptions(host))),
-    ("jobs", |host, params, _| none(params).map(|()| jobs(host))),
+    ("jobs", |host, params, _| jobs::list(host, params.read()?)),
+    ("jobs.history", |host, params, _| jobs::history(host, params.read()?)),
+    ("jobs.run", |host, params, _| jobs::step(params.read()?, |of, by, name| host.run_job(of, by, name))),
+    ("jobs.pause", |host, params, _| jobs::step(params.read()?, |of, by, name| host.pause_job(of, by, name))),
+    ("jobs.resume", |host, params, _| {
+        jobs::step(params.read()?, |of, by, name| host.resume_job(of, by, name))
+    }),
+    ("jobs.forget", |host, params, _| {
+        jobs::step(params.read()?, |of, by, name| host.forget_job(of, by, name))
+    }),
     ("plugin.load", |host, params, _| step(params, |id| host.load(id))),
     ("plugin.enable", |host, params, _| step(params, |id| host.enable(id))),
     ("plugin.disable", |host, params, _| step(params, |id| host.disable(id))),
@@ -197,7 +206,7 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct Failure {
+pub(super) struct Failure {
     kind: &'static str,
     text: String,
 }
@@ -301,27 +310,6 @@ impl<'a> Shown<'a> {
             database_bytes: kept.database_bytes,
         }
     }
-}
-
-fn jobs(host: &Host) -> Value {
-    let owners = host.owners();
-    let shown = host.jobs().into_iter().map(|job| {
-        json!({
-            "of": owners.get(&job.owner).map(|owner| &**owner),
-            "tenant": job.tenant.as_deref(),
-            "name": &*job.name,
-            "when": job.when,
-            "live": job.live,
-            "running": job.running,
-            "next_ms": job.next_ms,
-            "last_ms": job.last_ms,
-            "runs": job.runs,
-            "failed": job.failed,
-            "skipped": job.skipped,
-            "error": job.last_error.as_ref().map(Failure::from),
-        })
-    });
-    json!({ "jobs": shown.collect::<Vec<_>>() })
 }
 
 fn step(params: Params<'_>, carry_out: impl FnOnce(&str) -> Result<()>) -> Answer {
@@ -492,7 +480,7 @@ pub(super) fn given(value: &impl Serialize) -> Answer {
     })
 }
 
-fn done((): ()) -> Value {
+pub(super) fn done((): ()) -> Value {
     json!({})
 }
 

@@ -9,6 +9,7 @@ mod cache;
 mod client;
 mod config;
 mod events;
+mod jobs;
 mod lines;
 mod methods;
 mod query;

@@ -33,9 +33,9 @@ use crate::{
         idempotency::{self, Idempotency, LedgerIdempotency, Limits},
         ledger::{Durability, Ledger, LedgerOptions},
         log::{Field, Level, Log, Options as LogOptions, Target},
-        outbox::Outbox,
-        scheduler::Scheduler,
-        storage::{self, LedgerStorage, Storage, StorageOptions},
+        outbox::{Outbox, Schedule},
+        scheduler::{self, Scheduler, durable::ledger::LedgerStore},
+        storage::{self, LedgerStorage, Storage, StorageOptions, outbox::KeptJob},
     },
     settings::{
         CacheBackend, CacheSettings, DatabaseSettings, Deadlines, EventSettings, IdempotencySettings,
@@ -136,13 +136,15 @@ impl HostBuilder {
         let report = Arc::new(LogReport { log: log.clone(), plugins: OnceLock::new() });
         let watch = Arc::new(CacheWatch::new(settings.cache.backend.name(), clock.clone()));
         let cache = open_cache(&folder, &settings.cache, &clock, &log, &watch)?;
+        // The folder is locked: nobody else has these jobs.
+        let jobs = Arc::new(LedgerStore::new(ledger.clone(), true));
         let core: &'static Core = (Core {
             pool: Pool::new(pool_options, report.clone()),
             tenants: Tenants::new(),
             events: Arc::new(Events::new(move || wall.now_ms())),
             durable,
             outbox: clock.alarm(),
-            scheduler: Arc::new(Scheduler::new(clock.clone())),
+            scheduler: Arc::new(Scheduler::new(clock.clone(), Some(jobs))),
             cache,
             storage: Storage::new(Box::new(storage), settings.storage.max_value, clock.clone()),
             idempotency,
@@ -155,6 +157,7 @@ impl HostBuilder {
             call_timeout: settings.deadlines.call,
         })
         .keep();
+        core.scheduler.load()?;
         let outbox = Arc::new(start_outbox(core, &ledger, &clock)?);
         let options = PluginsOptions {
             folders: settings.plugins.clone(),
@@ -289,6 +292,7 @@ fn open_ledger(
             storage::SCHEMA,
             storage::OUTBOX,
             durable::ledger::SCHEMA,
+            scheduler::durable::ledger::SCHEMA,
             idempotency::SCHEMA,
             files::SCHEMA,
         ],
@@ -342,13 +346,17 @@ fn make_durable(
     })
 }
 
-/// The thread that publishes what batches of the storage have left.
+/// The thread that publishes and schedules what batches of the storage have left.
 fn start_outbox(core: &'static Core, ledger: &Arc<Ledger>, clock: &Arc<SystemClock>) -> Result<Outbox> {
     let publish = move |published| core.durable.publish(&core.events, published);
     let report = |error: &Error| {
         core.log.host(Level::Warn, &error.to_string(), [Field::text("about", "outbox")]);
     };
-    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), Box::new(report))
+    let schedule = |job: &KeptJob| {
+        core.scheduler.put_from_outbox(&job.name, job.spec.clone(), job.first_ms, &job.origin)
+    };
+    let schedule: Option<Schedule> = Some(Box::new(schedule));
+    Outbox::start(ledger, clock.clone(), core.outbox.clone(), Box::new(publish), schedule, Box::new(report))
 }
 
 /// The files in the data folder, beside the ledger that knows them.

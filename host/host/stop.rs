@@ -88,6 +88,8 @@ impl Host {
         // What it has not published is published at the next start.
         let outbox = self.inner.outbox.clone();
         drop(close_within(until(93), "pintle-outbox", move || outbox.close()));
+        // Notes how runs of durable jobs have ended; what it does not get to is begun again at the next start.
+        drop(close_within(until(93), "pintle-jobs", || core.scheduler.close()));
         // Notes what was acknowledged: where the ledger hangs, its thread ends when that does.
         drop(close_within(until(94), "pintle-events", || core.durable.close()));
         // What its thread is in the middle of is a write of the ledger, which is waited for there.

@@ -36,6 +36,14 @@ pub(crate) enum Method {
     SchedulerInterval,
     SchedulerOnce,
     SchedulerRemove,
+    SchedulerAfter,
+    SchedulerHandle,
+    SchedulerForget,
+    SchedulerPause,
+    SchedulerResume,
+    SchedulerRunNow,
+    SchedulerList,
+    SchedulerHistory,
     CacheGet,
     CacheGetInto,
     CacheSet,
@@ -163,6 +171,9 @@ impl Method {
             Self::EventsAck | Self::EventsNack => Service::Events,
             Self::SchedulerCron | Self::SchedulerInterval => Service::Scheduler,
             Self::SchedulerOnce | Self::SchedulerRemove => Service::Scheduler,
+            Self::SchedulerAfter | Self::SchedulerHandle | Self::SchedulerForget => Service::Scheduler,
+            Self::SchedulerPause | Self::SchedulerResume | Self::SchedulerRunNow => Service::Scheduler,
+            Self::SchedulerList | Self::SchedulerHistory => Service::Scheduler,
             Self::CacheGet | Self::CacheGetInto | Self::CacheSet | Self::CacheRemove => Service::Cache,
             Self::CacheExists | Self::CacheIncr | Self::CacheExpire | Self::CacheTtl => Service::Cache,
             Self::CacheGetMany | Self::CacheSetMany | Self::CacheSetAbsent => Service::Cache,
@@ -186,7 +197,7 @@ impl Method {
     }
 
     /// Every method that a manifest can ask for, with its service's name and its own.
-    const ASKED_FOR: [(Self, &'static str, &'static str); 63] = [
+    const ASKED_FOR: [(Self, &'static str, &'static str); 71] = [
         (Self::EventsEmit, "events", "emit"),
         (Self::EventsSubscribe, "events", "subscribe"),
         (Self::EventsUnsubscribe, "events", "unsubscribe"),
@@ -197,6 +208,14 @@ impl Method {
         (Self::SchedulerInterval, "scheduler", "interval"),
         (Self::SchedulerOnce, "scheduler", "once"),
         (Self::SchedulerRemove, "scheduler", "remove"),
+        (Self::SchedulerAfter, "scheduler", "after"),
+        (Self::SchedulerHandle, "scheduler", "handle"),
+        (Self::SchedulerForget, "scheduler", "forget"),
+        (Self::SchedulerPause, "scheduler", "pause"),
+        (Self::SchedulerResume, "scheduler", "resume"),
+        (Self::SchedulerRunNow, "scheduler", "run_now"),
+        (Self::SchedulerList, "scheduler", "list"),
+        (Self::SchedulerHistory, "scheduler", "history"),
         (Self::CacheGet, "cache", "get"),
         (Self::CacheGetInto, "cache", "get"),
         (Self::CacheSet, "cache", "set"),

@@ -391,7 +391,7 @@ impl Generation {
         let status = self.mapped.library.call(self.state, ctx, request);
         let outcome = run.leave();
         let result = match status {
-            Some(status) => answered(ctx, status, outcome, &format!("\"{name}\"")),
+            Some(status) => answered(ctx, status, outcome, format_args!("\"{name}\"")),
             None => Err(Error::new(
                 ErrorKind::Unsupported,
                 "its `call` is null although its manifest provides services",

@@ -243,6 +243,22 @@ static inline pintle_subscribe_options pintle_subscribe_durable(pintle_str name)
   return options;
 }
 
+/* Options of `cron`, `interval`, `once` and `after` for a durable job that is tried again `retries` times where a run fails,
+ * after a second at first and then each time twice as long. All else is the default until it is set. */
+static inline pintle_job_options pintle_job_durable(uint32_t retries) {
+  pintle_job_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_JOB_DURABLE;
+  options.retries = retries;
+  return options;
+}
+
+/* What the runs of a job are given, as text. */
+static inline pintle_str pintle_run_text(const pintle_run *run) {
+  return pintle_strn((const char *)run->data.ptr, run->data.len);
+}
+
 /* SQL. Values to be bound to placeholders; text and blobs are borrowed. */
 static inline pintle_sql_value pintle_sql_null(void) {
   pintle_sql_value value;

@@ -242,11 +242,50 @@
 /* The field's value is `integer`: 0 is false, everything else true. */
 #define PINTLE_FIELD_BOOLEAN 4
 
+/* `pintle_run.flags`: somebody asked for it (`run_now`, an operator): it is not of the job's schedule. */
+#define PINTLE_RUN_REQUESTED 1
+
+/* `pintle_run.flags`: it was missed when it was due (the host was down, the machine slept, the clock was set forward). */
+#define PINTLE_RUN_MISSED 2
+
+/* `pintle_run.flags`: it was begun before by a host that did not come to its end: a part of it may have been done. */
+#define PINTLE_RUN_AGAIN 4
+
 /* Overlap: a run that is due while the last one has not ended is skipped. The default. */
 #define PINTLE_OVERLAP_SKIP 0
 
 /* Overlap: at most one run that is due while the last one has not ended is queued behind it. */
 #define PINTLE_OVERLAP_QUEUE 1
+
+/* Overlap: runs stand side by side, as far as the plugin's `concurrency` goes; at most 100 of one job. */
+#define PINTLE_OVERLAP_ALLOW 2
+
+/* Runs that were missed: of any number of them one takes place, with the due time of the last. The default. */
+#define PINTLE_MISSED_ONCE 0
+
+/* Runs that were missed: none takes place. */
+#define PINTLE_MISSED_SKIP 1
+
+/* Runs that were missed: each takes place, one after the other, at most the last 100. */
+#define PINTLE_MISSED_ALL 2
+
+/* `pintle_job_options.flags`: the job outlives the host, and its runs are claimed, so that each happens at least once, and
+ * once only among all hosts that share the back end, unless a host ends in the middle of it. It lasts until it is removed:
+ * a generation that schedules it again takes it over, with its history and where it stands. */
+#define PINTLE_JOB_DURABLE 1
+
+/* `pintle_job.flags`: it is durable. */
+#define PINTLE_JOB_IS_DURABLE 1
+
+/* `pintle_job.flags`: it is paused (`pause`, an operator). */
+#define PINTLE_JOB_IS_PAUSED 2
+
+/* `pintle_job.flags`: a run of it has begun, or waits for its next attempt. */
+#define PINTLE_JOB_IS_RUNNING 4
+
+/* `pintle_job.flags`: it waits for a handler: it is durable, and nothing has scheduled it or handles it in this life of
+ * the plugin. */
+#define PINTLE_JOB_IS_WAITING 8
 
 /* `pintle_storage_options.flags`: `if_version` counts. */
 #define PINTLE_STORAGE_IF_VERSION 1
@@ -1633,26 +1672,55 @@ typedef struct pintle_events {
 typedef struct pintle_run {
   /* `sizeof(pintle_run)` of the host. */
   uint32_t size;
-  /* 1 for the first attempt. */
+  /* 1 for the first attempt; more for those that follow a failure (`retries`) or the end of a host. */
   uint32_t attempt;
   /* The job's name. */
   struct pintle_str job;
   /* When it was due, in milliseconds since 1970-01-01 UTC. The run never starts before. */
   int64_t due_ms;
+  /* The run's number, the same in all of its attempts. Of a durable job no other run ever has it: a good key for
+   * `pintle_idempotency.begin`. Of any other job no other run of this host's life has it. */
+  uint64_t id;
+  /* `PINTLE_RUN_…`, or 0; handlers must ignore bits that they do not know. */
+  uint32_t flags;
+  /* Must be ignored. */
+  uint32_t reserved;
+  /* What the job was scheduled with: `pintle_job_options.data`, or the `value` of a storage step. */
+  struct pintle_bytes data;
 } pintle_run;
 
 /* How a job is to be kept. Zero means default everywhere. */
 typedef struct pintle_job_options {
   /* `sizeof(pintle_job_options)` of the plugin. */
   uint32_t size;
-  /* Must be 0: no flag is known yet. */
+  /* `PINTLE_JOB_DURABLE`, or 0. */
   uint32_t flags;
   /* Time zone of a cron rule by its IANA name (`Europe/Vienna`); empty: UTC. */
   struct pintle_str zone;
   /* One of `PINTLE_OVERLAP_…`. */
   uint32_t overlap;
+  /* One of `PINTLE_MISSED_…`. A run is missed that is due while the host is down, for a durable job, or that the host
+   * comes to more than a minute late. Beats of an interval are missed only while the host is down. */
+  uint32_t missed;
+  /* A run that has not begun so many milliseconds after it was due is given up, and counts as skipped: 1 to
+   * 31,622,400,000; 0: however late. */
+  int64_t start_deadline_ms;
+  /* Each due time of a cron rule is put off by a part of so many milliseconds (0 to 86,400,000) that is the same for
+   * every run of the job, so that many jobs of one rule do not begin in the same moment. */
+  int64_t jitter_ms;
+  /* How long a run may take, in milliseconds, 1 to 86,400,000; 0: as long as any handler of the plugin (30 s by
+   * default). After that its context has no time left, its lane counts as stuck until it returns, and it has failed
+   * with TIMEOUT. */
+  int64_t timeout_ms;
+  /* How long after a failure the next attempt begins, in milliseconds, 1 to 3,600,000; each time twice as long, at most
+   * an hour; 0: 1,000 by default. */
+  int64_t backoff_ms;
+  /* How often a run that has failed is tried again, 0 to 100. Until its last attempt has ended it has not ended. */
+  uint32_t retries;
   /* Must be 0. */
   uint32_t reserved;
+  /* What the runs are given, at most 64 KiB; copied. */
+  struct pintle_bytes data;
 } pintle_job_options;
 
 /* Called on the plugin's lane with each run of a job.
@@ -1660,10 +1728,11 @@ typedef struct pintle_job_options {
  * - user: as given when scheduling.
  * - ctx: of the plugin, in the scope that scheduled the job; valid until the handler returns.
  * - run: borrowed until the handler returns.
- * - reply: takes at most 1 MiB, for the history of the job (not kept yet); above, the run has failed with
+ * - reply: takes at most 1 MiB, of which the job's history keeps the first 1,024 bytes; above, the run has failed with
  *   TOO_LARGE, whatever the handler answers. Valid until the handler returns.
  *
- * Returns: OK, or any other status: counted and logged as a failure; the job keeps its schedule.
+ * Returns: OK, or any other status: counted and logged as a failure, and tried again as often as the job's `retries`
+ * say; the job keeps its schedule.
  * Thread: the plugin's lane: [lane].
  * Blocks: it may, until the handler's deadline (30 s by default); the lane waits meanwhile.
  * Since: 1.0. */
@@ -1671,6 +1740,72 @@ typedef pintle_status (*pintle_job_handler)(void *user,
                                             pintle_ctx ctx,
                                             const struct pintle_run *run,
                                             struct pintle_sink reply);
+
+/* A job, as `list` shows it. Borrowed until the visitor returns. */
+typedef struct pintle_job {
+  /* `sizeof(pintle_job)` of the host. */
+  uint32_t size;
+  /* `PINTLE_JOB_IS_…`, or 0; ignore bits that you do not know. */
+  uint32_t flags;
+  /* Its name. */
+  struct pintle_str name;
+  /* When it runs, in words: the rule and its zone, the span, the job that it follows. */
+  struct pintle_str when;
+  /* When it is due next, in milliseconds since 1970-01-01 UTC; -1: nothing is to be awaited. */
+  int64_t next_ms;
+  /* When its last run was due; -1: it has not run. */
+  int64_t last_ms;
+  /* How many runs have begun; of a durable job in all of its life, as of the next two. */
+  uint64_t runs;
+  /* How many of them have failed, their last attempt. */
+  uint64_t failed;
+  /* How many did not take place: the last one had not ended, it was too late, or the lane did not take it. */
+  uint64_t skipped;
+} pintle_job;
+
+/* A run that has ended, as `history` shows it. Borrowed until the visitor returns. */
+typedef struct pintle_run_result {
+  /* `sizeof(pintle_run_result)` of the host. */
+  uint32_t size;
+  /* `PINTLE_RUN_…`, or 0; ignore bits that you do not know. */
+  uint32_t flags;
+  /* The run's number. */
+  uint64_t id;
+  /* When it was due, in milliseconds since 1970-01-01 UTC. */
+  int64_t due_ms;
+  /* When its first attempt began, in milliseconds since 1970-01-01 UTC. */
+  int64_t started_ms;
+  /* How long it took from there to the end of its last attempt, in milliseconds. */
+  int64_t duration_ms;
+  /* How many attempts there were. */
+  uint32_t attempts;
+  /* How the last one ended. */
+  pintle_status status;
+  /* What the handler wrote to its reply sink, or the text of its failure; the first 1,024 bytes. */
+  struct pintle_bytes result;
+} pintle_run_result;
+
+/* Called with each job of a list.
+ *
+ * - user: as given to `list`.
+ * - job: borrowed until it returns.
+ *
+ * Returns: OK to go on; anything else ends the list with CANCELLED.
+ * Thread: the caller's, inside of `list`: other calls of the host answer REENTRANT.
+ * Blocks: it should not.
+ * Since: 1.0. */
+typedef pintle_status (*pintle_job_visitor)(void *user, const struct pintle_job *job);
+
+/* Called with each run of a history.
+ *
+ * - user: as given to `history`.
+ * - run: borrowed until it returns.
+ *
+ * Returns: OK to go on; anything else ends the history with CANCELLED.
+ * Thread: the caller's, inside of `history`: other calls of the host answer REENTRANT.
+ * Blocks: it should not.
+ * Since: 1.0. */
+typedef pintle_status (*pintle_run_visitor)(void *user, const struct pintle_run_result *run);
 
 /* Jobs by time. Each has a name, 1 to 128 bytes, unique in its scope; scheduling a name again replaces the
  * job. A job never runs early, and one that fails keeps its schedule. Made in `load`, it is live from `enable` on. */
@@ -1683,8 +1818,8 @@ typedef struct pintle_scheduler {
    *
    * - ctx: on whose behalf; the runs have its tenant.
    * - name: the job's; borrowed for the call.
-   * - rule: 5 or 6 fields (seconds first), names, `L W #`, `@hourly @daily @weekly @monthly @yearly`, `@every 90s`; borrowed
-   *   for the call. Day fields as in Debian's cron: if either begins with `*` both must match, else either.
+   * - rule: 5 or 6 fields (seconds first), names, `L W #`, `@hourly @daily @weekly @monthly @yearly`, `@every 90s`, `@reboot`
+   *   (once, when the host has started); borrowed for the call. Day fields as in Debian's cron: if either begins with `*` both must match, else either.
    * - handler: not null.
    * - user: passed to `handler` and `release`; the plugin's.
    * - release: called once when `user` is needed no more; may be null. Where this call fails it is not
@@ -1692,10 +1827,12 @@ typedef struct pintle_scheduler {
    * - options: may be null; borrowed for the call.
    * - job: gets the handle; may be null. Owned by the caller.
    *
-   * Returns: OK; INVALID_ARGUMENT (name, rule with position and reason, zone); QUOTA (1,024 registrations a
-   * plugin); UNSUPPORTED (an option this host does not know); DENIED; STOPPING; STALE_HANDLE.
+   * Returns: OK; INVALID_ARGUMENT (name, rule with position and reason, zone); OUT_OF_RANGE (a number of the options);
+   * TOO_LARGE (`data`); QUOTA (1,024 registrations a plugin; durable jobs: 10,000 a plugin, also those that no generation
+   * schedules any more); UNSUPPORTED (an option this host does not know); UNAVAILABLE (a durable job: the disk, or a host
+   * without a data folder); DENIED; STOPPING; STALE_HANDLE.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: never, but for a durable job: until it is on disk.
    * Since: 1.0. */
   pintle_status (*cron)(pintle_ctx ctx,
                         struct pintle_str name,
@@ -1714,12 +1851,12 @@ typedef struct pintle_scheduler {
    * - handler: not null.
    * - user: as in `cron`.
    * - release: as in `cron`.
-   * - options: may be null; borrowed for the call. `zone` does not count.
+   * - options: may be null; borrowed for the call. `zone` and `jitter_ms` do not count.
    * - job: gets the handle; may be null. Owned by the caller.
    *
    * Returns: OK; OUT_OF_RANGE (every_ms); otherwise as `cron`.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: as `cron`.
    * Since: 1.0. */
   pintle_status (*interval)(pintle_ctx ctx,
                             struct pintle_str name,
@@ -1737,12 +1874,12 @@ typedef struct pintle_scheduler {
    * - handler: not null.
    * - user: as in `cron`.
    * - release: as in `cron`.
-   * - options: may be null; borrowed for the call. `zone` and `overlap` do not count.
+   * - options: may be null; borrowed for the call. `zone`, `overlap` and `jitter_ms` do not count.
    * - job: gets the handle; may be null. Owned by the caller.
    *
    * Returns: OK; OUT_OF_RANGE (delay_ms); otherwise as `cron`.
    * Thread: any.
-   * Blocks: never.
+   * Blocks: as `cron`.
    * Since: 1.0. */
   pintle_status (*once)(pintle_ctx ctx,
                         struct pintle_str name,
@@ -1752,16 +1889,130 @@ typedef struct pintle_scheduler {
                         pintle_release release,
                         const struct pintle_job_options *options,
                         pintle_registration *job);
-  /* Ends a job. A run under way is finished, then `release` is called.
+  /* Ends a job, a durable one for good, with its history. A run under way is finished, then `release` is called.
    *
    * - ctx: any live context of the plugin.
-   * - job: from `cron`, `interval` or `once` of the same plugin.
+   * - job: from `cron`, `interval`, `once`, `after` or `handle` of the same plugin.
    *
-   * Returns: OK; STALE_HANDLE (also for a job that is over, was replaced, or is another plugin's).
+   * Returns: OK; UNAVAILABLE (a durable job: the disk; it stays); STALE_HANDLE (also for a job that is over, was replaced, or is
+   * another plugin's).
+   * Thread: any.
+   * Blocks: as `cron`.
+   * Since: 1.0. */
+  pintle_status (*remove)(pintle_ctx ctx, pintle_registration job);
+  /* Runs a handler each time that a run of another job has ended OK, its last attempt.
+   *
+   * - ctx: on whose behalf; the runs have its tenant.
+   * - name: the job's; borrowed for the call.
+   * - after: the name of the other job, in the same scope. Where that is removed this one stays, and follows a job of the
+   *   same name that is scheduled later; borrowed for the call.
+   * - handler: not null.
+   * - user: as in `cron`.
+   * - release: as in `cron`.
+   * - options: may be null; borrowed for the call. `zone`, `missed` and `jitter_ms` do not count. A durable job follows a
+   *   durable one only: then no end of a host comes between the two.
+   * - job: gets the handle; may be null. Owned by the caller.
+   *
+   * Returns: OK; NOT_FOUND (there is no such other job); CONFLICT (it would follow itself, by the chain that the error
+   * names; or it is durable and the other one is not); otherwise as `cron`.
+   * Thread: any.
+   * Blocks: never, but for a durable job: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*after)(pintle_ctx ctx,
+                         struct pintle_str name,
+                         struct pintle_str after,
+                         pintle_job_handler handler,
+                         void *user,
+                         pintle_release release,
+                         const struct pintle_job_options *options,
+                         pintle_registration *job);
+  /* Runs a handler for durable jobs that have none of their own: those that storage batches schedule
+   * (`PINTLE_STEP_SCHEDULE`), and those that an earlier life of the plugin has scheduled.
+   *
+   * - ctx: on whose behalf: for jobs of its tenant; in the system scope for those of every tenant, each run under its own.
+   * - pattern: a job's name, or the beginning of names and `*`; 1 to 128 bytes, borrowed for the call. Of several that
+   *   match the longest counts.
+   * - handler: not null.
+   * - user: as in `cron`.
+   * - release: as in `cron`.
+   * - registration: gets the handle, for `remove`; may be null. Owned by the caller.
+   *
+   * Returns: OK; INVALID_ARGUMENT (pattern); QUOTA (1,024 registrations a plugin); DENIED; STOPPING; STALE_HANDLE.
    * Thread: any.
    * Blocks: never.
    * Since: 1.0. */
-  pintle_status (*remove)(pintle_ctx ctx, pintle_registration job);
+  pintle_status (*handle)(pintle_ctx ctx,
+                          struct pintle_str pattern,
+                          pintle_job_handler handler,
+                          void *user,
+                          pintle_release release,
+                          pintle_registration *registration);
+  /* Ends the job of a name, also a durable one that this life of the plugin has not scheduled; otherwise as `remove`.
+   *
+   * - ctx: in whose scope.
+   * - name: the job's; borrowed for the call.
+   *
+   * Returns: OK; NOT_FOUND; UNAVAILABLE (the disk); INVALID_ARGUMENT; DENIED; STALE_HANDLE.
+   * Thread: any.
+   * Blocks: never, but for a durable job: until it is on disk.
+   * Since: 1.0. */
+  pintle_status (*forget)(pintle_ctx ctx, struct pintle_str name);
+  /* Lets a job run no more until `resume`: what is due meanwhile is not made up for. A run under way is finished, with
+   * its attempts. For a durable job it lasts until `resume`, whatever ends meanwhile.
+   *
+   * - ctx: in whose scope.
+   * - name: the job's; borrowed for the call.
+   *
+   * Returns: OK, also for one that is paused already; otherwise as `forget`.
+   * Thread: any.
+   * Blocks: as `forget`.
+   * Since: 1.0. */
+  pintle_status (*pause)(pintle_ctx ctx, struct pintle_str name);
+  /* Lets a job that was paused run again, from its next due time on; an interval begins anew.
+   *
+   * - ctx: in whose scope.
+   * - name: the job's; borrowed for the call.
+   *
+   * Returns: OK, also for one that is not paused; otherwise as `forget`.
+   * Thread: any.
+   * Blocks: as `forget`.
+   * Since: 1.0. */
+  pintle_status (*resume)(pintle_ctx ctx, struct pintle_str name);
+  /* Makes a run due now, beside the job's schedule, also of a job that is paused. The call does not wait for it.
+   *
+   * - ctx: in whose scope.
+   * - name: the job's; borrowed for the call.
+   *
+   * Returns: OK; BUSY (a run has not ended, and `overlap` lets no other stand beside or behind it); UNAVAILABLE (it waits
+   * for a handler, or the plugin is not enabled yet); otherwise as `forget`.
+   * Thread: any.
+   * Blocks: never.
+   * Since: 1.0. */
+  pintle_status (*run_now)(pintle_ctx ctx, struct pintle_str name);
+  /* Shows the jobs of the scope, in the order of their names.
+   *
+   * - ctx: whose.
+   * - visitor: not null; called with each job before `list` returns.
+   * - user: passed to `visitor`; the caller's.
+   *
+   * Returns: OK; CANCELLED (the visitor ended it); UNAVAILABLE (the disk); DENIED; STALE_HANDLE.
+   * Thread: any.
+   * Blocks: on the disk, where there are durable jobs.
+   * Since: 1.0. */
+  pintle_status (*list)(pintle_ctx ctx, pintle_job_visitor visitor, void *user);
+  /* Shows the last 50 runs of a job that have ended, the newest first. Those of a job that is not durable are known since
+   * it was scheduled last.
+   *
+   * - ctx: in whose scope.
+   * - name: the job's; borrowed for the call.
+   * - visitor: not null; called with each run before `history` returns.
+   * - user: passed to `visitor`; the caller's.
+   *
+   * Returns: OK; NOT_FOUND (no such job); otherwise as `list`.
+   * Thread: any.
+   * Blocks: on the disk, for a durable job.
+   * Since: 1.0. */
+  pintle_status (*history)(pintle_ctx ctx, struct pintle_str name, pintle_run_visitor visitor, void *user);
 } pintle_scheduler;
 
 /* Names a transaction, or one nested in it. Opaque 64 bits; 0 is never valid, and where a transaction may be named means "none:
@@ -3043,6 +3294,22 @@ static inline pintle_subscribe_options pintle_subscribe_durable(pintle_str name)
   options.flags = PINTLE_SUBSCRIBE_DURABLE;
   options.name = name;
   return options;
+}
+
+/* Options of `cron`, `interval`, `once` and `after` for a durable job that is tried again `retries` times where a run fails,
+ * after a second at first and then each time twice as long. All else is the default until it is set. */
+static inline pintle_job_options pintle_job_durable(uint32_t retries) {
+  pintle_job_options options;
+  memset(&options, 0, sizeof options);
+  options.size = (uint32_t)sizeof options;
+  options.flags = PINTLE_JOB_DURABLE;
+  options.retries = retries;
+  return options;
+}
+
+/* What the runs of a job are given, as text. */
+static inline pintle_str pintle_run_text(const pintle_run *run) {
+  return pintle_strn((const char *)run->data.ptr, run->data.len);
 }
 
 /* SQL. Values to be bound to placeholders; text and blobs are borrowed. */

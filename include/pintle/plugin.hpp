@@ -26,10 +26,10 @@
  * longjmp or pthread_exit out of a function; a thread that is cancelled inside of one. So: no assert, and PINTLE_CHECK
  * in destructors.
  *
- * Ownership. Text and bytes that are passed in are borrowed for the call. What an Event, Run, Change, Request or
+ * Ownership. Text and bytes that are passed in are borrowed for the call. What an Event, Run, JobInfo, RunResult, Change, Request,
  * HandlerResult or SqlRow shows is borrowed from the host until the function that got it returns: copy what is to be kept.
  * Subscription, Job, Watch, Logger, Transaction, HeldContext and Buffer own what they name, can be moved only, and end it in their
- * destructor; `detach` leaves it to the plugin's life. Handlers are moved into the host's keeping and destroyed on the
+ * destructor; `detach` leaves it to the plugin's life, and a durable job outlives its Job. Handlers are moved into the host's keeping and destroyed on the
  * lane after their last call.
  *
  * Threads. Every function may be called from any thread while its context lives, never with less than 256 KiB of stack;
@@ -1601,16 +1601,76 @@ class Event {
 class Run {
  public:
   std::string_view job() const noexcept { return detail::view(raw_->job); }
-  /* 1 for the first. */
+  /* Its number, the same in all of its attempts; of a durable job no other run ever has it. */
+  std::uint64_t id() const noexcept { return raw_->id; }
+  /* 1 for the first; more for those that follow a failure or the end of a host. */
   std::uint32_t attempt() const noexcept { return raw_->attempt; }
   /* When it was due, in milliseconds since 1970-01-01 UTC. */
   std::int64_t due_ms() const noexcept { return raw_->due_ms; }
+  /* Did somebody ask for it? Then it is not of the job's schedule. */
+  bool requested() const noexcept { return (raw_->flags & PINTLE_RUN_REQUESTED) != 0; }
+  /* Was it missed when it was due? */
+  bool missed() const noexcept { return (raw_->flags & PINTLE_RUN_MISSED) != 0; }
+  /* Was it begun before by a host that did not come to its end? A part of it may have been done. */
+  bool again() const noexcept { return (raw_->flags & PINTLE_RUN_AGAIN) != 0; }
+  /* What the job was scheduled with. */
+  Bytes data() const noexcept { return Bytes(raw_->data); }
   const pintle_run *raw() const noexcept { return raw_; }
 
   explicit Run(const pintle_run *raw) noexcept : raw_(raw) {}
 
  private:
   const pintle_run *raw_;
+};
+
+/* A job, lent to what `list` is given. */
+class JobInfo {
+ public:
+  std::string_view name() const noexcept { return detail::view(raw_->name); }
+  /* When it runs, in words. */
+  std::string_view when() const noexcept { return detail::view(raw_->when); }
+  /* When it is due next and was due last, in milliseconds since 1970-01-01 UTC; -1: never, so far as is known. */
+  std::int64_t next_ms() const noexcept { return raw_->next_ms; }
+  std::int64_t last_ms() const noexcept { return raw_->last_ms; }
+  /* How many runs have begun, how many of them have failed, and how many did not take place. */
+  std::uint64_t runs() const noexcept { return raw_->runs; }
+  std::uint64_t failed() const noexcept { return raw_->failed; }
+  std::uint64_t skipped() const noexcept { return raw_->skipped; }
+  bool durable() const noexcept { return (raw_->flags & PINTLE_JOB_IS_DURABLE) != 0; }
+  bool paused() const noexcept { return (raw_->flags & PINTLE_JOB_IS_PAUSED) != 0; }
+  bool running() const noexcept { return (raw_->flags & PINTLE_JOB_IS_RUNNING) != 0; }
+  /* It is durable, and waits for a handler. */
+  bool waiting() const noexcept { return (raw_->flags & PINTLE_JOB_IS_WAITING) != 0; }
+  const pintle_job *raw() const noexcept { return raw_; }
+
+  explicit JobInfo(const pintle_job *raw) noexcept : raw_(raw) {}
+
+ private:
+  const pintle_job *raw_;
+};
+
+/* A run that has ended, lent to what `history` is given. */
+class RunResult {
+ public:
+  std::uint64_t id() const noexcept { return raw_->id; }
+  /* When it was due and when its first attempt began, in milliseconds since 1970-01-01 UTC; how long it took from there. */
+  std::int64_t due_ms() const noexcept { return raw_->due_ms; }
+  std::int64_t started_ms() const noexcept { return raw_->started_ms; }
+  std::chrono::milliseconds duration() const noexcept { return std::chrono::milliseconds(raw_->duration_ms); }
+  std::uint32_t attempts() const noexcept { return raw_->attempts; }
+  /* How the last attempt ended. */
+  pintle_status status() const noexcept { return raw_->status; }
+  /* What the handler replied, or why it failed; the first 1,024 bytes. */
+  Bytes result() const noexcept { return Bytes(raw_->result); }
+  bool requested() const noexcept { return (raw_->flags & PINTLE_RUN_REQUESTED) != 0; }
+  bool missed() const noexcept { return (raw_->flags & PINTLE_RUN_MISSED) != 0; }
+  bool again() const noexcept { return (raw_->flags & PINTLE_RUN_AGAIN) != 0; }
+  const pintle_run_result *raw() const noexcept { return raw_; }
+
+  explicit RunResult(const pintle_run_result *raw) noexcept : raw_(raw) {}
+
+ private:
+  const pintle_run_result *raw_;
 };
 
 /* A change of the storage, lent to the handler of a watch. */
@@ -1740,12 +1800,33 @@ struct SubscribeOptions {
 };
 
 /* What to do with a run that is due while the last one has not ended. */
-enum class Overlap : std::uint32_t { skip = PINTLE_OVERLAP_SKIP, queue = PINTLE_OVERLAP_QUEUE };
+enum class Overlap : std::uint32_t {
+  skip = PINTLE_OVERLAP_SKIP,
+  queue = PINTLE_OVERLAP_QUEUE,
+  allow = PINTLE_OVERLAP_ALLOW
+};
 
-/* How a job is to be kept; empty means default, as in pintle_job_options. */
+/* What to do with runs that were missed: of any number of them one takes place, none, or each. */
+enum class Missed : std::uint32_t { once = PINTLE_MISSED_ONCE, skip = PINTLE_MISSED_SKIP, all = PINTLE_MISSED_ALL };
+
+/* How a job is to be kept; empty and zero mean default, as in pintle_job_options. */
 struct JobOptions {
   std::string_view zone = {};
   Overlap overlap = Overlap::skip;
+  /* The job outlives the host, until it is removed or forgotten. */
+  bool durable = false;
+  Missed missed = Missed::once;
+  /* A run that has not begun so long after it was due is skipped. */
+  std::chrono::milliseconds start_deadline{0};
+  /* Each due time of a cron rule is put off by a part of this that is the same for every run of the job. */
+  std::chrono::milliseconds jitter{0};
+  /* How long a run may take. */
+  std::chrono::milliseconds timeout{0};
+  /* How often a run that has failed is tried again, and how long after its first failure; each further one doubles it. */
+  std::uint32_t retries = 0;
+  std::chrono::milliseconds backoff{0};
+  /* What the runs are given. */
+  Bytes data = {};
 };
 
 namespace detail {
@@ -1836,13 +1917,33 @@ class Subscription : public detail::Registration<detail::EndSubscription> {
   pintle_status try_unsubscribe() noexcept { return end(); }
 };
 
-/* Owns a job: it ends with this object, and a run under way is finished. Keep it as a member of the plugin, or `detach`
- * it. */
+/* Owns a job, or a handler of jobs: it ends with this object, and a run under way is finished. Keep it as a member of the
+ * plugin, or `detach` it. A durable job outlives this object, and the plugin: only `try_remove` and `forget` end it. */
 class Job : public detail::Registration<detail::EndJob> {
  public:
-  using Registration::Registration;
-  /* scheduler.remove: STALE_HANDLE if it is over already, as a job of `once` is after its run. */
+  Job() noexcept = default;
+  Job(const pintle_host *host, pintle_ctx own, pintle_registration handle, bool durable = false) noexcept
+      : Registration(host, own, handle), durable_(durable) {}
+  Job(Job &&from) noexcept = default;
+  Job &operator=(Job &&from) noexcept {
+    if (this != &from) {
+      leave();
+      Registration::operator=(std::move(from));
+      durable_ = from.durable_;
+    }
+    return *this;
+  }
+  ~Job() { leave(); }
+
+  /* scheduler.remove: STALE_HANDLE if it is over already, as a job of `once` is after its run. A durable job ends for good. */
   pintle_status try_remove() noexcept { return end(); }
+
+ private:
+  void leave() noexcept {
+    if (durable_) (void)detach();
+  }
+
+  bool durable_ = false;
 };
 
 /* Owns a watch: it ends with this object, and a call under way is finished. Keep it as a member of the plugin, or
@@ -2250,9 +2351,57 @@ class Scheduler : private detail::Part {
                          rest...);
     });
   }
+  /* scheduler.after: each time that a run of the job `other` has ended well. */
+  template <class Handler>
+  [[nodiscard]] pintle_status try_after(std::string_view name, std::string_view other, Handler handler, Job &job,
+                                        const JobOptions &options = {}) const {
+    return hand_over(std::move(handler), job, options, [&](auto run, void *user, auto release, auto... rest) {
+      return PINTLE_ASK_(scheduler, after, ctx_, detail::str(name), detail::str(other), run, user, release, rest...);
+    });
+  }
+  /* scheduler.handle: the runs of durable jobs that have no handler of their own; a name, or the beginning of names and `*`. */
+  template <class Handler>
+  [[nodiscard]] pintle_status try_handle(std::string_view pattern, Handler handler, Job &job) const {
+    return hand_over(std::move(handler), job, {}, [&](auto run, void *user, auto release, auto, auto handle) {
+      return PINTLE_ASK_(scheduler, handle, ctx_, detail::str(pattern), run, user, release, handle);
+    });
+  }
+  /* scheduler.forget: ends the job of a name, also a durable one that this life of the plugin has not scheduled. */
+  [[nodiscard]] pintle_status try_forget(std::string_view name) const {
+    return PINTLE_ASK_(scheduler, forget, ctx_, detail::str(name));
+  }
+  /* scheduler.pause: what is due until `resume` is not made up for. */
+  [[nodiscard]] pintle_status try_pause(std::string_view name) const {
+    return PINTLE_ASK_(scheduler, pause, ctx_, detail::str(name));
+  }
+  /* scheduler.resume: from the next due time on. */
+  [[nodiscard]] pintle_status try_resume(std::string_view name) const {
+    return PINTLE_ASK_(scheduler, resume, ctx_, detail::str(name));
+  }
+  /* scheduler.run_now: beside the schedule, also of a job that is paused; does not wait for the run. */
+  [[nodiscard]] pintle_status try_run_now(std::string_view name) const {
+    return PINTLE_ASK_(scheduler, run_now, ctx_, detail::str(name));
+  }
+  /* scheduler.list: calls `each` with a const JobInfo & for each job of the scope, in the order of their names; it answers
+   * nothing or a pintle_status, of which all but OK end the list. What it throws does so too, and is thrown on. */
+  template <class Each>
+  [[nodiscard]] pintle_status try_list(Each &&each) const {
+    using Visiting = Visit<std::remove_reference_t<Each>, JobInfo>;
+    Visiting visit{&each};
+    return visit.outcome(PINTLE_ASK_(scheduler, list, ctx_, &Visiting::template take<pintle_job>, &visit));
+  }
+  /* scheduler.history: calls `each` with a const RunResult & for each of the last runs of a job, the newest first; as in
+   * `list`. */
+  template <class Each>
+  [[nodiscard]] pintle_status try_history(std::string_view name, Each &&each) const {
+    using Visiting = Visit<std::remove_reference_t<Each>, RunResult>;
+    Visiting visit{&each};
+    return visit.outcome(PINTLE_ASK_(scheduler, history, ctx_, detail::str(name),
+                                     &Visiting::template take<pintle_run_result>, &visit));
+  }
 
 #if PINTLE_EXCEPTIONS
-  /* The job ends with what is returned: keep it, or `detach` it. So for all three. */
+  /* The job ends with what is returned, unless it is durable: keep it, or `detach` it. So for all of them. */
   template <class Handler>
   [[nodiscard]] Job cron(std::string_view name, std::string_view rule, Handler handler,
                          const JobOptions &options = {}) const {
@@ -2274,11 +2423,73 @@ class Scheduler : private detail::Part {
     check(try_once(name, delay, std::move(handler), job, options));
     return job;
   }
+  template <class Handler>
+  [[nodiscard]] Job after(std::string_view name, std::string_view other, Handler handler,
+                          const JobOptions &options = {}) const {
+    Job job;
+    check(try_after(name, other, std::move(handler), job, options));
+    return job;
+  }
+  template <class Handler>
+  [[nodiscard]] Job handle(std::string_view pattern, Handler handler) const {
+    Job job;
+    check(try_handle(pattern, std::move(handler), job));
+    return job;
+  }
+  void forget(std::string_view name) const { check(try_forget(name)); }
+  void pause(std::string_view name) const { check(try_pause(name)); }
+  void resume(std::string_view name) const { check(try_resume(name)); }
+  void run_now(std::string_view name) const { check(try_run_now(name)); }
+  template <class Each>
+  void list(Each &&each) const {
+    check(try_list(std::forward<Each>(each)));
+  }
+  template <class Each>
+  void history(std::string_view name, Each &&each) const {
+    check(try_history(name, std::forward<Each>(each)));
+  }
 #endif
 
  private:
   friend class Context;
   explicit Scheduler(const Part &part) noexcept : Part(part) {}
+
+  /* The `user` of list and history. */
+  template <class Each, class Shown>
+  struct Visit {
+    Each *each;
+#if PINTLE_EXCEPTIONS
+    std::exception_ptr thrown = nullptr;
+#endif
+    template <class Raw>
+    static pintle_status take(void *user, const Raw *raw) noexcept {
+      Visit &self = *static_cast<Visit *>(user);
+#if PINTLE_EXCEPTIONS
+      try {
+        return self.call(Shown(raw));
+      } catch (...) {
+        self.thrown = std::current_exception();
+        return PINTLE_CANCELLED;
+      }
+#else
+      return self.call(Shown(raw));
+#endif
+    }
+    pintle_status call(const Shown &shown) {
+      if constexpr (std::is_void_v<std::invoke_result_t<Each &, const Shown &>>) {
+        (*each)(shown);
+        return PINTLE_OK;
+      } else {
+        return (*each)(shown);
+      }
+    }
+    pintle_status outcome(pintle_status status) const {
+#if PINTLE_EXCEPTIONS
+      if (thrown) std::rethrow_exception(thrown);
+#endif
+      return status;
+    }
+  };
 
   template <class Handler, class Register>
   pintle_status hand_over(Handler handler, Job &job, const JobOptions &options, Register &&enroll) const {
@@ -2287,13 +2498,21 @@ class Scheduler : private detail::Part {
     raw.size = static_cast<std::uint32_t>(sizeof raw);
     raw.zone = detail::str(options.zone);
     raw.overlap = static_cast<std::uint32_t>(options.overlap);
+    raw.flags = options.durable ? PINTLE_JOB_DURABLE : 0;
+    raw.missed = static_cast<std::uint32_t>(options.missed);
+    raw.start_deadline_ms = detail::count(options.start_deadline);
+    raw.jitter_ms = detail::count(options.jitter);
+    raw.timeout_ms = detail::count(options.timeout);
+    raw.backoff_ms = detail::count(options.backoff);
+    raw.retries = options.retries;
+    raw.data = options.data.raw();
     Kept *kept = detail::make<Kept>(host_, own_, std::move(handler));
     if (kept == nullptr) return PINTLE_TOO_LARGE;
     pintle_registration handle = 0;
     const pintle_status status =
         enroll(Kept::on_run, kept, Kept::release, static_cast<const pintle_job_options *>(&raw), &handle);
     if (status == PINTLE_OK) {
-      job = Job(host_, own_, handle);
+      job = Job(host_, own_, handle, options.durable);
     } else {
       Kept::release(kept);
     }
@@ -2743,7 +2962,7 @@ pintle_status Registered<Handler>::on_event(void *user, pintle_ctx ctx, const pi
 template <class Handler>
 pintle_status Registered<Handler>::on_run(void *user, pintle_ctx ctx, const pintle_run *run,
                                           pintle_sink reply) noexcept {
-  if (user == nullptr || run == nullptr || !PINTLE_HAS(run, due_ms)) return PINTLE_INVALID_ARGUMENT;
+  if (user == nullptr || run == nullptr || !PINTLE_HAS(run, data)) return PINTLE_INVALID_ARGUMENT;
   auto *self = static_cast<Registered *>(user);
   return answering(self->host, ctx, [&] {
     return answer(Context(self->host, ctx, self->own), Reply(self->host, ctx, reply), self->handler, Run(run));

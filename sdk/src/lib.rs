@@ -83,7 +83,7 @@
 //! | [`cx.database()`](Context::database) | SQL, on a database of the plugin's own |
 //! | [`cx.idempotency()`](Context::idempotency) | operations that must happen once, however often they are asked for |
 //! | [`cx.files()`](Context::files) | files by path, and the resources that the manifest lists |
-//! | [`cx.scheduler()`](Context::scheduler) | jobs by cron rule, at a beat, or once |
+//! | [`cx.scheduler()`](Context::scheduler) | jobs by cron rule, at a beat, once, or after another; durable ones too |
 //! | [`cx.call(…)`](Context::call) | services of other plugins |
 //! | [`cx.tenant()`](Context::tenant) | on whose behalf this is |
 //! | [`cx.hold()`](Context::hold) | a context for work that outlives this function |
@@ -296,7 +296,7 @@ pub use log::{Field, Level, Log, Logger};
 pub use pages::{KeyPage, Keys};
 pub use plugin::{Plugin, Request};
 pub use results::{HandlerOutcome, HandlerResult};
-pub use scheduler::{Job, JobOptions, Overlap, Run, Scheduler};
+pub use scheduler::{Job, JobInfo, JobOptions, Missed, Overlap, Run, RunResult, Scheduler};
 pub use storage::{
     Batch, BatchError, BatchJob, Change, ChangeKind, CheckedSum, CheckedWrite, StepOutcome, Storage,
     StorageItem, StorageOptions, StorageStats, Watch,

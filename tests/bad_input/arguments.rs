@@ -285,6 +285,7 @@ fn contract_38_contract_40_and_contract_41_sizes_flags_and_values_of_no_known_ho
         ("subscribe_flag", new, "argument `options`: this host does not know the flags 0x4"),
         ("job_overlap", new, "argument `options.overlap`: this host does not know the value 99"),
         ("job_reserved", new, "argument `options.reserved`: this host does not know the value 1"),
+        ("job_flag", new, "argument `options`: this host does not know the flags 0x80000000"),
         ("field_size_zero", bad, "argument `fields`: its `size` is 0"),
         ("field_size_huge", bad, "argument `fields`: its `size` is 4097"),
         ("field_kind", bad, "argument `fields.kind`: 99 is no PINTLE_FIELD_"),

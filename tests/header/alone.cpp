@@ -73,6 +73,114 @@ pintle_status nack(pintle_ctx, pintle_delivery delivery, std::int64_t delay_ms, 
   return PINTLE_OK;
 }
 
+pintle_status cron(pintle_ctx, pintle_str name, pintle_str rule, pintle_job_handler, void *, pintle_release release,
+                   const pintle_job_options *options, pintle_registration *job) {
+  (void)release;
+  *job = 77;
+  told = text_of(name) + " " + text_of(rule) + " " + text_of(options->zone) + " " +
+         std::string(reinterpret_cast<const char *>(options->data.ptr), options->data.len);
+  for (const std::int64_t number :
+       {std::int64_t{options->flags}, std::int64_t{options->overlap}, std::int64_t{options->missed},
+        options->start_deadline_ms, options->jitter_ms, options->timeout_ms, options->backoff_ms,
+        std::int64_t{options->retries}})
+    told += " " + std::to_string(number);
+  return PINTLE_OK;
+}
+pintle_status remove_job(pintle_ctx, pintle_registration job) {
+  told = "remove " + std::to_string(job);
+  return PINTLE_OK;
+}
+pintle_status handle_jobs(pintle_ctx, pintle_str pattern, pintle_job_handler, void *, pintle_release,
+                          pintle_registration *job) {
+  *job = 78;
+  told = "handle " + text_of(pattern);
+  return PINTLE_OK;
+}
+pintle_status pause_job(pintle_ctx, pintle_str name) {
+  told = "pause " + text_of(name);
+  return PINTLE_OK;
+}
+pintle_status list_jobs(pintle_ctx, pintle_job_visitor visitor, void *user) {
+  pintle_job job = {};
+  job.size = static_cast<std::uint32_t>(sizeof job);
+  job.flags = PINTLE_JOB_IS_DURABLE | PINTLE_JOB_IS_PAUSED;
+  job.name = PINTLE_STR("nightly");
+  job.next_ms = -1;
+  job.runs = 3;
+  return visitor(user, &job) == PINTLE_OK && visitor(user, &job) == PINTLE_OK ? PINTLE_OK : PINTLE_CANCELLED;
+}
+pintle_status list_runs(pintle_ctx, pintle_str name, pintle_run_visitor visitor, void *user) {
+  pintle_run_result run = {};
+  run.size = static_cast<std::uint32_t>(sizeof run);
+  run.flags = PINTLE_RUN_AGAIN;
+  run.id = name.len;
+  run.duration_ms = 1500;
+  run.attempts = 2;
+  run.status = PINTLE_TIMEOUT;
+  run.result = pintle_bytesn("slow", 4);
+  return visitor(user, &run) == PINTLE_OK ? PINTLE_OK : PINTLE_CANCELLED;
+}
+
+/* What is said of jobs arrives, a durable one outlives its object, and what is listed is seen. */
+void jobs(pintle_scheduler &scheduler, const pintle::Context &cx) {
+  const auto last = [](const char *expected) { expect(told == expected, told.c_str()); };
+  const auto run = [](const pintle::Context &, const pintle::Run &) {};
+  const pintle::Scheduler none = cx.scheduler();
+  expect(none.try_forget("a") == PINTLE_UNSUPPORTED && none.try_run_now("a") == PINTLE_UNSUPPORTED &&
+             none.try_list([](const pintle::JobInfo &) {}) == PINTLE_UNSUPPORTED,
+         "a host whose jobs are only scheduled");
+  scheduler.cron = cron;
+  scheduler.remove = remove_job;
+  scheduler.handle = handle_jobs;
+  scheduler.pause = pause_job;
+  scheduler.list = list_jobs;
+  scheduler.history = list_runs;
+  (void)cx.scheduler().cron("a", "@daily", run);
+  last("remove 77");
+  pintle::JobOptions options;
+  options.durable = true;
+  {
+    const pintle::Job kept = cx.scheduler().cron("a", "@daily", run, options);
+    last("a @daily   1 0 0 0 0 0 0 0");
+  }
+  last("a @daily   1 0 0 0 0 0 0 0");
+  options.zone = "Europe/Vienna";
+  options.overlap = pintle::Overlap::allow;
+  options.missed = pintle::Missed::all;
+  options.start_deadline = std::chrono::seconds(1);
+  options.jitter = std::chrono::milliseconds(2);
+  options.timeout = std::chrono::milliseconds(3);
+  options.backoff = std::chrono::milliseconds(4);
+  options.retries = 5;
+  options.data = "data";
+  pintle::Job job = cx.scheduler().cron("a", "@daily", run, options);
+  last("a @daily Europe/Vienna data 1 2 2 1000 2 3 4 5");
+  expect(job.try_remove() == PINTLE_OK && !job, "a durable job that is removed");
+  last("remove 77");
+  (void)cx.scheduler().handle("a-*", run).detach();
+  last("handle a-*");
+  cx.scheduler().pause("a");
+  last("pause a");
+  std::uint64_t runs = 0;
+  cx.scheduler().list([&runs](const pintle::JobInfo &one) {
+    expect(one.name() == "nightly" && one.durable() && one.paused() && !one.running() && one.next_ms() == -1, "a job");
+    runs += one.runs();
+  });
+  expect(runs == 6, "each job is seen");
+  expect(cx.scheduler().try_list([](const pintle::JobInfo &) { return PINTLE_BUSY; }) == PINTLE_CANCELLED, "a list that is ended");
+  cx.scheduler().history("four", [](const pintle::RunResult &one) {
+    expect(one.id() == 4 && one.again() && !one.missed() && one.duration() == std::chrono::milliseconds(1500) &&
+               one.attempts() == 2 && one.status() == PINTLE_TIMEOUT && one.result().text() == "slow",
+           "a run that has ended");
+  });
+  try {
+    cx.scheduler().history("a", [](const pintle::RunResult &) { throw std::runtime_error("seen enough"); });
+    expect(false, "what a visitor throws");
+  } catch (const std::runtime_error &error) {
+    expect(std::string_view(error.what()) == "seen enough", error.what());
+  }
+}
+
 /* What is said of durable events arrives, and what a delivery is of is seen. */
 void durable(pintle_events &events, const pintle::Context &cx) {
   const auto last = [](const char *expected) { expect(told == expected, told.c_str()); };
@@ -387,6 +495,7 @@ int main() {
   expect(cx.scheduler().try_once("a", std::chrono::milliseconds(1), Bomb(), job) == PINTLE_UNSUPPORTED && !job &&
              logged == "what a handler had captured threw when it was destroyed: threw: burst",
          "a job that is not taken");
+  jobs(scheduler, cx);
   pintle_storage storage = {};
   storage.size = static_cast<std::uint32_t>(sizeof storage);
   storage.batch = batch;

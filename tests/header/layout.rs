@@ -53,9 +53,18 @@ fn layouts() -> Vec<Layout> {
         PintleEvents = "pintle_events" {
             size, reserved, emit, subscribe, unsubscribe, emit_sync, ack, nack
         }
-        PintleRun = "pintle_run" { size, attempt, job, due_ms }
-        PintleJobOptions = "pintle_job_options" { size, flags, zone, overlap, reserved }
-        PintleScheduler = "pintle_scheduler" { size, reserved, cron, interval, once, remove }
+        PintleRun = "pintle_run" { size, attempt, job, due_ms, id, flags, reserved, data }
+        PintleJobOptions = "pintle_job_options" {
+            size, flags, zone, overlap, missed, start_deadline_ms, jitter_ms, timeout_ms, backoff_ms, retries, reserved,
+            data
+        }
+        PintleJob = "pintle_job" { size, flags, name, when, next_ms, last_ms, runs, failed, skipped }
+        PintleRunResult = "pintle_run_result" {
+            size, flags, id, due_ms, started_ms, duration_ms, attempts, status, result
+        }
+        PintleScheduler = "pintle_scheduler" {
+            size, reserved, cron, interval, once, remove, after, handle, forget, pause, resume, run_now, list, history
+        }
         PintleCacheInfo = "pintle_cache_info" { size, flags, integer, ttl_ms, left_ms, version }
         PintleCacheOptions = "pintle_cache_options" {
             size, flags, ttl_ms, stale_ms, error_ms, version, lease, tags, tag_count

@@ -80,8 +80,31 @@ static pintle_status on_event(void *user, pintle_ctx ctx, const pintle_event *ev
   return host->events->emit(ctx, topic, pintle_bytesn("{}", 2), &options);
 }
 
+static pintle_status on_run(void *user, pintle_ctx ctx, const pintle_run *run, pintle_sink reply) {
+  pintle_str text = pintle_run_text(run);
+  (void)user;
+  (void)ctx;
+  return pintle_sink_write(reply, text.ptr, text.len);
+}
+
+static pintle_status on_job(void *user, const pintle_job *job) {
+  *(uint64_t *)user += job->runs;
+  return PINTLE_OK;
+}
+
+static pintle_status jobs(const pintle_scheduler *scheduler, pintle_ctx ctx) {
+  pintle_job_options options = pintle_job_durable(3);
+  uint64_t runs = 0;
+  options.missed = PINTLE_MISSED_ALL;
+  options.data = pintle_bytesn("data", 4);
+  if (!PINTLE_HAS(scheduler, history)) return PINTLE_UNSUPPORTED;
+  if (scheduler->list(ctx, on_job, &runs) != PINTLE_OK) return PINTLE_INTERNAL;
+  return scheduler->cron(ctx, PINTLE_STR("a"), PINTLE_STR("@daily"), on_run, NULL, NULL, &options, NULL);
+}
+
 static pintle_status load(pintle_ctx ctx, const pintle_host *host, void **state) {
   pintle_subscribe_options durable = pintle_subscribe_durable(PINTLE_STR("mine"));
+  if (jobs(host->scheduler, ctx) != PINTLE_OK) return PINTLE_INTERNAL;
   *state = (void *)(uintptr_t)host;
   if (second_unit_length(pintle_strn("four", 4)) != 4) return PINTLE_INTERNAL;
   if (!PINTLE_HAS(host->database, stats) || tables(host->database, ctx) != PINTLE_OK) return PINTLE_UNSUPPORTED;

@@ -237,8 +237,18 @@ struct Plugin {
     pintle::JobOptions zone;
     zone.zone = "Europe/Vienna";
     zone.overlap = pintle::Overlap::queue;
+    pintle::JobOptions lasting;
+    lasting.durable = true;
+    lasting.missed = pintle::Missed::skip;
+    lasting.start_deadline = lasting.jitter = lasting.timeout = lasting.backoff = milliseconds(4);
+    lasting.retries = 3;
+    lasting.data = "data";
     std::uint32_t handlers = 0;
-    const auto run = [](const Context &, const Run &one) { (void)(one.attempt() + one.due_ms()); };
+    const auto run = [](const Context &, const Run &one) {
+      (void)(one.attempt() + one.due_ms());
+      if (one.requested() || one.missed() || one.again()) return one.id() == 0 ? one.data().text() : one.job();
+      return std::string_view();
+    };
     const auto told = [](const HandlerResult &one) {
       return one.error().empty() && one.reply().empty() && one.subscriber() == one.subscription() ? one.status() : 0;
     };
@@ -248,6 +258,18 @@ struct Plugin {
     if (status == PINTLE_OK) status = cx.scheduler().try_cron("a", "@daily", run, job, zone);
     if (status == PINTLE_OK) status = cx.scheduler().try_interval("b", milliseconds(1), run, job);
     if (status == PINTLE_OK) status = cx.scheduler().try_once("c", milliseconds(1), run, job);
+    if (status == PINTLE_OK) status = cx.scheduler().try_after("d", "c", run, job, lasting);
+    if (status == PINTLE_OK) status = cx.scheduler().try_handle("d*", run, job);
+    if (status == PINTLE_OK) status = cx.scheduler().try_pause("a");
+    if (status == PINTLE_OK) status = cx.scheduler().try_resume("a");
+    if (status == PINTLE_OK) status = cx.scheduler().try_run_now("a");
+    if (status == PINTLE_OK) {
+      status = cx.scheduler().try_list([](const pintle::JobInfo &one) {
+        return one.waiting() || one.when().empty() ? PINTLE_NOT_FOUND : PINTLE_OK;
+      });
+    }
+    if (status == PINTLE_OK) status = cx.scheduler().try_history("a", [](const pintle::RunResult &) {});
+    if (status == PINTLE_OK) status = cx.scheduler().try_forget("a");
     if (status == PINTLE_OK) status = cx.events().try_emit_sync("a", "{}", {}, told, handlers);
     if (status == PINTLE_OK) status = cx.events().try_emit_sync("a", "{}", {}, [](const HandlerResult &) {}, handlers);
     const auto changed = [](const Context &, const pintle::Change &one) {
@@ -344,6 +366,14 @@ void throwing(const Context &cx, const Request &request) {
   const pintle::Job daily = cx.scheduler().cron("a", "@daily", run);
   const pintle::Job often = cx.scheduler().interval("b", milliseconds(1), run);
   const pintle::Job later = cx.scheduler().once("c", milliseconds(1), run);
+  const pintle::Job next = cx.scheduler().after("d", "c", run);
+  const pintle::Job rest = cx.scheduler().handle("e*", run);
+  cx.scheduler().pause("a");
+  cx.scheduler().resume("a");
+  cx.scheduler().run_now("a");
+  cx.scheduler().list([](const pintle::JobInfo &) {});
+  cx.scheduler().history("a", [](const pintle::RunResult &) {});
+  cx.scheduler().forget("a");
   const pintle::HeldContext held = cx.hold();
   if (held.remaining() == pintle::forever && held.scope().system) throw pintle::Error(PINTLE_CONFLICT, held.tenant());
   Buffer buffer;

@@ -3,6 +3,7 @@
 //! README.md has a test of its own (`tests/readme.rs`), and so have the first plugins (`tests/first_plugin`), the promises, the
 //! settings and the drawing of the house.
 
+mod cron;
 mod database;
 mod dependencies;
 mod manifest;
@@ -22,8 +23,11 @@ fn links_between_pages_lead_to_files() {
         "docs/settings.md",
         "docs/troubleshooting.md",
         "docs/promises.md",
+        "docs/cron.md",
         "docs/database.md",
         "docs/events.md",
+        "docs/scheduler.md",
+        "docs/jobs.md",
     ];
     let first =
         ["docs/cli.md", "docs/first-plugin-c.md", "docs/first-plugin-cpp.md", "docs/first-plugin-rust.md"];

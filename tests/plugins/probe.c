@@ -297,6 +297,8 @@ static void options(answer *to) {
   tell(to, "job_overlap", host->scheduler->interval(ctx, PINTLE_STR("options"), 100000, on_run, NULL, NULL, &job, NULL));
   job.overlap = 0, job.reserved = 1;
   tell(to, "job_reserved", host->scheduler->interval(ctx, PINTLE_STR("options"), 100000, on_run, NULL, NULL, &job, NULL));
+  job.reserved = 0, job.flags = 0x80000000u;
+  tell(to, "job_flag", host->scheduler->interval(ctx, PINTLE_STR("options"), 100000, on_run, NULL, NULL, &job, NULL));
   field.size = 0;
   tell(to, "field_size_zero", host->log->write(ctx, PINTLE_LOG_INFO, topic, &field, 1));
   field.size = 4097;

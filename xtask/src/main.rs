@@ -1,11 +1,12 @@
 //! The chores of the project: `cargo xtask` lists them; `cargo demo` is one.
 //!
-//! One table below has each command's words, its help and its function. `demo`, `asan` and `fuzz` have
-//! files of their own.
+//! One table below has each command's words, its help and its function. `demo`, `asan`, `fuzz` and
+//! `cron_differential` have files of their own.
 
 #![forbid(unsafe_code)]
 
 mod asan;
+mod cron_differential;
 mod demo;
 mod fuzz;
 
@@ -27,7 +28,7 @@ struct Chore {
     run: fn(&[String]) -> Result<(), Failure>,
 }
 
-const CHORES: [Chore; 17] = [
+const CHORES: [Chore; 19] = [
     Chore {
         name: "asan",
         options: "",
@@ -45,6 +46,12 @@ const CHORES: [Chore; 17] = [
         options: "[--turns N] [--seed S] [--backend NAME]",
         help: "runs random operations on a back end of the cache and on its model, ten million by default",
         run: cache_model,
+    },
+    Chore {
+        name: "cron-differential",
+        options: "[--cases N] [--seed S]",
+        help: "compares random cron rules with cronsim in Python, 20000 by default, where Python and pip are there",
+        run: cron_differential::run,
     },
     Chore {
         name: "cycles",
@@ -83,6 +90,12 @@ const CHORES: [Chore; 17] = [
         run: fuzz::run,
     },
     Chore { name: "header", options: "", help: "writes include/pintle/plugin.h anew from abi/", run: header },
+    Chore {
+        name: "jobs-model",
+        options: "[--turns N] [--seed S]",
+        help: "runs random operations on the store of durable jobs and on its model, a million by default",
+        run: jobs_model,
+    },
     Chore {
         name: "million",
         options: "",
@@ -293,6 +306,25 @@ fn events_routes(options: &[String]) -> Result<(), Failure> {
     cargo(
         &[&how[..], &[test, "--nocapture"]].concat(),
         &[("PINTLE_EVENTS_ROUTES", &format!("{pairs} {seed}"))],
+    )
+}
+
+/// The full form of what `host/services/scheduler/durable/random.rs` does at every test run.
+fn jobs_model(options: &[String]) -> Result<(), Failure> {
+    let (mut turns, mut seed) = (1_000_000_u64, 0_u64);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--turns" => turns = number(word, words.next())?,
+            "--seed" => seed = number(word, words.next())?,
+            _ => return Err(format!("`{word}` is none of --turns and --seed")),
+        }
+    }
+    let test = "services::scheduler::durable::random::tests::full";
+    let how = ["test", "--quiet", "--release", "-p", "pintle", "--lib", "--", "--ignored", "--exact"];
+    cargo(
+        &[&how[..], &[test, "--nocapture"]].concat(),
+        &[("PINTLE_JOBS_MODEL", &format!("ledger {turns} {seed}"))],
     )
 }
 

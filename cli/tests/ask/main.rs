@@ -1,5 +1,5 @@
 //! The commands that ask a host: `pintle plugins`, `stats`, `log`, `emit`, `tail`, `events`, `config`, `cache`,
-//! `storage` and `sql`, with one that runs beside them, and with none.
+//! `storage`, `sql` and `jobs`, with one that runs beside them, and with none.
 //!
 //! `place` has the folder of a test, the host and the commands in it; the others have what their names say.
 
@@ -10,6 +10,7 @@ mod cache;
 mod dead;
 mod durable;
 mod events;
+mod jobs;
 mod nobody;
 mod place;
 mod sql;

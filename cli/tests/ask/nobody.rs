@@ -4,7 +4,7 @@ use std::fs;
 
 use super::place::{PATIENCE, Place};
 
-const NEEDS_A_HOST: [&[&str]; 11] = [
+const NEEDS_A_HOST: [&[&str]; 12] = [
     &["plugins", "enable", "hello"],
     &["stats", "--watch"],
     &["stats", "--openmetrics"],
@@ -14,6 +14,7 @@ const NEEDS_A_HOST: [&[&str]; 11] = [
     &["tail"],
     &["events", "tail"],
     &["events", "publish", "a.b", "--durable"],
+    &["jobs", "run", "hello", "a"],
     &["config", "set", "hello", "a=1"],
     &["config", "unset", "hello", "a"],
 ];
@@ -21,7 +22,9 @@ const NEEDS_A_HOST: [&[&str]; 11] = [
 #[test]
 fn a_folder_that_no_host_has_used_is_not_made_by_asking() {
     let place = Place::new();
-    for asked in NEEDS_A_HOST.iter().chain(&[&["plugins"][..], &["stats"], &["events"], &["config"]]) {
+    for asked in
+        NEEDS_A_HOST.iter().chain(&[&["plugins"][..], &["stats"], &["events"], &["jobs"], &["config"]])
+    {
         for data in ["gone", "plugins"] {
             let answer = place.ask(&[asked, &["--data", data][..]].concat());
             let said = format!(

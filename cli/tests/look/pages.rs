@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::place::{Place, foreign};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "inspect",
     "list",
@@ -21,6 +21,8 @@ const COMMANDS: [&str; 15] = [
     "cache",
     "storage",
     "sql",
+    "jobs",
+    "cron",
     "completions",
     "man",
 ];
@@ -57,6 +59,7 @@ fn every_command_has_a_page_of_the_manual() {
         ("config", &["get", "set", "unset"]),
         ("events", &["stats", "tail", "publish", "dead-letters", "replay", "drop"]),
         ("cache", &["stats", "list", "get", "invalidate"]),
+        ("jobs", &["list", "history", "run", "pause", "resume", "forget"]),
         ("storage", &["stats", "list", "get", "set", "remove", "export", "import", "check"]),
     ] {
         for command in commands {

@@ -7,11 +7,12 @@ use pintle_test_support::samples;
 use super::place::Place;
 
 /// Every way to get an answer.
-const ASKED: [&[&str]; 8] = [
+const ASKED: [&[&str]; 9] = [
     &["inspect", "plugins/hello.so"],
     &["inspect", "--json", "plugins/hello.so"],
     &["list", "plugins"],
     &["list", "--json", "plugins"],
+    &["cron", "@hourly"],
     &["completions", "bash"],
     &["man"],
     &["man", "inspect"],

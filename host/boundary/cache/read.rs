@@ -153,7 +153,7 @@ pub(super) unsafe extern "C" fn get_many(
                 };
                 // SAFETY: the contract says that `each` may be called with `user` until this function returns; what
                 // `told` leads to lives until then.
-                tell(|| unsafe { each(user, &raw const told) })?;
+                tell("each", || unsafe { each(user, &raw const told) })?;
                 call.count_bytes(Service::Cache, value.len());
             }
             Ok(())

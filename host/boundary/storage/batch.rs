@@ -20,6 +20,8 @@ use crate::{
 const LONGEST_RULE: usize = 1_024;
 const LONGEST_ZONE: usize = 64;
 const LONGEST_JOB_NAME: usize = 128;
+/// What the runs of a job are given, as `pintle_job_options.data`.
+const LARGEST_JOB_DATA: usize = 64 << 10;
 
 pub(super) unsafe extern "C" fn batch(
     ctx: PintleCtx,
@@ -59,7 +61,7 @@ pub(super) unsafe extern "C" fn batch(
                     outcomes[*index] = outcome;
                 }
                 call.count_bytes(Service::Storage, *bytes);
-                if !events.is_empty() {
+                if !events.is_empty() || !jobs.is_empty() {
                     call.core().outbox.ring();
                 }
                 // SAFETY: the contract says that outputs lead to memory of the caller.
@@ -242,8 +244,14 @@ unsafe fn job(call: &Call, step: &PintleStorageStep, data: &[u8]) -> Result<JobD
             input::optional("job.zone", job.zone, LONGEST_ZONE)?,
         )
     };
+    if data.len() > LARGEST_JOB_DATA {
+        let bytes = data.len();
+        return Err(Error::lazy(ErrorKind::TooLarge, move || {
+            format!("argument `value`: the data of a job has {bytes} bytes, the limit is {LARGEST_JOB_DATA}")
+        }));
+    }
     match job.overlap {
-        PINTLE_OVERLAP_SKIP | PINTLE_OVERLAP_QUEUE => {}
+        PINTLE_OVERLAP_SKIP | PINTLE_OVERLAP_QUEUE | PINTLE_OVERLAP_ALLOW => {}
         other => return Err(unknown_value("job.overlap", other)),
     }
     if job.every_ms != 0 && rule.is_some() {

@@ -68,6 +68,11 @@ pub(super) fn every(written: Written<'_>) -> Option<Result<i64>> {
     }))
 }
 
+/// Whether the rule is `@reboot`.
+pub(super) fn is_reboot(written: Written<'_>) -> bool {
+    written.body.eq_ignore_ascii_case("@reboot")
+}
+
 /// Reads the fields of any other rule.
 pub(super) fn fields(written: Written<'_>) -> Result<Fields> {
     if written.body.starts_with('@') {
@@ -127,19 +132,16 @@ fn words(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn macro_fields(word: &str) -> Result<&'static str> {
-    let refuse = |problem: String| Err(Error::argument("rule", problem));
     Ok(match word.to_ascii_lowercase().as_str() {
         "@yearly" | "@annually" => "0 0 1 1 *",
         "@monthly" => "0 0 1 * *",
         "@weekly" => "0 0 * * 0",
         "@daily" | "@midnight" => "0 0 * * *",
         "@hourly" => "0 * * * *",
-        "@reboot" => {
-            return refuse("`@reboot` is not supported yet: do the work in `enable`".into());
-        }
         _ => {
-            return refuse(format!(
-                "`{word}` is not known: use one of @hourly @daily @midnight @weekly @monthly @yearly @annually, or @every and a span"
+            let problem = format!("`{word}` is not known");
+            return Err(Error::argument("rule", problem).mend(
+                "use one of @hourly @daily @midnight @weekly @monthly @yearly @annually @reboot, or @every and a span",
             ));
         }
     })
@@ -505,10 +507,13 @@ mod tests {
             ("ö 0 x * *", "field 1 (minute), character 1: `ö` is not a number from 0 to 59"),
             ("*,ö,61 0 * * *", "field 1 (minute), character 3: `ö` is not a number from 0 to 59"),
             ("0\0 0 * * *", "field 1 (minute), character 1: `0\0` is not a number from 0 to 59"),
-            ("@reboot", "`@reboot` is not supported yet: do the work in `enable`"),
             (
                 "@fortnightly",
-                "`@fortnightly` is not known: use one of @hourly @daily @midnight @weekly @monthly @yearly @annually, or @every and a span",
+                "`@fortnightly` is not known: use one of @hourly @daily @midnight @weekly @monthly @yearly @annually @reboot, or @every and a span",
+            ),
+            (
+                "@reboot 5",
+                "`@reboot 5` is not known: use one of @hourly @daily @midnight @weekly @monthly @yearly @annually @reboot, or @every and a span",
             ),
         ];
         for (rule, reason) in cases {

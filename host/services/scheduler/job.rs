@@ -1,138 +1,168 @@
-//! A job: what is to run, where its next run stands in the timer's queue, and what became of its runs.
+//! A job: what is to run and when, where its next run stands in the timer's queue, and what became of its runs.
 //!
-//! The timer says when a run is due, the target runs it and says when it has ended; between the two the job
-//! keeps runs from overlapping and tells its target, once, that all is over. Talks to [`super::timer`].
+//! A job that never ran costs nothing but its name, its plan and its place: what there is to know of runs is made with the
+//! first of them. Which runs take place when one is due is decided in [`super::overlap`]; the runs are [`super::run`]'s.
 
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
+    Handler,
+    due::{Due, Now, next_beat, span},
+    durable::Record,
+    names::Named,
     rule::CalendarRule,
-    timer::{Slot, Timer},
+    run::{Run, Ticket},
+    store::{EndedRun, JobRecord, Keeping},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Error;
 
-/// How long a `once` job waits before it knocks again at a target that is busy.
-const KNOCK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What a job's runs are given to. `plugin` implements it with the plugin's lane.
-pub(crate) trait Run: Send + Sync {
-    /// A run is due: see that it happens soon, and call [`Job::finished`] when it has ended, whatever became of it.
-    ///
-    /// Called on the timer's thread, with no lock held; it must not wait. `due_ms` is when it was due, never later
-    /// than now. Not called again for this job before [`Job::finished`]; until then the job exists, whoever holds it.
-    ///
-    /// # Errors
-    ///
-    /// The run does not take place, and [`Job::finished`] is not called. It is counted as skipped, and the job
-    /// keeps its schedule; a `once` job tries again a second later after BUSY, and is over after any other error.
-    fn due(&self, job: &Arc<Job>, due_ms: i64) -> Result<()>;
-
-    /// The job is over and no run of it is under way: what was kept for it can be released. Called exactly once for
-    /// each job, with no lock held, on the thread that ended it or its last run.
-    fn over(&self, job: &Arc<Job>) {
-        let _ = job;
-    }
-}
+/// A wall clock that is set back by more than this was wrong before.
+const WRONG_MS: i64 = 31 * 86_400_000;
 
 /// What happens when a run is due while the last one has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Overlap {
+pub enum Overlap {
     /// It is skipped and counted.
     #[default]
     Skip,
     /// At most one is kept and follows the other at once; more are skipped and counted.
     Queue,
+    /// They stand side by side, at most [`Overlap::MOST`].
+    Allow,
+}
+
+impl Overlap {
+    /// How many runs of one job may stand side by side.
+    pub const MOST: u32 = 100;
 }
 
 /// A job of the scheduler; the handle that its owner keeps.
 pub(crate) struct Job {
     owner: u64,
+    plugin: Arc<str>,
     tenant: Option<Arc<str>>,
     name: Arc<str>,
-    overlap: Overlap,
     pub(super) plan: Plan,
-    target: Arc<dyn Run>,
-    timer: Weak<Timer>,
-    state: Mutex<JobState>,
+    extra: Option<Arc<Extra>>,
+    pub(super) state: Mutex<JobState>,
 }
 
 /// When a job is to run.
 #[derive(Debug, Clone)]
 pub(super) enum Plan {
     Calendar(Arc<CalendarRule>),
-    Every(Duration),
-    Once(Duration),
+    /// So often, in milliseconds.
+    Every(i64),
+    /// Once, so many milliseconds from when it counts.
+    Once(i64),
+    /// Each time that a run of another job of the scope has ended OK. Boxed, to be no larger than the others.
+    After(Box<Arc<str>>),
+    /// Once in each life of the host, for each name.
+    Reboot,
 }
 
-#[derive(Debug, Default)]
-struct JobState {
-    live: bool,
-    over: bool,
-    /// A run was handed to the target and has not ended. Until then the job keeps itself, so that a target that
-    /// holds no reference finds it there, and is told that it is over even after it was removed or replaced.
-    under_way: Option<Arc<Job>>,
-    /// A run that follows the one under way.
-    waiting: Option<i64>,
-    /// A `once` job's run was handed to the target.
-    spent: bool,
+/// What most jobs do without.
+#[derive(Debug, Clone)]
+pub(super) struct Extra {
+    pub(super) keeping: Keeping,
+    pub(super) data: Arc<[u8]>,
+    /// By how many milliseconds each due time of a rule is put off.
+    pub(super) offset_ms: i64,
+    /// What all jobs of its record share, if it is durable.
+    pub(super) record: Option<Arc<Record>>,
+}
+
+pub(super) struct JobState {
+    pub(super) live: bool,
+    pub(super) over: bool,
+    pub(super) paused: bool,
+    /// The run of a job that runs once has fallen due.
+    pub(super) spent: bool,
     /// Where the next run stands in the timer's queue.
-    slot: Option<Slot>,
-    /// Since when it counts: the last due time, or when the job became live.
-    last_due: Option<Due>,
-    last_ms: Option<i64>,
-    runs: u64,
-    failed: u64,
-    skipped: u64,
-    last_error: Option<Error>,
+    pub(super) slot: Option<Slot>,
+    /// Since when it counts: the last due time, without jitter, or none since it became live.
+    pub(super) since: Option<Due>,
+    /// Whom its runs are given to. None: it waits for a handler, or is over and has told so.
+    pub(super) target: Option<Arc<dyn Run>>,
+    /// By which handler it has its target, if it was not scheduled with one.
+    pub(super) handler: Option<Arc<Handler>>,
+    pub(super) activity: Option<Box<Activity>>,
 }
 
-/// When a run is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
-    /// By the wall clock, in milliseconds since 1970.
-    Wall(i64),
-    /// By the monotonic clock.
-    Beat(Duration),
+/// What there is to know of a job's runs.
+#[derive(Default)]
+pub(super) struct Activity {
+    /// Runs that were handed over, or wait for their next attempt, and have not ended.
+    pub(super) under_way: u32,
+    /// Runs that have to wait until the last one has ended.
+    pub(super) waiting: VecDeque<Ticket>,
+    /// Which places of the timer's second queue are of this job.
+    pub(super) parked: Vec<(Duration, u64)>,
+    /// When the only run of a paused job was due.
+    pub(super) held: Option<Due>,
+    pub(super) last_ms: Option<i64>,
+    pub(super) runs: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
+    pub(super) last_error: Option<Error>,
+    /// The newest last. Of a durable job it is in the store.
+    pub(super) history: VecDeque<EndedRun>,
+    /// When a durable job is due next, without jitter.
+    pub(super) next: Option<i64>,
+    /// What is due of a durable job was so while the host was down.
+    pub(super) unattended: bool,
+    /// Due times of a durable job that did not take place, of which the store has not been told.
+    pub(super) passed_over: u64,
+    /// How often the store has failed, one after the other.
+    pub(super) store_failures: u32,
+    /// Runs under way of the jobs of the same record that this one has followed.
+    pub(super) inherited: u32,
+    /// The job of the same record that has followed this one.
+    pub(super) heir: Option<Arc<Job>>,
 }
 
-/// The two clocks, read together.
+/// A place in the queue: when, and the number among those of the same time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) wall_ms: i64,
-    pub(super) monotonic: Duration,
+pub(super) struct Slot {
+    pub(super) due: Due,
+    pub(super) number: u32,
 }
 
 /// What is known of a job at one moment.
 #[derive(Debug, Clone)]
 pub struct JobInfo {
-    /// Whose it is.
+    /// Whose it is: the number of the plugin. 0: a durable job that waits for a handler.
     pub owner: u64,
+    /// The plugin's id, or `application`.
+    pub plugin: Arc<str>,
     /// On whose behalf it runs.
     pub tenant: Option<Arc<str>>,
-    /// Its name, unique in (owner, tenant).
+    /// Its name, unique in (plugin, tenant).
     pub name: Arc<str>,
-    /// When it runs, in words: the rule and its zone, or the span.
+    /// When it runs, in words: the rule and its zone, the span, or the job that it follows.
     pub when: String,
+    /// Whether it outlives the host.
+    pub durable: bool,
     /// Whether it runs at all now.
     pub live: bool,
-    /// Whether a run has been handed over and has not ended.
+    /// Whether it was paused.
+    pub paused: bool,
+    /// Whether it waits for a handler.
+    pub waiting: bool,
+    /// Whether a run has begun, or waits for its turn or its next attempt.
     pub running: bool,
     /// When the next run is due, in milliseconds since 1970; as far as can be told now.
     pub next_ms: Option<i64>,
-    /// When the last run that was handed over was due.
+    /// When the last run that has begun was due.
     pub last_ms: Option<i64>,
-    /// Runs that were handed over.
+    /// Runs that have begun.
     pub runs: u64,
-    /// Runs that ended with an error, or whose hand-over panicked.
+    /// Runs whose last attempt has failed, or whose hand-over panicked.
     pub failed: u64,
-    /// Runs that did not take place because the last one had not ended or the target refused, and beats of an
-    /// interval that passed while the machine was busy.
+    /// Runs that did not take place: the last one had not ended, it was too late, or the lane did not take it; and beats of
+    /// an interval that passed while the machine was busy.
     pub skipped: u64,
     /// The last failure or refusal.
     pub last_error: Option<Error>,
@@ -142,18 +172,28 @@ impl Job {
     pub(super) fn new(
         request: super::JobRequest,
         plan: Plan,
-        target: Arc<dyn Run>,
-        timer: Weak<Timer>,
+        extra: Option<Arc<Extra>>,
+        target: Option<Arc<dyn Run>>,
     ) -> Arc<Self> {
-        let super::JobRequest { owner, tenant, name, overlap, live } = request;
-        let state = Mutex::new(JobState { live, ..JobState::default() });
-        Arc::new(Self { owner, tenant, name, overlap, plan, target, timer, state })
+        let super::JobRequest { owner, plugin, tenant, name, live, .. } = request;
+        let state = JobState {
+            live,
+            over: false,
+            paused: false,
+            spent: false,
+            slot: None,
+            since: None,
+            target,
+            handler: None,
+            activity: None,
+        };
+        Arc::new(Self { owner, plugin, tenant, name, plan, extra, state: Mutex::new(state) })
     }
 
-    /// Whose it is, as given in the request.
+    /// The plugin's id, or `application`.
     #[must_use]
-    pub(crate) fn owner(&self) -> u64 {
-        self.owner
+    pub(crate) fn plugin(&self) -> &Arc<str> {
+        &self.plugin
     }
 
     /// On whose behalf it runs.
@@ -162,108 +202,107 @@ impl Job {
         self.tenant.as_ref()
     }
 
-    /// Its name, unique in (owner, tenant).
+    /// Its name, unique in (plugin, tenant).
     #[must_use]
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Whether it was removed or replaced, or its only run has ended: its handle is stale. A run that was handed
-    /// over before and has not started need not start.
+    /// Name and scope.
+    pub(super) fn named(&self) -> Named<'_> {
+        Named { plugin: &self.plugin, tenant: self.tenant.as_deref(), name: &self.name }
+    }
+
+    /// Whether it outlives the host.
+    #[must_use]
+    pub(crate) fn is_durable(&self) -> bool {
+        self.record().is_some()
+    }
+
+    /// Whether it was removed or replaced, or its only run has ended: its handle is stale.
     #[must_use]
     pub(crate) fn is_over(&self) -> bool {
         self.state.lock().over
     }
 
-    /// The run that [`Run::due`] was told of has ended, with a failure or without, or will not take place.
-    pub(crate) fn finished(self: &Arc<Self>, result: Result<()>) {
-        let mut state = self.state.lock();
-        if state.under_way.take().is_none() {
-            return;
-        }
-        if let Err(error) = result {
-            state.failed += 1;
-            state.last_error = Some(error);
-        }
-        self.go_on(state);
+    pub(super) fn record(&self) -> Option<&Arc<Record>> {
+        self.extra.as_ref()?.record.as_ref()
+    }
+
+    pub(super) fn extra(&self) -> Option<&Arc<Extra>> {
+        self.extra.as_ref()
+    }
+
+    pub(super) fn keeping(&self) -> &Keeping {
+        self.extra.as_ref().map_or(&Keeping::USUAL, |extra| &extra.keeping)
+    }
+
+    pub(super) fn data(&self) -> Arc<[u8]> {
+        self.extra.as_ref().map_or_else(Arc::default, |extra| Arc::clone(&extra.data))
+    }
+
+    /// By how much due times are put off.
+    pub(super) fn offset_ms(&self) -> i64 {
+        self.extra.as_ref().map_or(0, |extra| extra.offset_ms)
     }
 
     /// When the next run is due, counting from `now` or the last one; none if none is to be awaited.
     pub(super) fn next_due(&self, now: Now) -> Option<Due> {
-        let last = {
-            let state = self.state.lock();
-            if !state.live || state.over || state.spent {
+        let offset_ms = self.offset_ms();
+        let since = {
+            let mut state = self.state.lock();
+            if !state.runs_on() {
                 return None;
             }
-            state.last_due
+            if self.is_durable() && !matches!(self.plan, Plan::Reboot) {
+                return state.activity().next.map(|next| Due::Wall(next + offset_ms));
+            }
+            let held = state.activity.as_mut().and_then(|activity| activity.held.take());
+            if let Some(Due::Beat(at)) = held {
+                return Some(Due::Beat(at.max(now.monotonic)));
+            }
+            state.since
         };
-        match (&self.plan, last) {
+        match (&self.plan, since) {
             (Plan::Calendar(rule), Some(Due::Wall(last))) => {
                 // A run that is due at this very moment is not one that was missed.
-                rule.next(last.max(now.wall_ms - 1)).map(Due::Wall)
+                let after = not_wrong(last, now).max(now.wall_ms.saturating_sub(1 + offset_ms));
+                rule.next(after).map(|at| Due::Wall(at + offset_ms))
             }
-            (Plan::Calendar(rule), _) => rule.next(now.wall_ms).map(Due::Wall),
-            (Plan::Every(every), Some(Due::Beat(last))) => {
-                let (next, passed) = next_beat(last, *every, now.monotonic);
+            (Plan::Calendar(rule), _) => rule.next(now.wall_ms).map(|at| Due::Wall(at + offset_ms)),
+            (Plan::Every(every_ms), Some(Due::Beat(last))) => {
+                let (next, passed) = next_beat(last, span(*every_ms), now.monotonic);
                 if passed > 0 {
-                    self.state.lock().skipped += passed;
+                    self.state.lock().activity().skipped += passed;
                 }
                 Some(Due::Beat(next))
             }
-            (Plan::Every(span) | Plan::Once(span), _) => Some(Due::Beat(now.monotonic + *span)),
+            (Plan::Every(ms) | Plan::Once(ms), _) => Some(Due::Beat(now.monotonic + span(*ms))),
+            (Plan::Reboot, None) => Some(Due::Beat(now.monotonic)),
+            (Plan::Reboot, Some(_)) | (Plan::After(_), _) => None,
         }
     }
 
-    /// Takes its place in the queue, unless it has one or wants none any more.
-    pub(super) fn take_slot(&self, slot: Slot) -> bool {
+    /// Takes its place in the queue, unless it has one or wants none any more: `place` tells the number.
+    pub(super) fn take_slot(&self, due: Due, place: impl FnOnce() -> u32) -> bool {
         let mut state = self.state.lock();
-        let free = state.live && !state.over && !state.spent && state.slot.is_none();
+        let free = state.runs_on() && state.slot.is_none();
         if free {
-            state.slot = Some(slot);
+            state.slot = Some(Slot { due, number: place() });
         }
         free
+    }
+
+    /// Another job has left the queue, and this one has moved to its place.
+    pub(super) fn move_slot(&self, number: u32) {
+        if let Some(slot) = &mut self.state.lock().slot {
+            slot.number = number;
+        }
     }
 
     /// Gives up its place in the queue, for the timer to take it out.
     pub(super) fn give_slot(&self) -> Option<Slot> {
         self.state.lock().slot.take()
-    }
-
-    /// The run in its place in the queue is due now: whether it is to be handed over.
-    pub(super) fn fall_due(self: &Arc<Self>, due: Due, due_ms: i64) -> bool {
-        let mut state = self.state.lock();
-        state.slot = None;
-        state.last_due = Some(due);
-        if state.under_way.is_some() {
-            match self.overlap {
-                Overlap::Queue if state.waiting.is_none() => state.waiting = Some(due_ms),
-                Overlap::Skip | Overlap::Queue => state.skipped += 1,
-            }
-            return false;
-        }
-        state.under_way = Some(Arc::clone(self));
-        state.spent = matches!(self.plan, Plan::Once(_));
-        true
-    }
-
-    /// Hands a run to the target, which [`Job::fall_due`] or [`Job::finished`] made ready.
-    pub(super) fn hand_over(self: &Arc<Self>, due_ms: i64, now: Now) {
-        if self.is_over() {
-            return self.not_taken(None, now);
-        }
-        let hand = std::panic::AssertUnwindSafe(|| self.target.due(self, due_ms));
-        match std::panic::catch_unwind(hand) {
-            Ok(Ok(())) => {
-                let mut state = self.state.lock();
-                state.runs += 1;
-                state.last_ms = Some(due_ms);
-            }
-            Ok(Err(error)) => self.not_taken(Some(error), now),
-            Err(_) => {
-                let text = format!("job \"{}\": handing over a run panicked", self.name);
-                self.finished(Err(Error::new(ErrorKind::Panic, text)));
-            }
-        }
     }
 
     /// Makes it live or not; true if that was a change.
@@ -273,109 +312,117 @@ impl Job {
             return false;
         }
         state.live = live;
-        state.waiting = None;
-        // Spans count from now; a calendar run is never repeated, whatever the clock was set to meanwhile.
-        if matches!(state.last_due, Some(Due::Beat(_))) {
-            state.last_due = None;
-        }
+        state.keep_due();
+        state.forget_beat();
         true
     }
 
-    /// Ends it. False if it was over already.
-    pub(super) fn end(self: &Arc<Self>) -> bool {
+    /// Pauses it or lets it go on; true if that was a change.
+    pub(super) fn set_paused(&self, paused: bool) -> bool {
         let mut state = self.state.lock();
-        if state.over {
+        if state.over || state.paused == paused {
             return false;
         }
-        state.over = true;
-        state.waiting = None;
-        if state.under_way.is_none() {
-            drop(state);
-            self.tell_over();
+        state.paused = paused;
+        if paused && let (Plan::Once(_), Some(slot)) = (&self.plan, state.slot) {
+            state.activity().held = Some(slot.due);
         }
+        state.forget_beat();
         true
     }
 
     pub(super) fn info(&self, now: Now) -> JobInfo {
         let state = self.state.lock();
-        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now));
+        let activity = state.activity.as_deref();
+        // Of one that waits for a handler it is when it would be due.
+        let kept = || {
+            let next = activity.filter(|_| !state.paused && !state.over)?.next?;
+            Some(next + self.offset_ms())
+        };
+        let next_ms = state.slot.map(|slot| slot.due.as_wall_ms(now)).or_else(kept);
         JobInfo {
             owner: self.owner,
+            plugin: Arc::clone(&self.plugin),
             tenant: self.tenant.clone(),
             name: Arc::clone(&self.name),
             when: self.plan.to_string(),
+            durable: self.is_durable(),
             live: state.live,
-            running: state.under_way.is_some(),
+            paused: state.paused,
+            waiting: state.target.is_none() && !state.over,
+            running: activity.is_some_and(|activity| activity.under_way + activity.inherited > 0),
             next_ms,
-            last_ms: state.last_ms,
-            runs: state.runs,
-            failed: state.failed,
-            skipped: state.skipped,
-            last_error: state.last_error.clone(),
+            last_ms: activity.and_then(|activity| activity.last_ms),
+            runs: activity.map_or(0, |activity| activity.runs),
+            failed: activity.map_or(0, |activity| activity.failed),
+            skipped: activity.map_or(0, |activity| activity.skipped),
+            last_error: activity.and_then(|activity| activity.last_error.clone()),
         }
     }
+}
 
-    /// The target did not take the run, or was not asked.
-    fn not_taken(self: &Arc<Self>, error: Option<Error>, now: Now) {
-        let mut state = self.state.lock();
-        if state.under_way.take().is_none() {
-            return;
-        }
-        let mut again = false;
-        if let Some(error) = error {
-            again = state.spent && error.kind() == ErrorKind::Busy && !state.over;
-            state.skipped += 1;
-            state.last_error = Some(error);
-        }
-        if !again {
-            return self.go_on(state);
-        }
-        state.spent = false;
-        drop(state);
-        if let Some(timer) = self.timer.upgrade() {
-            timer.insert(self, Due::Beat(now.monotonic + KNOCK_AGAIN));
-        }
+/// When a run was due last, unless the clock was wrong then: to wait until that time comes again would delay all others.
+pub(super) fn not_wrong(last: i64, now: Now) -> i64 {
+    if last.saturating_sub(now.wall_ms) > WRONG_MS { i64::MIN } else { last }
+}
+
+impl JobInfo {
+    /// What the store knows better: it counts the runs of all hosts.
+    pub(super) fn update(&mut self, record: &JobRecord) {
+        self.paused = record.paused;
+        (self.runs, self.failed) = (record.runs, record.failed);
+        self.skipped = self.skipped.max(record.skipped);
+        self.last_ms = self.last_ms.max(record.last_ms);
+    }
+}
+
+impl JobState {
+    /// Whether runs of it fall due.
+    pub(super) fn runs_on(&self) -> bool {
+        self.live && !self.over && !self.spent && !self.paused
     }
 
-    /// No run is under way any more: what now?
-    fn go_on(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, JobState>) {
-        if state.over {
-            drop(state);
-            return self.tell_over();
-        }
-        if state.spent {
-            drop(state);
-            if let Some(timer) = self.timer.upgrade() {
-                timer.remove(self);
-            } else {
-                self.end();
-            }
-            return;
-        }
-        if let Some(due_ms) = state.waiting.take() {
-            state.under_way = Some(Arc::clone(self));
-            drop(state);
-            // Runs are handed over on the timer's thread only.
-            let taken = self.timer.upgrade().is_some_and(|timer| timer.follow(self, due_ms));
-            if !taken {
-                let mut state = self.state.lock();
-                state.under_way = None;
-                state.skipped += 1;
-                self.go_on(state);
+    pub(super) fn activity(&mut self) -> &mut Activity {
+        self.activity.get_or_insert_default()
+    }
+
+    /// Runs that wait behind another are due again when the job is live.
+    fn keep_due(&mut self) {
+        if let Some(activity) = &mut self.activity {
+            let first = activity
+                .waiting
+                .iter()
+                .filter(|ticket| ticket.of_store)
+                .map(|ticket| ticket.nominal_ms)
+                .min();
+            if first.is_some() {
+                activity.next = [activity.next, first].into_iter().flatten().min();
+                activity.waiting.retain(|ticket| !ticket.of_store);
             }
         }
     }
 
-    fn tell_over(self: &Arc<Self>) {
-        // Caught, because it may be the timer's thread; the hook has reported it, and nothing is left to be done.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.target.over(self)));
+    /// It is over: who is to be told that.
+    pub(super) fn farewell(&mut self) -> Option<Arc<dyn Run>> {
+        self.target.take().filter(|_| self.handler.is_none())
+    }
+
+    /// Spans count anew; a calendar run is never repeated, whatever the clock was set to meanwhile.
+    fn forget_beat(&mut self) {
+        if let Some(activity) = &mut self.activity {
+            activity.skipped += activity.waiting.len() as u64;
+            activity.waiting.clear();
+        }
+        if matches!(self.since, Some(Due::Beat(_))) {
+            self.since = None;
+        }
     }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job")
-            .field("owner", &self.owner)
+            .field("plugin", &self.plugin)
             .field("tenant", &self.tenant)
             .field("name", &self.name)
             .field("plan", &self.plan)
@@ -387,55 +434,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Calendar(rule) => write!(f, "{} ({})", rule.text(), rule.zone()),
-            Self::Every(every) => write!(f, "every {every:?}"),
-            Self::Once(delay) => write!(f, "once after {delay:?}"),
-        }
-    }
-}
-
-impl Due {
-    /// When that is, or was, by the wall clock. For a beat in the past never later than now.
-    pub(super) fn as_wall_ms(self, now: Now) -> i64 {
-        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        match self {
-            Self::Wall(at) => at,
-            Self::Beat(at) if at > now.monotonic => now.wall_ms.saturating_add(ms(at - now.monotonic)),
-            Self::Beat(at) => now.wall_ms.saturating_sub(ms(now.monotonic - at)),
-        }
-    }
-}
-
-/// The beat after `last` that is not in the past, and how many passed meanwhile.
-fn next_beat(last: Duration, every: Duration, now: Duration) -> (Duration, u64) {
-    let next = last + every;
-    if next >= now {
-        return (next, 0);
-    }
-    let passed = (now - next).as_nanos().div_ceil(every.as_nanos());
-    let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-    let behind = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).saturating_mul(passed);
-    (next + Duration::from_nanos(behind), passed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_beat_is_on_the_beat_and_not_in_the_past() {
-        let ms = Duration::from_millis;
-        // last, every, now, next, passed
-        let cases = [
-            (0, 10, 0, 10, 0),
-            (0, 10, 9, 10, 0),
-            (0, 10, 10, 10, 0),
-            (0, 10, 11, 20, 1),
-            (0, 10, 20, 20, 1),
-            (0, 10, 35, 40, 3),
-            (7, 10, 1_000_000, 1_000_007, 99_999),
-        ];
-        for (last, every, now, next, passed) in cases {
-            assert_eq!(next_beat(ms(last), ms(every), ms(now)), (ms(next), passed), "{last} {every} {now}");
+            Self::Every(every) => write!(f, "every {:?}", span(*every)),
+            Self::Once(delay) => write!(f, "once after {:?}", span(*delay)),
+            Self::After(other) => write!(f, "after \"{other}\""),
+            Self::Reboot => f.write_str("@reboot"),
         }
     }
 }

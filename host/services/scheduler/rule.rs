@@ -4,7 +4,11 @@
 //! is decided here. croner alone takes every rule with a list, a range or a step for one that follows real
 //! time, so that `0,30 2 * * *` would be skipped in spring and run twice in autumn; the promise is Debian
 //! cron's: only a minute or an hour that begins with `*` follows real time. For the same reason it is told
-//! here, not left to croner, whether both day fields must match. [`super::grammar`] reads what was written.
+//! here, not left to croner, whether both day fields must match. [`super::grammar`] reads what was written; `memo`
+//! keeps the last answer of a rule, and `cron` shows rules to applications.
+
+mod cron;
+mod memo;
 
 use std::{
     collections::HashMap,
@@ -20,6 +24,8 @@ use croner::{
 };
 use parking_lot::Mutex;
 
+pub use self::cron::{Rule as CronRule, parse_rfc3339};
+use self::memo::Memo;
 use super::grammar;
 use crate::error::{Error, Result};
 
@@ -30,6 +36,8 @@ pub(crate) enum Rule {
     Calendar(Arc<CalendarRule>),
     /// `@every`: a beat of so many milliseconds, kept by the monotonic clock.
     Every(i64),
+    /// `@reboot`: once, when the host has started and the job is live.
+    Reboot,
 }
 
 impl Rule {
@@ -51,23 +59,34 @@ pub(crate) struct CalendarRule {
     zone: Tz,
     cron: Cron,
     follows_real_time: bool,
+    memo: Memo,
 }
 
 impl CalendarRule {
     /// The first time strictly after `after_ms` at which the rule is due, both in milliseconds since 1970-01-01
-    /// UTC. None only beyond the year 4999.
+    /// UTC. None only beyond the year 4999. Asked again for a moment before that time, and by any thread, it answers
+    /// from memory.
     #[must_use]
     pub(crate) fn next(&self, after_ms: i64) -> Option<i64> {
         // Rules are whole seconds; nobody schedules before 1970.
         let after = after_ms.div_euclid(1000).max(-1);
-        let next = if self.zone == Tz::UTC {
-            self.next_on_calendar(after + 1)?
-        } else if self.follows_real_time {
-            self.next_in_real_time(after)?
-        } else {
-            self.next_time_of_day(after)?
-        };
+        if let Some(next) = self.memo.next(after) {
+            return Some(next * 1000);
+        }
+        let next = self.search(after)?;
+        self.memo.keep(after, next);
         Some(next * 1000)
+    }
+
+    /// The first second after the second `after`.
+    fn search(&self, after: i64) -> Option<i64> {
+        if self.zone == Tz::UTC {
+            self.next_on_calendar(after + 1)
+        } else if self.follows_real_time {
+            self.next_in_real_time(after)
+        } else {
+            self.next_time_of_day(after)
+        }
     }
 
     /// The rule as its author wrote it, without the time zone.
@@ -93,7 +112,8 @@ impl CalendarRule {
             // The grammar let it through, so this is ours to mend, but a refusal is all that the caller needs.
             Error::argument("rule", format!("`{text}` cannot be read: {error}"))
         })?;
-        let rule = Self { text: text.into(), zone, cron, follows_real_time: fields.follows_real_time };
+        let follows_real_time = fields.follows_real_time;
+        let rule = Self { text: text.into(), zone, cron, follows_real_time, memo: Memo::default() };
         if rule.next_on_calendar(0).is_none() {
             let problem = format!("`{text}` never happens: no such day is in the calendar");
             return Err(
@@ -245,6 +265,9 @@ impl Rules {
         if let Some(every) = grammar::every(written) {
             return every.map(Rule::Every);
         }
+        if grammar::is_reboot(written) {
+            return Ok(Rule::Reboot);
+        }
         let key = (Box::from(written.body), zone);
         if let Some(known) = self.shelf.lock().rules.get(&key).and_then(Weak::upgrade) {
             return Ok(Rule::Calendar(known));
@@ -288,6 +311,10 @@ fn zone_of(in_rule: Option<&str>, option: Option<&str>) -> Result<Tz> {
     }
 }
 
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod day_tests;
 #[cfg(test)]
 #[path = "rule_tests.rs"]
 mod tests;

@@ -1,25 +1,35 @@
 //! What the engine promises, with a clock that the tests move and a target that notes what it is told.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::*;
 use crate::services::clock::ManualClock;
 
+mod faults;
+mod operate;
+mod policies;
+
 /// 2026-11-21 10:00:00 UTC.
 const TEN: i64 = 1_795_255_200_000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
+const QUEUE: Keeping = Keeping { overlap: Overlap::Queue, ..Keeping::USUAL };
+
+fn named(name: &str) -> Named<'_> {
+    Named { plugin: "witness", tenant: None, name }
+}
 
 /// Notes each run as (job, due, when it was told); ends it at once unless told to hold it.
 #[derive(Default)]
 struct Notes {
     clock: Option<Arc<ManualClock>>,
     runs: Mutex<Vec<(String, i64, i64)>>,
+    begun: Mutex<Vec<run::Begun>>,
     over: Mutex<Vec<String>>,
     hold: Mutex<bool>,
-    held: Mutex<Vec<Arc<Job>>>,
+    held: Mutex<Vec<Arc<DueRun>>>,
     /// What `due` answers next; nothing: it takes the run.
     answers: Mutex<VecDeque<Answer>>,
 }
@@ -31,16 +41,22 @@ enum Answer {
 }
 
 impl Run for Notes {
-    fn due(&self, job: &Arc<Job>, due_ms: i64) -> Result<()> {
+    fn due(&self, run: Arc<DueRun>) -> Result<()> {
         let now = self.clock.as_ref().expect("made by `stage`").now_ms();
-        self.runs.lock().push((job.name().to_string(), due_ms, now));
+        self.runs.lock().push((run.job().name().to_string(), run.due_ms(), now));
         let answer = self.answers.lock().pop_front();
         match answer {
             Some(Answer::Refuse(kind)) => return Err(Error::new(kind, "no")),
             Some(Answer::Panic) => panic!("a target that panics, on purpose"),
-            Some(Answer::Fail) => job.finished(Err(Error::new(ErrorKind::Internal, "it failed"))),
-            None if *self.hold.lock() => self.held.lock().push(Arc::clone(job)),
-            None => job.finished(Ok(())),
+            _ => {}
+        }
+        if let Some(begun) = run.begin() {
+            self.begun.lock().push(begun);
+            match answer {
+                Some(_) => run.finished(Err(Error::new(ErrorKind::Internal, "it failed"))),
+                None if *self.hold.lock() => self.held.lock().push(run),
+                None => run.finished(Ok(Vec::new())),
+            }
         }
         Ok(())
     }
@@ -64,11 +80,20 @@ fn stage() -> Stage {
 fn stage_at(wall_ms: i64) -> Stage {
     let clock = ManualClock::at(wall_ms);
     let notes = Arc::new(Notes { clock: Some(Arc::clone(&clock)), ..Notes::default() });
-    Stage { scheduler: Scheduler::new(clock.clone()), clock, notes }
+    Stage { scheduler: Scheduler::new(clock.clone(), None), clock, notes }
 }
 
 fn request(name: &str) -> JobRequest {
-    JobRequest { owner: 7, tenant: None, name: name.into(), overlap: Overlap::Skip, live: true }
+    JobRequest {
+        owner: 7,
+        plugin: "witness".into(),
+        tenant: None,
+        name: name.into(),
+        keeping: Keeping::USUAL,
+        data: Arc::default(),
+        durable: false,
+        live: true,
+    }
 }
 
 impl Stage {
@@ -106,8 +131,26 @@ impl Stage {
     }
 
     fn info(&self, name: &str) -> JobInfo {
-        let list = self.scheduler.list();
+        let list = self.list();
         list.into_iter().find(|job| &*job.name == name).expect("the job is listed")
+    }
+
+    /// What the runs were told since the last call.
+    fn begun(&self) -> Vec<run::Begun> {
+        std::mem::take(&mut *self.notes.begun.lock())
+    }
+
+    fn keep(&self, name: &str, rule: &str, keeping: Keeping) -> Arc<Job> {
+        let request = JobRequest { keeping, ..request(name) };
+        self.scheduler.cron(request, rule, None, self.notes.clone()).expect("a good rule").0
+    }
+
+    fn fail(&self, times: usize) {
+        self.notes.answers.lock().extend((0..times).map(|_| Answer::Fail));
+    }
+
+    fn list(&self) -> Vec<JobInfo> {
+        self.scheduler.list(&Of::default()).expect("nothing is durable")
     }
 
     fn over(&self) -> Vec<String> {
@@ -116,8 +159,8 @@ impl Stage {
 
     fn end_held(&self) {
         let held = std::mem::take(&mut *self.notes.held.lock());
-        for job in held {
-            job.finished(Ok(()));
+        for run in held {
+            run.finished(Ok(Vec::new()));
         }
         self.clock.settle();
     }
@@ -218,7 +261,7 @@ fn scheduler_10_once_runs_once_and_is_gone() {
     stage.advance(1);
     assert_eq!((stage.due(), stage.over()), (vec![500], vec!["bell".to_owned()]));
     assert!(job.is_over());
-    assert!(stage.scheduler.list().is_empty());
+    assert!(stage.list().is_empty());
     assert_eq!(stage.scheduler.remove(&job).expect_err("over").kind(), ErrorKind::StaleHandle);
     stage.advance(HOUR);
     assert_eq!(stage.due(), [0; 0]);
@@ -249,7 +292,7 @@ fn a_once_job_survives_a_busy_target_but_no_other_refusal() {
     stage.advance(999);
     assert_eq!(stage.due(), [500]);
     stage.advance(1);
-    assert_eq!(stage.due(), [1500]);
+    assert_eq!(stage.due(), [500], "it was due then");
     assert!(job.is_over());
     stage.notes.answers.lock().push_back(Answer::Refuse(ErrorKind::Stopping));
     let job = stage.once(request("other"), 500);
@@ -279,7 +322,7 @@ fn scheduler_11_a_run_due_while_the_last_one_is_under_way_is_skipped() {
 fn scheduler_12_at_most_one_run_is_queued_behind_the_one_under_way() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
-    stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
+    stage.interval(JobRequest { keeping: QUEUE, ..request("slow") }, 100);
     for _ in 0..4 {
         stage.advance(100);
     }
@@ -327,16 +370,16 @@ fn scheduler_2_a_name_scheduled_again_replaces_the_job() {
     );
     stage.advance(250);
     assert_eq!(stage.due(), [250]);
-    assert_eq!(stage.scheduler.list().len(), 1);
+    assert_eq!(stage.list().len(), 1);
 }
 
-/// A target that keeps only a weak reference, as one does that the job itself holds.
+/// A target that keeps the run alone, as a lane does.
 #[derive(Default)]
-struct Weakly(Mutex<std::sync::Weak<Job>>, std::sync::atomic::AtomicUsize);
+struct Weakly(Mutex<Option<Arc<DueRun>>>, std::sync::atomic::AtomicUsize);
 
 impl Run for Weakly {
-    fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
-        *self.0.lock() = Arc::downgrade(job);
+    fn due(&self, run: Arc<DueRun>) -> Result<()> {
+        *self.0.lock() = Some(run);
         Ok(())
     }
 
@@ -354,23 +397,25 @@ fn a_replaced_job_is_there_until_its_run_has_ended() {
     stage.advance(100);
     drop(stage.interval(request("beat"), 100));
     assert_eq!(over(), 0, "its run is under way");
-    let job = target.0.lock().upgrade().expect("kept until its run has ended");
-    job.finished(Ok(()));
-    drop(job);
+    let run = target.0.lock().take().expect("it was handed over");
+    assert!(run.begin().is_none(), "the job is over");
+    drop(run);
     assert_eq!(over(), 1);
     assert_eq!(Arc::strong_count(&target), 1, "and gone then");
 }
 
 #[test]
-fn owners_and_tenants_keep_their_own_names() {
+fn plugins_and_tenants_keep_their_own_names() {
     let stage = stage();
     let tenants = [None, Some("a"), Some("b")];
-    for (owner, tenant) in [1, 2].into_iter().flat_map(|owner| tenants.map(|tenant| (owner, tenant))) {
-        stage.interval(JobRequest { owner, tenant: tenant.map(Arc::from), ..request("beat") }, 100);
+    for (owner, tenant) in ["x", "y"].into_iter().flat_map(|owner| tenants.map(|tenant| (owner, tenant))) {
+        let (plugin, tenant) = (owner.into(), tenant.map(Arc::from));
+        stage.interval(JobRequest { plugin, tenant, ..request("beat") }, 100);
     }
-    let list = stage.scheduler.list();
-    let found: Vec<_> = list.iter().map(|job| (job.owner, job.tenant.as_deref())).collect();
-    assert_eq!(found, [(1, None), (1, Some("a")), (1, Some("b")), (2, None), (2, Some("a")), (2, Some("b"))]);
+    let list = stage.list();
+    let found: Vec<_> = list.iter().map(|job| (&*job.plugin, job.tenant.as_deref())).collect();
+    let expected = ["x", "y"].into_iter().flat_map(|owner| tenants.map(|tenant| (owner, tenant)));
+    assert!(found.iter().copied().eq(expected), "{found:?}");
     assert!(stage.over().is_empty());
 }
 
@@ -378,7 +423,7 @@ fn owners_and_tenants_keep_their_own_names() {
 fn scheduler_15_a_removed_job_finishes_its_run_and_is_then_over() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
-    let job = stage.interval(JobRequest { overlap: Overlap::Queue, ..request("slow") }, 100);
+    let job = stage.interval(JobRequest { keeping: QUEUE, ..request("slow") }, 100);
     stage.advance(100);
     stage.advance(100);
     stage.scheduler.remove(&job).expect("it is there");
@@ -388,7 +433,7 @@ fn scheduler_15_a_removed_job_finishes_its_run_and_is_then_over() {
     assert_eq!(stage.over(), ["slow"]);
     stage.advance(1000);
     assert_eq!(stage.due(), [100], "neither the queued run nor a later one");
-    job.finished(Ok(()));
+    assert!(stage.scheduler.remove(&job).is_err());
     assert!(stage.over().is_empty(), "told once");
 }
 
@@ -417,7 +462,7 @@ fn a_job_that_is_not_live_does_not_run_and_counts_from_when_it_is() {
         stage.scheduler.cron(still("tick"), "* * * * *", None, stage.notes.clone()).expect("good");
     stage.advance(10 * MINUTE);
     assert_eq!(stage.due(), [0; 0]);
-    assert!(stage.scheduler.list().iter().all(|job| !job.live && job.next_ms.is_none()));
+    assert!(stage.list().iter().all(|job| !job.live && job.next_ms.is_none()));
     for job in [&beat, &bell, &tick] {
         stage.scheduler.set_live(job, true);
     }
@@ -455,7 +500,8 @@ fn a_wall_clock_set_forward_makes_one_run_of_those_it_jumped_over() {
     stage.cron("hourly", "0 * * * *");
     stage.clock.settle();
     stage.set_wall(TEN + 5 * HOUR + MINUTE);
-    assert_eq!(stage.due(), [HOUR]);
+    assert_eq!(stage.due(), [5 * HOUR]);
+    assert_eq!(stage.info("hourly").skipped, 4);
     assert_eq!(stage.info("hourly").next_ms, Some(TEN + 6 * HOUR));
 }
 
@@ -464,9 +510,9 @@ fn a_wrong_clock_that_was_corrected_delays_nothing() {
     let stage = stage();
     stage.cron("hourly", "0 * * * *");
     stage.clock.settle();
-    // Ten years ahead for two minutes; what runs meanwhile was due before.
+    // Ten years ahead for two minutes; what runs meanwhile is due by the wrong clock.
     stage.set_wall(TEN + 87_600 * HOUR + MINUTE);
-    assert_eq!(stage.due(), [HOUR]);
+    assert_eq!(stage.due(), [87_600 * HOUR]);
     stage.set_wall(TEN + 90 * MINUTE);
     assert_eq!(stage.info("hourly").next_ms, Some(TEN + 2 * HOUR));
     // A job scheduled under a wrong clock.
@@ -527,7 +573,7 @@ fn shutdown_ends_every_job_and_takes_no_more() {
     let stage = stage();
     *stage.notes.hold.lock() = true;
     let idle = stage.interval(request("idle"), MINUTE);
-    let busy = stage.interval(JobRequest { overlap: Overlap::Queue, ..request("busy") }, 100);
+    let busy = stage.interval(JobRequest { keeping: QUEUE, ..request("busy") }, 100);
     stage.advance(100);
     stage.advance(100);
     stage.scheduler.shutdown();
@@ -535,9 +581,9 @@ fn shutdown_ends_every_job_and_takes_no_more() {
     assert!(idle.is_over() && busy.is_over());
     assert_eq!(stage.over(), ["idle"]);
     let held = std::mem::take(&mut *stage.notes.held.lock());
-    held[0].finished(Ok(()));
+    held[0].finished(Ok(Vec::new()));
     assert_eq!(stage.over(), ["busy"]);
-    assert!(stage.scheduler.list().is_empty());
+    assert!(stage.list().is_empty());
     let error = stage.scheduler.once(request("late"), 0, stage.notes.clone()).expect_err("stopped");
     assert_eq!(error.kind(), ErrorKind::Stopping);
     assert_eq!(stage.due(), [100]);
@@ -547,11 +593,12 @@ fn shutdown_ends_every_job_and_takes_no_more() {
 struct Ender(Mutex<Option<Arc<Scheduler>>>, std::sync::mpsc::Sender<()>);
 
 impl Run for Ender {
-    fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
+    fn due(&self, run: Arc<DueRun>) -> Result<()> {
         let scheduler = self.0.lock().take().expect("due once");
+        run.begin().expect("it is due");
         scheduler.shutdown();
         drop(scheduler);
-        job.finished(Ok(()));
+        run.finished(Ok(Vec::new()));
         Ok(())
     }
 
@@ -563,7 +610,7 @@ impl Run for Ender {
 #[test]
 fn a_target_may_shut_the_scheduler_down() {
     let (sender, over) = std::sync::mpsc::channel();
-    let scheduler = Arc::new(Scheduler::new(Arc::new(crate::services::clock::SystemClock::new())));
+    let scheduler = Arc::new(Scheduler::new(Arc::new(crate::services::clock::SystemClock::new()), None));
     let target = Arc::new(Ender(Mutex::new(Some(scheduler.clone())), sender));
     scheduler.once(request("end"), 1, target).expect("good");
     drop(scheduler);
@@ -573,13 +620,15 @@ fn a_target_may_shut_the_scheduler_down() {
 #[test]
 fn many_threads_schedule_replace_and_remove_and_every_job_ends_once() {
     let clock = Arc::new(crate::services::clock::SystemClock::new());
-    let scheduler = Scheduler::new(clock);
+    let scheduler = Scheduler::new(clock, None);
     let made = std::sync::atomic::AtomicUsize::new(0);
     struct Count(std::sync::atomic::AtomicUsize, std::sync::atomic::AtomicUsize);
     impl Run for Count {
-        fn due(&self, job: &Arc<Job>, _: i64) -> Result<()> {
+        fn due(&self, run: Arc<DueRun>) -> Result<()> {
             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            job.finished(Ok(()));
+            if run.begin().is_some() {
+                run.finished(Ok(Vec::new()));
+            }
             Ok(())
         }
         fn over(&self, _: &Arc<Job>) {
@@ -592,7 +641,7 @@ fn many_threads_schedule_replace_and_remove_and_every_job_ends_once() {
             let (scheduler, made, count) = (&scheduler, &made, &count);
             threads.spawn(move || {
                 for n in 0..500 {
-                    let request = JobRequest { overlap: Overlap::Queue, ..request(&format!("{}", n % 7)) };
+                    let request = JobRequest { keeping: QUEUE, ..request(&format!("{}", n % 7)) };
                     let job = match (n + thread) % 3 {
                         0 => scheduler.once(request, n % 2, count.clone()),
                         1 => scheduler.interval(request, 1, count.clone()),
@@ -659,7 +708,7 @@ fn with_a_clock_before_1970_or_after_2100_no_job_is_early_and_none_panics() {
             Ok(_) => assert!(count("minutely") <= expected, "{wall}"),
             Err(error) => panic!("{wall}: {error}"),
         }
-        assert!(stage.scheduler.list().iter().all(|job| job.failed == 0), "{wall}");
+        assert!(stage.list().iter().all(|job| job.failed == 0), "{wall}");
     }
 }
 

@@ -1,140 +1,159 @@
-//! The timer: the queue of what is due next, and the one thread that waits for it.
+//! The timer: the one thread that waits for what is due next.
 //!
-//! Two queues in one: calendar runs are due by the wall clock, which may be set, intervals by the monotonic
-//! clock, which may not. The thread sleeps until the first run of either is due and otherwise is not woken, except
-//! that it looks at the wall clock once a minute while a calendar job waits, for no sleep notices that the
-//! clock was set or that the machine was suspended.
+//! It sleeps until the first run of [`super::timetable`] is due and otherwise is not woken, except that it looks at the wall clock once a
+//! minute while a calendar job waits, for no sleep notices that the clock was set or that the machine was suspended.
 //!
-//! The queues are ordered maps, not heaps: a removed job leaves at once and takes its target with it, so nothing
-//! has to be swept up. Locks are taken in the order timer, job; targets are called with neither.
+//! Locks are taken in the order timer, job; targets are called with neither.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    thread::{self, JoinHandle},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use super::job::{Due, Job, Now};
+use super::{
+    JobRequest,
+    due::{Due, Now},
+    durable::{Chore, Chores, Durable},
+    job::{Job, Plan},
+    names::Named,
+    overlap::Next,
+    run::{Offer, Run, Ticket},
+    store::{JobStore, RunKind},
+    timetable::{State, Thread, full_name},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     services::clock::{Alarm, Clock},
 };
 
-/// How long a change of the wall clock may go unnoticed.
-const LOOK_AT_WALL: Duration = Duration::from_secs(60);
-/// A wall clock that falls behind the monotonic one by more than this was set back.
-const SET_BACK_MS: i64 = 250;
-/// How many runs are handed over before the queue is looked at again.
-const BATCH: usize = 256;
+/// Numbers of runs that no store has given begin here, so that they are never one of a store's.
+const OWN_RUNS: u64 = 1 << 63;
 
-/// Shared by the scheduler, the timer's thread and, weakly, the jobs.
+/// Shared by the scheduler, the timer's thread and the runs.
 pub(super) struct Timer {
     clock: Arc<dyn Clock>,
     alarm: Arc<Alarm>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    jobs: HashMap<Name, Arc<Job>>,
-    by_wall: BTreeMap<(i64, u64), Arc<Job>>,
-    by_beat: BTreeMap<(Duration, u64), Arc<Job>>,
-    /// Runs that waited for the one before to end.
-    following: Vec<(Arc<Job>, i64)>,
-    /// Keeps what is due together in the order in which it was queued, and every place unique.
-    places: u64,
-    thread: Thread,
-    /// What the wall clock was ahead of the monotonic one at the last look.
-    wall_ahead_ms: Option<i64>,
-    stopping: bool,
-}
-
-#[derive(Default)]
-enum Thread {
-    #[default]
-    NotStarted,
-    Awake(JoinHandle<()>),
-    /// Until a monotonic time, or until it is woken.
-    Asleep(JoinHandle<()>, Option<Duration>),
-    Gone,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct Name {
-    owner: u64,
-    tenant: Option<Arc<str>>,
-    name: Arc<str>,
-}
-
-/// A place in the queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) due: Due,
-    place: u64,
+    pub(super) state: Mutex<State>,
+    last_run: AtomicU64,
+    /// None: no job is durable.
+    pub(super) durable: Option<Durable>,
 }
 
 impl Timer {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(clock: Arc<dyn Clock>, store: Option<Arc<dyn JobStore>>) -> Arc<Self> {
         let alarm = clock.alarm();
-        Arc::new(Self { clock, alarm, state: Mutex::default() })
+        let durable = store.map(|store| Durable::new(store, Chores::new(&*clock)));
+        Arc::new(Self { clock, alarm, state: Mutex::default(), last_run: AtomicU64::new(OWN_RUNS), durable })
     }
 
     /// Takes a job in; gives back the one of the same name that it replaced, which is over.
     pub(super) fn add(self: &Arc<Self>, job: &Arc<Job>) -> Result<Option<Arc<Job>>> {
-        let replaced = {
+        let now = self.now();
+        let due = job.next_due(now);
+        let (replaced, wake) = {
             let mut state = self.state.lock();
             if state.stopping {
                 return Err(Error::new(ErrorKind::Stopping, "the scheduler is stopping"));
             }
+            // Those that are durable were looked at before they were put into the store.
+            if !job.is_durable() {
+                state.check_chain(&job.named(), &job.plan, false)?;
+            }
             self.start(&mut state)?;
-            let replaced = state.jobs.insert(Name::of(job), Arc::clone(job));
+            let replaced = state.jobs.insert(Arc::clone(job));
             if let Some(old) = &replaced {
                 state.unqueue(old);
+                state.left(old);
             }
-            replaced
+            state.follow(job);
+            if let (Some(record), Some(durable)) = (job.record(), &self.durable) {
+                state.by_record.insert(record.job, Arc::clone(job));
+                durable.chores.start(self);
+            }
+            (replaced, due.is_some_and(|due| state.insert(job, due) && state.sleeps_past(due, now)))
         };
-        if let Some(old) = &replaced {
-            old.end();
+        if wake {
+            self.alarm.ring();
         }
-        self.arm(std::iter::once(job), self.now());
+        if let Some(old) = &replaced {
+            self.end(old);
+        }
         Ok(replaced)
     }
 
     /// Ends a job. False if it was over already.
-    pub(super) fn remove(&self, job: &Arc<Job>) -> bool {
+    pub(super) fn remove(self: &Arc<Self>, job: &Arc<Job>) -> bool {
         {
             let mut state = self.state.lock();
             state.unqueue(job);
-            let name = Name::of(job);
             // The name may belong to the job that replaced this one.
-            if state.jobs.get(&name).is_some_and(|known| Arc::ptr_eq(known, job)) {
-                state.jobs.remove(&name);
+            if state.jobs.remove(job) {
+                state.left(job);
             }
         }
-        job.end()
+        self.end(job)
+    }
+
+    /// Whether a job with this plan would follow itself, or nobody.
+    pub(super) fn check_chain(&self, request: &JobRequest, plan: &Plan) -> Result<()> {
+        let named = Named { plugin: &request.plugin, tenant: request.tenant.as_deref(), name: &request.name };
+        self.state.lock().check_chain(&named, plan, request.durable)
     }
 
     /// Makes a job live or not.
     pub(super) fn set_live(&self, job: &Arc<Job>, live: bool) {
-        let changed = {
-            let mut state = self.state.lock();
-            let changed = job.set_live(live);
-            if changed {
-                state.unqueue(job);
-            }
-            changed
-        };
-        if changed && live {
-            self.arm(std::iter::once(job), self.now());
+        self.change(job, live, |job| job.set_live(live));
+        if live {
+            self.look_if_left(job);
         }
+    }
+
+    /// Takes a job out of the queue and puts it where it is due now.
+    pub(super) fn requeue(&self, job: &Arc<Job>) {
+        self.change(job, true, |_| true);
+    }
+
+    /// Sleeps, for the other thread of the engine.
+    pub(super) fn wait(&self, alarm: &Alarm, until: Option<Duration>) {
+        self.clock.wait(alarm, until);
+    }
+
+    /// Pauses a job or lets it go on.
+    pub(super) fn set_paused(&self, job: &Arc<Job>, paused: bool) {
+        self.change(job, !paused, |job| job.set_paused(paused));
+    }
+
+    /// Makes a run due now that is not of the job's schedule. False: the last one has not ended, and the job lets no other stand
+    /// beside or behind it.
+    pub(super) fn request(&self, job: &Arc<Job>) -> bool {
+        let now = self.now();
+        let due = Due::Beat(now.monotonic);
+        let ticket = Ticket::new(due, now.wall_ms, RunKind::Requested);
+        let Some(taken) = job.request(ticket) else { return false };
+        if let Some(ticket) = taken {
+            self.hand_over_soon(job, Offer { ticket, resumed: None });
+        }
+        true
+    }
+
+    pub(super) fn find(&self, named: &Named<'_>) -> Option<Arc<Job>> {
+        self.state.lock().jobs.get(named).cloned()
     }
 
     /// Every job, in no order.
     pub(super) fn jobs(&self) -> Vec<Arc<Job>> {
-        self.state.lock().jobs.values().cloned().collect()
+        self.state.lock().jobs.iter().cloned().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.state.lock().jobs.len()
     }
 
     /// Both clocks.
@@ -142,50 +161,184 @@ impl Timer {
         Now { wall_ms: self.clock.now_ms(), monotonic: self.clock.monotonic() }
     }
 
-    /// Queues a run of a job that has none queued.
-    pub(super) fn insert(&self, job: &Arc<Job>, due: Due) {
+    /// A number for a run that no store knows.
+    pub(super) fn next_run(&self) -> u64 {
+        self.last_run.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Keeps a run that is under way until it is to be handed over again; gives it back if the job is over.
+    pub(super) fn later(&self, job: &Arc<Job>, offer: Offer, at: Duration) -> Result<(), Offer> {
         let wake = {
             let mut state = self.state.lock();
-            state.insert(job, due) && state.sleeps_past(due, self.now())
+            if state.stopping {
+                return Err(offer);
+            }
+            let mut of_job = job.state.lock();
+            if of_job.over {
+                return Err(offer);
+            }
+            state.parked += 1;
+            let place = (at, state.parked);
+            of_job.activity().parked.push(place);
+            drop(of_job);
+            state.later.insert(place, (Arc::clone(job), offer));
+            state.sleeps_past(Due::Beat(at), self.now())
         };
         if wake {
             self.alarm.ring();
         }
+        Ok(())
     }
 
-    /// Has a run handed over by the thread, at once. False if the timer has stopped.
-    pub(super) fn follow(&self, job: &Arc<Job>, due_ms: i64) -> bool {
-        {
-            let mut state = self.state.lock();
-            if state.stopping {
-                return false;
+    /// A run of the job has ended OK: those that follow it are due.
+    pub(super) fn follow_up(&self, job: &Arc<Job>) {
+        let followers = {
+            let state = self.state.lock();
+            if state.followers.is_empty() {
+                return;
             }
-            state.following.push((Arc::clone(job), due_ms));
+            state.followers.get(&full_name(job, job.name())).cloned().unwrap_or_default()
+        };
+        let now = self.now();
+        for follower in followers.iter().filter(|follower| !follower.is_durable()) {
+            if let Some(ticket) = follower.fall_due(Due::Beat(now.monotonic), now).run {
+                self.hand_over_soon(follower, Offer { ticket, resumed: None });
+            }
         }
-        self.alarm.ring();
-        true
+    }
+
+    /// Those of the jobs that follow it that are durable.
+    pub(super) fn durable_followers(&self, job: &Arc<Job>) -> Vec<Arc<Job>> {
+        let state = self.state.lock();
+        let followers = state.followers.get(&full_name(job, job.name())).into_iter().flatten();
+        followers.filter(|follower| follower.is_durable()).cloned().collect()
+    }
+
+    /// A run that was handed over, or was to be, does not take place.
+    pub(super) fn not_begun(self: &Arc<Self>, job: &Arc<Job>, ticket: &Ticket, why: Option<Error>) {
+        let mut gone = false;
+        {
+            let mut state = job.state.lock();
+            if job.is_durable() && ticket.of_store && !state.over {
+                gone = state.spent;
+                state.activity().passed_over += 1 + ticket.passed_over;
+            }
+            let activity = state.activity();
+            if why.as_ref().is_some_and(|why| why.kind() == ErrorKind::Panic) {
+                activity.failed += 1;
+            } else {
+                activity.skipped += 1;
+            }
+            activity.last_error = why.or(activity.last_error.take());
+        }
+        if gone {
+            self.forget_later(job);
+        }
+        self.run_ended(job);
+    }
+
+    /// A run that was under way is not any more: what now?
+    pub(super) fn run_ended(self: &Arc<Self>, job: &Arc<Job>) {
+        self.go_on(job, job.leave(true));
+        let heir_of =
+            |job: &Arc<Job>| job.state.lock().activity.as_ref().and_then(|activity| activity.heir.clone());
+        let mut next = heir_of(job);
+        while let Some(heir) = next {
+            self.go_on(&heir, heir.leave(false));
+            next = heir_of(&heir);
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, job: &Arc<Job>, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Over(target) => tell_over(job, target),
+            Next::Gone => {
+                self.remove(job);
+            }
+            // Runs are handed over on the timer's thread only.
+            Next::Follow(ticket) => self.hand_over_soon(job, Offer { ticket, resumed: None }),
+        }
+    }
+
+    /// The only run of a durable job does not take place: the store is told when there is time.
+    fn forget_later(&self, job: &Job) {
+        if let Some(durable) = &self.durable {
+            durable.chores.push(Chore::Forget {
+                plugin: Arc::clone(job.plugin()),
+                tenant: job.tenant().cloned().unwrap_or_default(),
+                name: Arc::clone(job.name()),
+            });
+        }
     }
 
     /// Ends every job and the thread, and waits for the thread unless it is the caller.
-    pub(super) fn stop(&self) {
+    pub(super) fn stop(self: &Arc<Self>) {
         let (thread, jobs) = {
             let mut state = self.state.lock();
             state.stopping = true;
-            state.by_wall.clear();
-            state.by_beat.clear();
-            (std::mem::replace(&mut state.thread, Thread::Gone), std::mem::take(&mut state.jobs))
+            state.by_wall.drain();
+            state.by_beat.drain();
+            // Who follows whom is known until the last run has ended: for durable jobs the store is told.
+            state.by_record.clear();
+            state.handlers.clear();
+            (std::mem::replace(&mut state.thread, Thread::Gone), state.jobs.drain())
         };
-        self.alarm.ring();
-        for job in jobs.into_values() {
-            job.end();
+        let thread = match thread {
+            Thread::Awake(thread) | Thread::Asleep(thread, _) => Some(thread),
+            Thread::NotStarted | Thread::Gone => None,
+        };
+        if thread.is_some() {
+            self.alarm.ring();
         }
-        if let Thread::Awake(thread) | Thread::Asleep(thread, _) = thread
-            && thread.thread().id() != thread::current().id()
-        {
+        for job in jobs {
+            self.end(&job);
+        }
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
             thread.join().expect("the timer's thread catches the panics of targets and has none of its own");
+            self.alarm.leave();
         }
         // The jobs are over, so these are only counted off.
         self.hand_over_following();
+    }
+
+    /// Changes whether runs of a job fall due, and queues the next one if they do now.
+    fn change(&self, job: &Arc<Job>, on: bool, change: impl FnOnce(&Job) -> bool) {
+        let changed = {
+            let mut state = self.state.lock();
+            let changed = change(job);
+            if changed {
+                state.unqueue(job);
+            }
+            changed
+        };
+        if changed && on {
+            self.arm(std::slice::from_ref(job), self.now());
+        }
+    }
+
+    /// A job that nobody finds any more is over. False if it was already.
+    fn end(self: &Arc<Self>, job: &Arc<Job>) -> bool {
+        let Some(target) = job.end() else { return false };
+        let waits: Vec<Offer> = {
+            let mut state = self.state.lock();
+            let parked =
+                job.state.lock().activity.as_mut().map(|activity| std::mem::take(&mut activity.parked));
+            parked.into_iter().flatten().filter_map(|place| Some(state.later.remove(&place)?.1)).collect()
+        };
+        if target.is_some() {
+            tell_over(job, target);
+        }
+        for offer in waits {
+            self.drop_offer(job, offer);
+        }
+        true
+    }
+
+    /// Has a run handed over by the thread, at once.
+    pub(super) fn hand_over_soon(&self, job: &Arc<Job>, offer: Offer) {
+        self.state.lock().following.push((Arc::clone(job), offer));
+        self.alarm.ring();
     }
 
     fn start(self: &Arc<Self>, state: &mut State) -> Result<()> {
@@ -193,7 +346,10 @@ impl Timer {
             let timer = Arc::clone(self);
             let thread = thread::Builder::new()
                 .name("pintle-timer".into())
-                .spawn(move || timer.run())
+                .spawn(move || {
+                    timer.run();
+                    timer.alarm.leave();
+                })
                 .map_err(|error| {
                     let text = format!("the timer's thread cannot be started: {error}");
                     Error::new(ErrorKind::Unavailable, text).mend("raise the limit of threads")
@@ -205,7 +361,7 @@ impl Timer {
     }
 
     /// The thread.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         loop {
             let until = {
                 let mut state = self.state.lock();
@@ -232,144 +388,71 @@ impl Timer {
     }
 
     /// Hands over what is due, up to a batch.
-    fn pass(&self) {
+    fn pass(self: &Arc<Self>) {
         let now = self.now();
-        let (set_back, due) = {
+        let found = {
             let mut state = self.state.lock();
             state.thread = match std::mem::take(&mut state.thread) {
                 Thread::Asleep(thread, _) => Thread::Awake(thread),
                 other => other,
             };
-            (state.take_if_set_back(now), state.take_due(now))
+            state.find(now)
         };
-        self.arm(set_back.iter(), now);
-        // Queued before anything is handed over: a target that looks sees the next run.
-        self.arm(due.iter().map(|(job, ..)| job), now);
-        for (job, due_ms, run) in due {
-            if run {
-                job.hand_over(due_ms, now);
+        for job in &found.set_back {
+            self.rewind(job, now);
+        }
+        self.arm(&found.set_back, now);
+        let mut runs = found.offers;
+        let mut next = Vec::with_capacity(found.due.len());
+        for (job, due) in found.due {
+            let fallen = job.fall_due(due, now);
+            if let Some(ticket) = fallen.run {
+                runs.push((Arc::clone(&job), Offer { ticket, resumed: None }));
             }
+            if fallen.given_up > 0 {
+                self.give_up(&job, fallen.given_up);
+            }
+            if fallen.gone {
+                self.forget_later(&job);
+                self.remove(&job);
+            }
+            next.push(job);
+        }
+        // Queued before anything is handed over: a target that looks sees the next run.
+        self.arm(&next, now);
+        runs.sort_by_key(|(_, offer)| offer.ticket.due_ms);
+        for (job, offer) in runs {
+            self.hand_over(&job, offer);
         }
         self.hand_over_following();
     }
 
-    fn hand_over_following(&self) {
+    fn hand_over_following(self: &Arc<Self>) {
         let following = std::mem::take(&mut self.state.lock().following);
-        for (job, due_ms) in following {
-            job.hand_over(due_ms, self.now());
+        for (job, offer) in following {
+            self.hand_over(&job, offer);
         }
     }
 
     /// Queues the next run of each, computed without the timer's lock.
-    fn arm<'a>(&self, jobs: impl Iterator<Item = &'a Arc<Job>>, now: Now) {
-        for job in jobs {
-            if let Some(due) = job.next_due(now) {
-                self.insert(job, due);
-            }
+    fn arm(&self, jobs: &[Arc<Job>], now: Now) {
+        let next: Vec<_> = jobs.iter().filter_map(|job| Some((job, job.next_due(now)?))).collect();
+        if next.is_empty() {
+            return;
         }
-    }
-}
-
-impl State {
-    /// False if the job has a place already or wants none.
-    fn insert(&mut self, job: &Arc<Job>, due: Due) -> bool {
-        let place = self.places;
-        if self.stopping || !job.take_slot(Slot { due, place }) {
-            return false;
-        }
-        self.places += 1;
-        match due {
-            Due::Wall(at) => self.by_wall.insert((at, place), Arc::clone(job)),
-            Due::Beat(at) => self.by_beat.insert((at, place), Arc::clone(job)),
+        let wake = {
+            let mut state = self.state.lock();
+            let earlier = |(job, due)| state.insert(job, due) && state.sleeps_past(due, now);
+            next.into_iter().map(earlier).fold(false, |wake, earlier| wake | earlier)
         };
-        true
-    }
-
-    fn unqueue(&mut self, job: &Job) {
-        if let Some(Slot { due, place }) = job.give_slot() {
-            match due {
-                Due::Wall(at) => self.by_wall.remove(&(at, place)),
-                Due::Beat(at) => self.by_beat.remove(&(at, place)),
-            };
-        }
-    }
-
-    /// Up to a batch of what is due, in the order in which it was, and whether it is to be handed over.
-    fn take_due(&mut self, now: Now) -> Vec<(Arc<Job>, i64, bool)> {
-        let mut due = Vec::new();
-        while due.len() < BATCH
-            && let Some(first) = self.by_wall.first_entry()
-            && first.key().0 <= now.wall_ms
-        {
-            let ((at, _), job) = first.remove_entry();
-            due.push((job, Due::Wall(at)));
-        }
-        while due.len() < BATCH
-            && let Some(first) = self.by_beat.first_entry()
-            && first.key().0 <= now.monotonic
-        {
-            let ((at, _), job) = first.remove_entry();
-            due.push((job, Due::Beat(at)));
-        }
-        let mut due: Vec<_> = due
-            .into_iter()
-            .map(|(job, due)| {
-                let due_ms = due.as_wall_ms(now);
-                let run = job.fall_due(due, due_ms);
-                (job, due_ms, run)
-            })
-            .collect();
-        due.sort_by_key(|&(_, due_ms, _)| due_ms);
-        due
-    }
-
-    /// When the wall clock was set back: all calendar jobs, to be queued anew. They are due after their last run
-    /// and not before now, which may be earlier than where they were queued.
-    fn take_if_set_back(&mut self, now: Now) -> Vec<Arc<Job>> {
-        let monotonic_ms = i64::try_from(now.monotonic.as_millis()).unwrap_or(i64::MAX);
-        let ahead = now.wall_ms.saturating_sub(monotonic_ms);
-        let before = self.wall_ahead_ms.replace(ahead);
-        if before.is_none_or(|before| ahead >= before.saturating_sub(SET_BACK_MS)) {
-            return Vec::new();
-        }
-        let jobs: Vec<_> = std::mem::take(&mut self.by_wall).into_values().collect();
-        for job in &jobs {
-            job.give_slot();
-        }
-        jobs
-    }
-
-    /// When the thread has to look again, by the monotonic clock.
-    fn wake_at(&self, now: Now) -> Option<Duration> {
-        let wall = self.by_wall.keys().next().map(|&(at, _)| in_monotonic(Due::Wall(at), now));
-        let beat = self.by_beat.keys().next().map(|&(at, _)| at);
-        match (wall, beat) {
-            (Some(wall), Some(beat)) => Some(wall.min(beat)),
-            (wall, beat) => wall.or(beat),
-        }
-    }
-
-    fn sleeps_past(&self, due: Due, now: Now) -> bool {
-        match self.thread {
-            Thread::Asleep(_, until) => until.is_none_or(|until| in_monotonic(due, now) < until),
-            Thread::NotStarted | Thread::Awake(_) | Thread::Gone => false,
+        if wake {
+            self.alarm.ring();
         }
     }
 }
 
-/// When the thread has to wake for a run: for a calendar run also once a minute before.
-fn in_monotonic(due: Due, now: Now) -> Duration {
-    match due {
-        Due::Beat(at) => at,
-        Due::Wall(at) => {
-            let ahead = u64::try_from(at.saturating_sub(now.wall_ms)).unwrap_or(0);
-            now.monotonic + Duration::from_millis(ahead).min(LOOK_AT_WALL)
-        }
-    }
-}
-
-impl Name {
-    fn of(job: &Job) -> Self {
-        Self { owner: job.owner(), tenant: job.tenant().cloned(), name: Arc::clone(job.name()) }
-    }
+fn tell_over(job: &Arc<Job>, target: Option<Arc<dyn Run>>) {
+    let Some(target) = target else { return };
+    // Caught, because it may be the timer's thread; the hook has reported it, and nothing is left to be done.
+    let _ = catch_unwind(AssertUnwindSafe(|| target.over(job)));
 }

@@ -3,9 +3,9 @@
 use std::{fmt, ptr, time::Duration};
 
 use pintle_abi::{
-    PINTLE_CONFLICT, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP, PINTLE_STEP_CHECK, PINTLE_STEP_EMIT,
-    PINTLE_STEP_INCR, PINTLE_STEP_REMOVE, PINTLE_STEP_SCHEDULE, PINTLE_STEP_SET, PintleBytes,
-    PintleEmitOptions, PintleStorage, PintleStorageJob, PintleStorageOptions, PintleStorageStep, PintleStr,
+    PINTLE_CONFLICT, PINTLE_STEP_CHECK, PINTLE_STEP_EMIT, PINTLE_STEP_INCR, PINTLE_STEP_REMOVE,
+    PINTLE_STEP_SCHEDULE, PINTLE_STEP_SET, PintleBytes, PintleEmitOptions, PintleStorage, PintleStorageJob,
+    PintleStorageOptions, PintleStorageStep, PintleStr,
 };
 use serde::Serialize;
 
@@ -277,10 +277,7 @@ impl Step {
         }
         Some(PintleStorageJob {
             size: size_of::<PintleStorageJob>() as u32,
-            overlap: match job.overlap {
-                Overlap::Skip => PINTLE_OVERLAP_SKIP,
-                Overlap::Queue => PINTLE_OVERLAP_QUEUE,
-            },
+            overlap: job.overlap.raw(),
             rule: PintleStr::new(rule),
             zone: PintleStr::new(&job.zone),
             every_ms,

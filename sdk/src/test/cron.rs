@@ -15,6 +15,8 @@ const DAYS: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 pub(super) enum Rule {
     /// Times of the calendar.
     Calendar,
+    /// `@reboot`: when the host has started.
+    Start,
     /// `@every`: so many milliseconds.
     Every(i64),
 }
@@ -37,6 +39,9 @@ pub(super) fn read(rule: &str, zone: &str) -> Result<Rule> {
     let (word, rest) = body.split_once(char::is_whitespace).unwrap_or((body, ""));
     if word.eq_ignore_ascii_case("@every") {
         return span(rest.trim_start()).map(Rule::Every).ok_or_else(|| problem("the span is none".into()));
+    }
+    if body.eq_ignore_ascii_case("@reboot") {
+        return Ok(Rule::Start);
     }
     if body.starts_with('@') {
         let known = MACROS.iter().any(|known| body.eq_ignore_ascii_case(known));

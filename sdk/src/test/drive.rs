@@ -7,7 +7,8 @@ use pintle_abi::*;
 
 use super::{
     Emitted, durable,
-    inside::{Beat, Entry, Inside, Kind, Lane, Loaded, Registration, Reply, Tenant, What},
+    inside::{Entry, Inside, Kind, Lane, Loaded, Registration, Reply, Tenant, What},
+    jobs,
     life::loaded,
     table::{PATIENCE_MS, reply_sink},
     topic,
@@ -43,22 +44,25 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Delivers what waits: events, those of the log too, and changes of the storage.
+/// Delivers what waits: events, those of the log too, and changes of the storage; and begins the runs that are due.
 fn settle(inside: &Inside) {
-    // A watch that changes what it watches never comes to an end, and in a real host keeps its lane at work.
+    // A watch that changes what it watches never comes to an end, and in a real host keeps its lane at work; nor does a job that
+    // asks for itself.
     for _ in 0..MOST_CHANGES {
         loop {
             let Some((event, to)) = inside.state().inbox.pop_front() else { break };
             deliver(inside, &event, to);
         }
-        if !durable::deliver_next(inside) && !tell_next(inside) {
+        if !durable::deliver_next(inside) && !tell_next(inside) && !jobs::run_next(inside) {
             return;
         }
     }
-    panic!("a watch was told {MOST_CHANGES} changes in a row: it seems to change what it watches");
+    panic!(
+        "{MOST_CHANGES} changes and runs came in a row: a watch seems to change what it watches, or a job to ask for itself"
+    );
 }
 
-/// So many changes are told in a row.
+/// So many changes are told, and runs begun, in a row.
 const MOST_CHANGES: u32 = 100_000;
 
 /// Tells a watch of the oldest change that one of them has not been told; false if there is none.
@@ -153,7 +157,7 @@ pub(super) fn replying(
 }
 
 /// Runs one function of the plugin under a context of its own, on behalf of a tenant.
-fn under_call(
+pub(super) fn under_call(
     inside: &Inside,
     loaded: &Loaded,
     tenant: &Tenant,
@@ -368,50 +372,8 @@ pub(super) fn run_job(inside: &Arc<Inside>, tenant: &Tenant, name: &str) -> Resu
         return Err(Error::new(Status::Unavailable, "the plugin is not enabled"));
     }
     let turn = Turn::take(inside)?;
-    let found = {
-        let state = inside.state();
-        let mut all = state.registrations.iter();
-        all.find_map(|(handle, one)| {
-            let here = one.generation == loaded.generation && one.name == name && one.tenant == *tenant;
-            (here && matches!(one.what, What::Job { .. })).then_some((*handle, state.now_ms))
-        })
-    };
-    let outcome = match found {
-        Some((handle, now)) => run_now(inside, handle, now),
-        None => Err(Error::new(Status::NotFound, format!("the plugin has no job {name:?} in this scope"))),
-    };
+    let outcome = jobs::run_at_once(inside, tenant, name);
     turn.end();
-    outcome
-}
-
-fn run_now(inside: &Inside, handle: u64, due_ms: i64) -> Result<Vec<u8>> {
-    let (registration, loaded) = {
-        let state = inside.state();
-        (state.registrations.get(&handle).cloned(), state.loaded)
-    };
-    let gone = || Error::new(Status::NotFound, "the job is gone");
-    let (registration, loaded) = (registration.ok_or_else(gone)?, loaded.ok_or_else(gone)?);
-    let What::Job { handler: PintleJobHandler(Some(handler)), beat } = registration.what else {
-        return Err(gone());
-    };
-    let raw = PintleRun {
-        size: size_of::<PintleRun>() as u32,
-        attempt: 1,
-        job: PintleStr::new(&registration.name),
-        due_ms,
-    };
-    let outcome = under_call(inside, &loaded, &registration.tenant, 0, None, |ctx, reply| {
-        // SAFETY: as the contract says: the `user` of this registration, and a run that is lent for the call.
-        unsafe { handler(pointer(registration.user), ctx, &raw const raw, reply) }
-    });
-    if let Err(error) = &outcome {
-        let tenant = registration.tenant.as_deref().map(str::to_owned);
-        inside.state().report("a job failed", &registration.name, tenant, error);
-    }
-    if matches!(beat, Beat::Once(_)) {
-        inside.state().end_registration(handle);
-        give_back(inside);
-    }
     outcome
 }
 
@@ -420,47 +382,29 @@ pub(super) fn advance(inside: &Arc<Inside>, to_ms: i64) -> Result<()> {
     let turn = Turn::take(inside)?;
     settle(inside);
     loop {
-        let due = {
+        let over = {
             let mut state = inside.state();
-            let enabled = state.loaded.filter(|loaded| loaded.enabled).map(|loaded| loaded.generation);
-            let jobs = state.registrations.iter_mut().filter_map(|(handle, one)| match &mut one.what {
-                What::Job { beat, .. } if Some(one.generation) == enabled => match beat {
-                    Beat::Every(_, next) | Beat::Once(next) => Some((*next, *handle)),
-                    Beat::Cron => None,
-                },
-                _ => None,
-            });
-            let due = jobs.filter(|(at, _)| *at <= to_ms).min();
+            let due = state.next_job().filter(|at| *at <= to_ms);
             // What expires before that, or with it, is not there any more when the job runs.
             let expiry = [state.storage.next_expiry(), state.next_delivery()].into_iter().flatten().min();
-            let expiry = expiry.filter(|at| *at <= due.map_or(to_ms, |(at, _)| at));
-            if let Some(at) = expiry {
-                state.now_ms = state.now_ms.max(at);
-                let now_ms = state.now_ms;
+            let expiry = expiry.filter(|at| *at <= due.unwrap_or(to_ms));
+            let at = expiry.or(due).unwrap_or(to_ms);
+            state.now_ms = state.now_ms.max(at);
+            let now_ms = state.now_ms;
+            if due.is_none() || expiry.is_some() {
                 state.storage.pass(now_ms);
+            }
+            if expiry.is_some() {
                 state.pass_deliveries();
-                drop(state);
-                settle(inside);
-                continue;
-            }
-            if let Some((at, handle)) = due {
-                state.now_ms = state.now_ms.max(at);
-                if let Some(What::Job { beat: Beat::Every(every, next), .. }) =
-                    state.registrations.get_mut(&handle).map(|one| &mut one.what)
-                {
-                    *next += *every;
-                }
             } else {
-                state.now_ms = state.now_ms.max(to_ms);
-                let now_ms = state.now_ms;
-                state.storage.pass(now_ms);
+                state.pass_jobs();
             }
-            due
+            due.is_none() && expiry.is_none()
         };
-        let Some((at, handle)) = due else { break };
-        // What fails is in the log, and keeps its schedule.
-        let _ = run_now(inside, handle, at);
         settle(inside);
+        if over {
+            break;
+        }
     }
     turn.end();
     Ok(())

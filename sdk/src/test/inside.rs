@@ -21,8 +21,8 @@ use pintle_abi::{
 use serde_json::Value;
 
 use super::{
-    Emitted, LogRecord, Scheduled, cache, durable, files, filter::Filter, idempotency, manifest::Manifest,
-    storage,
+    Emitted, LogRecord, Scheduled, cache, durable, files, filter::Filter, idempotency, jobs,
+    manifest::Manifest, storage,
 };
 use crate::{Error, Level, Result, Status};
 
@@ -86,6 +86,7 @@ pub(super) struct State {
     pub(super) emitted: Vec<Emitted>,
     pub(super) log: durable::Log,
     pub(super) scheduled: Vec<Scheduled>,
+    pub(super) jobs: jobs::Jobs,
     /// What the plugin emitted, with the subscriptions of its own that get it.
     pub(super) inbox: VecDeque<(Emitted, Vec<u64>)>,
     pub(super) logs: Vec<LogRecord>,
@@ -176,26 +177,12 @@ pub(super) enum What {
         priority: i32,
         durable: Option<durable::Durable>,
     },
-    Job {
-        handler: PintleJobHandler,
-        beat: Beat,
-    },
+    /// The rest of it is in [`State::jobs`].
+    Job { handler: PintleJobHandler, durable: bool },
+    /// For durable jobs that have none of their own; its name is the pattern.
+    JobHandler { handler: PintleJobHandler },
     /// Its name is the prefix.
-    Watch {
-        handler: PintleWatchHandler,
-        told: storage::Told,
-    },
-}
-
-/// When a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beat {
-    /// When the test says so.
-    Cron,
-    /// Every so many milliseconds; the next at that time.
-    Every(i64, i64),
-    /// Once, at that time.
-    Once(i64),
+    Watch { handler: PintleWatchHandler, told: storage::Told },
 }
 
 impl Inside {
@@ -227,6 +214,7 @@ impl Inside {
                 emitted: Vec::new(),
                 log: durable::Log::default(),
                 scheduled: Vec::new(),
+                jobs: jobs::Jobs::default(),
                 inbox: VecDeque::new(),
                 logs: Vec::new(),
                 providers: HashMap::new(),
@@ -351,6 +339,7 @@ impl State {
     pub(super) fn end_registration(&mut self, handle: u64) {
         if let Some(registration) = self.registrations.remove(&handle) {
             self.log.leave(handle, self.now_ms);
+            self.jobs.leave(handle);
             self.releases.push((registration.user, registration.release));
         }
     }

@@ -64,7 +64,7 @@
 //!
 //! The life of a plugin and what each phase allows; grants of the manifest ([`Denied`](crate::Status::Denied)); scopes;
 //! contexts that end ([`StaleHandle`](crate::Status::StaleHandle)); limits of keys, names and sizes; lifetimes, versions and
-//! conditions; batches and watches; SQL, its transactions and what of it is denied; what is stale, tagged or being loaded in the cache; depth of events; replies; that a plugin does one thing at
+//! conditions; batches and watches; which runs of a job stand beside others, are tried again and are remembered; SQL, its transactions and what of it is denied; what is stale, tagged or being loaded in the cache; depth of events; replies; that a plugin does one thing at
 //! a time.
 //!
 //! # What is not
@@ -76,11 +76,14 @@
 //!   [`unacknowledged`](Host::unacknowledged) and [`dead_letters`](Host::dead_letters) show what became of them.
 //! - **Everything runs on the thread of the test**, one thing after the other, whatever `concurrency` the manifest asks for.
 //!   What a plugin emits and changes waits for its own subscriptions and watches until its running function has returned.
-//! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job. Time zones are not looked up.
+//! - **Cron rules are read, but not reckoned**: [`run_job`](Scoped::run_job) runs such a job, and its next time is not known.
+//!   Time zones are not looked up; jitter does not count, and runs take no time, so that none is too slow.
+//! - **A durable job lives as long as the host.** What it misses while the plugin is disabled or not loaded is missed; a run that
+//!   is tried again stays in the same host.
 //! - **The manifest is believed.** Defaults of the settings are filled in; nothing is checked against its schema, as
 //!   `pintle check` and a real host do.
-//! - **What a batch of the storage emits is published at once**, where a real host does so soon after the commit. The
-//!   jobs of a batch are [shown](Host::scheduled), and do not run. A watch is told the last change of each key.
+//! - **What a batch of the storage emits is published at once**, and its jobs are scheduled at once, where a real host does so
+//!   soon after the commit. A watch is told the last change of each key.
 //! - **Nobody else is there.** The test plays other plugins: [`provide`](Host::provide), [`listen`](Host::listen).
 //! - **SQL needs the feature `test-sql`**, which compiles SQLite; without it there is no database. Nobody waits for who writes:
 //!   [`Busy`](crate::Status::Busy) comes at once. A statement is known to take too long by its steps. Rows are all read before
@@ -100,6 +103,7 @@ mod filter;
 mod idempotency;
 mod input;
 mod inside;
+mod jobs;
 mod life;
 mod log;
 mod manifest;
@@ -122,8 +126,8 @@ use serde_json::Value;
 
 pub use self::durable::{DeadLetter, Unacknowledged};
 use crate::{
-    Cache, Context, Database, EmitOptions, Error, Files, Idempotency, Level, Overlap, Plugin, Result, Status,
-    Storage,
+    Cache, Context, Database, EmitOptions, Error, Files, Idempotency, Level, Overlap, Plugin, Result,
+    Scheduler, Status, Storage,
     context::milliseconds,
     entry::Described,
     events::at,
@@ -300,7 +304,7 @@ impl Host {
     }
 
     /// The jobs that batches of the plugin's have scheduled so far ([`Batch::schedule`](crate::Batch::schedule)), for whomever,
-    /// in order. They do not run.
+    /// in order, also those that are over. They run where the plugin [handles](crate::Scheduler::handle) them.
     #[must_use]
     pub fn scheduled(&self) -> Vec<Scheduled> {
         self.inside.state().scheduled.clone()
@@ -325,7 +329,8 @@ impl Host {
     }
 
     /// Lets time pass: items expire, durable events come again that have failed, and jobs run when they are due, in order (but
-    /// those with a rule of the calendar; `@every 90s` is an interval).
+    /// those with a rule of the calendar; `@every 90s` is an interval). A run that has failed is tried again as the job's
+    /// [retries](crate::JobOptions::retries) and back-off say.
     ///
     /// # Errors
     /// [`Reentrant`](Status::Reentrant) from code that the plugin calls. That a job fails is in the [logs](Host::logs).
@@ -472,7 +477,9 @@ impl Scoped {
             .map_err(|error| Error::from(error).context(format_args!("the reply of {service}.{method}")))
     }
 
-    /// Runs a job of this scope now, whenever it is due, and gives what it replied. The clock stays.
+    /// Runs a job of this scope now, whenever it is due, whether it is paused and whatever of it has not ended, and gives what it
+    /// replied. The clock stays. A run that fails is tried again when the clock is [moved](Host::advance), if the job has
+    /// [retries](crate::JobOptions::retries).
     ///
     /// # Errors
     /// What the job answered; [`NotFound`](Status::NotFound) if there is none of that name;
@@ -525,6 +532,51 @@ impl Scoped {
     #[must_use]
     pub fn idempotency(&self) -> Idempotency<'_> {
         self.cx.idempotency()
+    }
+
+    /// The plugin's jobs in this scope, to look at, to pause and to ask for. A run that is asked for with
+    /// [`run_now`](crate::Scheduler::run_now) begins when the test next asks something of the plugin;
+    /// [`advance`](Host::advance) by nothing will do.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pintle_plugin::{Context, Error, JobOptions, Plugin, Result, Status, plugin, test::Host};
+    ///
+    /// struct Biller;
+    ///
+    /// impl Plugin for Biller {
+    ///     fn load(_: &Context) -> Result<Self> {
+    ///         Ok(Biller)
+    ///     }
+    ///
+    ///     fn enable(&self, cx: &Context) -> Result<()> {
+    ///         let options = JobOptions::new().durable().retries(2).backoff(Duration::from_secs(60));
+    ///         cx.scheduler().cron_with("bill", "0 3 * * *", &options, |_, run| match run.attempt() {
+    ///             1 => Err(Error::new(Status::Unavailable, "the bank sleeps")),
+    ///             _ => run.reply(b"billed"),
+    ///         })?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// plugin!(Biller, inline r#"{
+    ///     "id": "biller", "version": "1.0.0", "abi": "1.0", "services": { "scheduler": {} }
+    /// }"#);
+    ///
+    /// # fn main() -> Result<()> {
+    /// let host = Host::new().start::<Biller>()?;
+    /// assert_eq!(host.run_job("bill").map_err(|error| error.status()), Err(Status::Unavailable));
+    /// host.reload()?; // It is durable.
+    /// host.advance(Duration::from_secs(60))?;
+    /// let runs = host.scheduler().history("bill")?;
+    /// assert_eq!((runs.len(), runs[0].attempts), (1, 2));
+    /// assert_eq!(runs[0].reply.as_deref().ok(), Some(&b"billed"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn scheduler(&self) -> Scheduler<'_> {
+        self.cx.scheduler()
     }
 
     /// The plugin's files for this scope, to look at and to prepare, also before it starts.

@@ -152,6 +152,10 @@ impl Fake {
             attempt: 1,
             job: PintleStr::new(job),
             due_ms: -1,
+            id: 9,
+            flags: PINTLE_RUN_REQUESTED | 1 << 31,
+            reserved: 0,
+            data: PintleBytes::new(b"[1]"),
         };
         let ctx = self.child();
         let mut reply = Vec::new();
@@ -572,6 +576,98 @@ unsafe extern "C" fn remove(ctx: PintleCtx, job: PintleRegistration) -> PintleSt
     on(ctx, "remove", format!(" {job}"), |_| PINTLE_OK)
 }
 
+unsafe extern "C" fn after(
+    ctx: PintleCtx,
+    name: PintleStr,
+    after: PintleStr,
+    handler: PintleJobHandler,
+    user: *mut c_void,
+    release: PintleRelease,
+    options: *const PintleJobOptions,
+    job: *mut PintleRegistration,
+) -> PintleStatus {
+    let registration = Registration { event: None, job: Some(handler), user: user as usize, release };
+    let call = unsafe {
+        let options = options.read();
+        let data = String::from_utf8_lossy(bytes(options.data)).into_owned();
+        let times = (options.start_deadline_ms, options.jitter_ms, options.timeout_ms, options.backoff_ms);
+        let kinds = (options.flags, options.overlap, options.missed, options.retries);
+        format!(" {} {} {kinds:?} {times:?} {data}", text(name), text(after))
+    };
+    on(ctx, "after", call, |seen| unsafe { register(seen, registration, job) })
+}
+
+unsafe extern "C" fn handle(
+    ctx: PintleCtx,
+    pattern: PintleStr,
+    handler: PintleJobHandler,
+    user: *mut c_void,
+    release: PintleRelease,
+    job: *mut PintleRegistration,
+) -> PintleStatus {
+    let registration = Registration { event: None, job: Some(handler), user: user as usize, release };
+    let call = format!(" {}", unsafe { text(pattern) });
+    on(ctx, "handle", call, |seen| unsafe { register(seen, registration, job) })
+}
+
+unsafe extern "C" fn forget(ctx: PintleCtx, name: PintleStr) -> PintleStatus {
+    on(ctx, "forget", format!(" {}", unsafe { text(name) }), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn pause(ctx: PintleCtx, name: PintleStr) -> PintleStatus {
+    on(ctx, "pause", format!(" {}", unsafe { text(name) }), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn resume(ctx: PintleCtx, name: PintleStr) -> PintleStatus {
+    on(ctx, "resume", format!(" {}", unsafe { text(name) }), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn run_now(ctx: PintleCtx, name: PintleStr) -> PintleStatus {
+    on(ctx, "run_now", format!(" {}", unsafe { text(name) }), |_| PINTLE_OK)
+}
+
+unsafe extern "C" fn list(ctx: PintleCtx, visitor: PintleJobVisitor, user: *mut c_void) -> PintleStatus {
+    on(ctx, "list", String::new(), |_| {
+        let job = PintleJob {
+            size: size_of::<PintleJob>() as u32,
+            flags: PINTLE_JOB_IS_DURABLE | PINTLE_JOB_IS_WAITING,
+            name: PintleStr::new("kept"),
+            when: PintleStr::new("@daily"),
+            next_ms: 1_000,
+            last_ms: -1,
+            runs: 3,
+            failed: 2,
+            skipped: 1,
+        };
+        unsafe { visitor.0.expect("a visitor")(user, &raw const job) }
+    })
+}
+
+unsafe extern "C" fn history(
+    ctx: PintleCtx,
+    name: PintleStr,
+    visitor: PintleRunVisitor,
+    user: *mut c_void,
+) -> PintleStatus {
+    on(ctx, "history", format!(" {}", unsafe { text(name) }), |_| {
+        let run = |status, result: &'static [u8]| PintleRunResult {
+            size: size_of::<PintleRunResult>() as u32,
+            flags: PINTLE_RUN_MISSED,
+            id: 7,
+            due_ms: 1_000,
+            started_ms: 2_000,
+            duration_ms: 30,
+            attempts: 2,
+            status,
+            result: PintleBytes::new(result),
+        };
+        for run in [run(PINTLE_OK, b"5"), run(PINTLE_TIMEOUT, b"too slow")] {
+            assert_eq!(unsafe { visitor.0.expect("a visitor")(user, &raw const run) }, PINTLE_OK);
+        }
+        PINTLE_OK
+    })
+}
+
 pub(crate) const LOG: PintleLog = PintleLog {
     size: size_of::<PintleLog>() as u32,
     reserved: 0,
@@ -607,6 +703,14 @@ const SCHEDULER: PintleScheduler = PintleScheduler {
     interval: Some(interval),
     once: Some(once),
     remove: Some(remove),
+    after: Some(after),
+    handle: Some(handle),
+    forget: Some(forget),
+    pause: Some(pause),
+    resume: Some(resume),
+    run_now: Some(run_now),
+    list: Some(list),
+    history: Some(history),
 };
 const HOST: PintleHost = PintleHost {
     size: size_of::<PintleHost>() as u32,

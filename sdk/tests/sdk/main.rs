@@ -9,6 +9,7 @@ mod durable;
 mod fake;
 mod filed;
 mod hosted;
+mod jobs;
 mod kept;
 mod life;
 mod loading;

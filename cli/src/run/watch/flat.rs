@@ -123,7 +123,7 @@ pub(super) mod tests {
         let draft = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"plugin.a.b"{rest}}}"#);
         let draft = from_json(draft.as_bytes()).unwrap();
         Event {
-            id: draft.id.unwrap(),
+            id: draft.id.unwrap().into(),
             source: draft.source,
             topic: draft.topic,
             subject: draft.subject,

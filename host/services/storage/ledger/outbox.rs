@@ -1,7 +1,8 @@
 //! The outbox: events to be published and jobs to be scheduled, kept in the commit of the batch that they belong to, until
 //! whoever drains them has done so.
 //!
-//! They are drained at least once. An event is known again by its source and id, a job by `dedupe`.
+//! They are drained at least once. An event is known again by its source and id, a job by `dedupe`, which no other job of any ledger
+//! has.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -12,6 +13,7 @@ use std::{
     },
 };
 
+use pintle_abi::{PINTLE_OVERLAP_ALLOW, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP};
 use rusqlite::{Row, params};
 
 use super::{
@@ -23,14 +25,20 @@ use crate::{
     services::{
         events::{Draft, Event, Extension, Topic},
         ledger::{Fault, Ledger, Schema, Transaction, Write},
+        scheduler::{
+            Overlap,
+            store::{JobName, JobSpec, Keeping, Timing},
+        },
     },
 };
 
 /// The tables of the outbox. `seq` is never used again. `tenant` is on whose behalf; `extensions` a JSON object of the
-/// event's other attributes. `due_ms` is when a job first runs, unless its rule says so.
+/// event's other attributes. `due_ms` is when a job first runs, unless its rule says so; `delay_ms`, of one that runs once, how long
+/// after the commit that is.
 pub(crate) const OUTBOX: Schema = Schema {
     service: "outbox",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE outbox_events (
             seq INTEGER PRIMARY KEY AUTOINCREMENT,
             plugin TEXT NOT NULL,
@@ -59,7 +67,11 @@ pub(crate) const OUTBOX: Schema = Schema {
             overlap INTEGER NOT NULL,
             data BLOB NOT NULL
         ) STRICT;
-    "],
+    ",
+        "
+        ALTER TABLE outbox_jobs ADD COLUMN delay_ms INTEGER;
+    ",
+    ],
 };
 
 /// What a batch leads to. Ids are made before it runs, so that it has the same ones when it runs again.
@@ -122,17 +134,17 @@ fn write_event(transaction: &Transaction<'_>, place: &Place, id: &str, event: &D
 }
 
 fn write_job(transaction: &Transaction<'_>, place: &Place, id: &str, job: &JobDraft) -> Result<(), Fault> {
-    let (rule, zone, every, due) = match &job.timing {
+    let (rule, zone, every, delay) = match &job.timing {
         JobTiming::Cron { rule, zone } => (Some(rule), Some(zone), None, None),
-        JobTiming::Every(ms) => (None, None, Some(*ms), Some(*ms)),
+        JobTiming::Every(ms) => (None, None, Some(*ms), None),
         JobTiming::Once(delay) => (None, None, None, Some(*delay)),
     };
-    let due = due.map(|span| transaction.now_ms().saturating_add(span));
+    let due = every.or(delay).map(|span| transaction.now_ms().saturating_add(span));
     transaction
         .prepare(
             "INSERT INTO outbox_jobs
-                (plugin, tenant, dedupe, name, rule, zone, every_ms, due_ms, overlap, data)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                (plugin, tenant, dedupe, name, rule, zone, every_ms, due_ms, delay_ms, overlap, data)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             place.plugin,
@@ -143,17 +155,29 @@ fn write_job(transaction: &Transaction<'_>, place: &Place, id: &str, job: &JobDr
             zone,
             every,
             due,
+            delay,
             job.overlap,
             job.data
         ])?;
     Ok(())
 }
 
-/// Events of the outbox.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
+/// A job of the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptJob {
+    pub(crate) name: JobName,
+    pub(crate) spec: JobSpec,
+    /// When it is due first, counted from the commit; none: its rule says so.
+    pub(crate) first_ms: Option<i64>,
+    /// What it is known again by, whoever drains it, in this ledger and among others.
+    pub(crate) origin: String,
+}
+
+/// Events or jobs of the outbox.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
     /// By their numbers, in order.
-    pub(crate) events: Vec<(i64, Event)>,
+    pub(crate) found: Vec<(i64, T)>,
     /// Those that cannot be read.
     pub(crate) damaged: Vec<i64>,
     /// The last that was looked at; none: there is none.
@@ -161,22 +185,40 @@ pub(crate) struct Page {
 }
 
 /// The first events of the outbox behind this number, at most `most`, and about a mebibyte.
-pub(crate) fn read(ledger: &Ledger, after: i64, most: usize) -> Answer<Page> {
+pub(crate) fn events(ledger: &Ledger, after: i64, most: usize) -> Answer<Page<Event>> {
+    const READ: &str =
+        "SELECT seq, tenant, id, source, type, subject, content_type, key, depth, time_ms, extensions, data
+        FROM outbox_events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    page(ledger, READ, (after, most), event, |event| event.data.len())
+}
+
+/// The same of jobs.
+pub(crate) fn jobs(ledger: &Ledger, after: i64, most: usize) -> Answer<Page<KeptJob>> {
+    const READ: &str =
+        "SELECT seq, plugin, tenant, dedupe, name, rule, zone, every_ms, due_ms, delay_ms, overlap, data
+        FROM outbox_jobs WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    page(ledger, READ, (after, most), job, |job| job.spec.data.len())
+}
+
+fn page<T>(
+    ledger: &Ledger,
+    statement: &str,
+    (after, most): (i64, usize),
+    read: fn(&Row<'_>) -> Option<T>,
+    bytes_of: fn(&T) -> usize,
+) -> Answer<Page<T>> {
     const ENOUGH: usize = 1 << 20;
     ledger.read(|ledger| {
-        let mut rows = ledger.prepare_cached(
-            "SELECT seq, tenant, id, source, type, subject, content_type, key, depth, time_ms, extensions, data
-            FROM outbox_events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
+        let mut rows = ledger.prepare_cached(statement)?;
         let mut rows = rows.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)])?;
-        let (mut page, mut bytes) = (Page::default(), 0);
+        let (mut page, mut bytes) = (Page { found: Vec::new(), damaged: Vec::new(), last: None }, 0);
         while let Some(row) = rows.next()? {
             let number = row.get(0)?;
             page.last = Some(number);
-            match event(row) {
-                Some(event) => {
-                    bytes += event.data.len();
-                    page.events.push((number, event));
+            match read(row) {
+                Some(one) => {
+                    bytes += bytes_of(&one);
+                    page.found.push((number, one));
                 }
                 None => page.damaged.push(number),
             }
@@ -185,6 +227,37 @@ pub(crate) fn read(ledger: &Ledger, after: i64, most: usize) -> Answer<Page> {
             }
         }
         Ok(page)
+    })
+}
+
+/// None: the row is damaged.
+fn job(row: &Row<'_>) -> Option<KeptJob> {
+    let text = |at: usize| row.get_ref(at).ok()?.as_str().ok();
+    let number = |at: usize| row.get::<_, Option<i64>>(at).ok();
+    let rule = row.get_ref(5).ok()?.as_str_or_null().ok()?;
+    let (every_ms, first_ms) = (number(7)?, number(8)?);
+    let timing = match (rule, every_ms, first_ms) {
+        (Some(rule), None, None) => Timing::Cron { rule: rule.into(), zone: text(6)?.into() },
+        (None, Some(every_ms), Some(_)) => Timing::Every(every_ms),
+        // A host that did not keep the delay yet has kept when it is over, and that counts.
+        (None, None, Some(_)) => Timing::Once(number(9)?.unwrap_or(0)),
+        _ => return None,
+    };
+    let overlap = match row.get(10).ok()? {
+        PINTLE_OVERLAP_SKIP => Overlap::Skip,
+        PINTLE_OVERLAP_QUEUE => Overlap::Queue,
+        PINTLE_OVERLAP_ALLOW => Overlap::Allow,
+        _ => return None,
+    };
+    Some(KeptJob {
+        name: JobName { plugin: text(1)?.into(), tenant: text(2)?.into(), name: text(4)?.into() },
+        spec: JobSpec {
+            timing,
+            keeping: Keeping { overlap, ..Keeping::default() },
+            data: row.get_ref(11).ok()?.as_blob().ok()?.into(),
+        },
+        first_ms,
+        origin: Some(text(3)?).filter(|origin| !origin.is_empty())?.to_owned(),
     })
 }
 
@@ -207,25 +280,33 @@ fn event(row: &Row<'_>) -> Option<Event> {
 }
 
 /// Takes these events out.
-pub(crate) fn remove(ledger: &Ledger, numbers: Vec<i64>) -> Answer<()> {
-    ledger.write(Remove(numbers))
+pub(crate) fn remove_events(ledger: &Ledger, numbers: Vec<i64>) -> Answer<()> {
+    ledger.write(Remove { statement: "DELETE FROM outbox_events WHERE seq = ?1", numbers })
 }
 
-struct Remove(Vec<i64>);
+/// Takes these jobs out.
+pub(crate) fn remove_jobs(ledger: &Ledger, numbers: Vec<i64>) -> Answer<()> {
+    ledger.write(Remove { statement: "DELETE FROM outbox_jobs WHERE seq = ?1", numbers })
+}
+
+struct Remove {
+    statement: &'static str,
+    numbers: Vec<i64>,
+}
 
 impl Write for Remove {
     type Answer = ();
 
     fn apply(&self, transaction: &Transaction<'_>) -> Result<(), Fault> {
-        let mut remove = transaction.prepare("DELETE FROM outbox_events WHERE seq = ?1")?;
-        for number in &self.0 {
+        let mut remove = transaction.prepare(self.statement)?;
+        for number in &self.numbers {
             remove.execute([number])?;
         }
         Ok(())
     }
 
     fn size(&self) -> usize {
-        size_of_val(&*self.0)
+        size_of_val(&*self.numbers)
     }
 }
 

@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{
     Error, Overlap, Result, Status,
+    context::milliseconds,
     test::{
         Emitted, Scheduled, Timing, cron, events, input,
-        inside::{Call, enter},
+        inside::{Call, State, enter},
+        jobs::{Policy, When},
         scheduler::in_range,
     },
 };
@@ -126,6 +128,9 @@ fn commit(call: &Call, read: Vec<Read>) -> std::result::Result<Vec<Outcome>, Ref
         outcomes.push(outcome);
     }
     state.storage = kept;
+    for job in &scheduled {
+        keep(&mut state, call, job);
+    }
     state.scheduled.extend(scheduled);
     drop(state);
     for event in emitted {
@@ -204,6 +209,23 @@ unsafe fn event(call: &Call, step: &PintleStorageStep) -> Result<Emitted> {
     Ok(Emitted { durable: true, ..event })
 }
 
+/// Takes a job for the plugin's handlers of jobs.
+fn keep(state: &mut State, call: &Call, job: &Scheduled) {
+    let when = match &job.timing {
+        Timing::Cron { rule, zone } => match cron::read(rule, zone) {
+            Ok(cron::Rule::Every(every_ms)) => When::Every(every_ms, Some(rule.clone())),
+            Ok(cron::Rule::Start) => When::Start,
+            _ => When::Cron(rule.clone(), zone.clone()),
+        },
+        Timing::Every(every) => When::Every(milliseconds(*every), None),
+        Timing::Once(delay) => When::Once(milliseconds(*delay)),
+    };
+    let policy =
+        Policy { durable: true, overlap: job.overlap.raw(), data: job.data.clone(), ..Policy::default() };
+    let now_ms = state.now_ms;
+    state.jobs.put_anew((call.entry.tenant.clone(), job.name.clone(), None), when, policy, now_ms);
+}
+
 /// # Safety
 /// As for [`step`].
 unsafe fn job(call: &Call, step: &PintleStorageStep) -> Result<Scheduled> {
@@ -241,6 +263,7 @@ unsafe fn job(call: &Call, step: &PintleStorageStep) -> Result<Scheduled> {
         let overlap = match job.overlap {
             PINTLE_OVERLAP_SKIP => Overlap::Skip,
             PINTLE_OVERLAP_QUEUE => Overlap::Queue,
+            PINTLE_OVERLAP_ALLOW => Overlap::Allow,
             other => {
                 let text = format!("argument `steps.job.overlap`: {other} is not known");
                 return Err(Error::new(Status::Unsupported, text));

@@ -8,8 +8,8 @@ use std::{
 };
 
 use pintle_plugin::{
-    Context, EmitOptions, Event, Field, FileInfo, Held, Job, JobOptions, Level, Lifetime, Logger, Overlap,
-    QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
+    Context, EmitOptions, Event, Field, FileInfo, Held, Job, JobInfo, JobOptions, Level, Lifetime, Logger,
+    Overlap, QueuePolicy, Result, SubscribeOptions, Subscription, serde_json::Value,
 };
 
 use super::{asked, durable::Followed, stored::Watches};
@@ -79,6 +79,15 @@ pub(crate) fn told<T>(outcome: Result<T>, tell: impl FnOnce(T) -> String) -> Str
 
 pub(crate) fn shown<T: Debug>(outcome: Result<T>) -> String {
     told(outcome, |value| format!("{value:?}"))
+}
+
+/// Neither when they run, which the hosts say in words of their own, nor how often they have.
+fn shown_jobs(jobs: &[JobInfo]) -> String {
+    let each = jobs.iter().map(|job| {
+        let next = if job.next.is_some() { " next" } else { "" };
+        format!("{} durable={} paused={} waiting={}{next}", job.name, job.durable, job.paused, job.waiting)
+    });
+    each.collect::<Vec<_>>().join(" | ")
 }
 
 /// Time passes in one of the hosts: lifetimes are told in steps of 100 seconds, rounded up.
@@ -203,11 +212,30 @@ impl Kept {
 
     fn scheduler(&self, cx: &Context, name: &str, words: &Words<'_>) -> String {
         let (scheduler, job, zone) = (cx.scheduler(), words.text(0), words.text(2));
+        let data = words.text(8);
+        // `["scheduler.kept", job, milliseconds, durable, retries, start deadline, jitter, timeout, back-off, data]`
+        let kept = JobOptions::new()
+            .retries(words.unsigned(3) as u32)
+            .start_deadline(words.milliseconds(4))
+            .jitter(words.milliseconds(5))
+            .timeout(words.milliseconds(6))
+            .backoff(words.milliseconds(7))
+            .data(&data);
+        let kept = if words.unsigned(2) == 1 { kept.durable() } else { kept };
         let options = JobOptions::new().zone(&zone).overlap(Overlap::Queue);
         let made = match name {
             "cron" => scheduler.cron_with(&job, &words.text(1), &options, |_, _| Ok(())),
             "interval" => scheduler.interval_with(&job, words.milliseconds(1), &options, |_, _| Ok(())),
             "once" => scheduler.once(&job, words.milliseconds(1), |_, _| Ok(())),
+            "kept" => scheduler.interval_with(&job, words.milliseconds(1), &kept, |_, _| Ok(())),
+            "after" => scheduler.after_with(&job, &words.text(1), &kept, |_, _| Ok(())),
+            "handle" => scheduler.handle(&job, |_, _| Ok(())),
+            "forget" => return shown(scheduler.forget(&job)),
+            "pause" => return shown(scheduler.pause(&job)),
+            "resume" => return shown(scheduler.resume(&job)),
+            "run_now" => return shown(scheduler.run_now(&job)),
+            "list" => return told(scheduler.list(), |jobs| shown_jobs(&jobs)),
+            "history" => return told(scheduler.history(&job), |runs| runs.len().to_string()),
             "remove" => {
                 let found = lock(&self.jobs).get(words.unsigned(0) as usize).copied();
                 return found.map_or("no such job".into(), |job| shown(job.remove(cx)));
