@@ -82,7 +82,7 @@ fn the_page_has_every_command_option_and_member() {
         let help = place.ask(&["help", command]).stdout;
         assert!(help.contains("Exit status:\n  0  all went well"), "{help}");
         for option in help.split_whitespace().filter(|word| word.starts_with("--") && *word != "--help") {
-            let option = option.trim_end_matches([',', '.', ';']);
+            let option = option.trim_end_matches([',', '.', ';', ':']);
             assert!(page.contains(&format!("`{option}")), "docs/cli.md lacks {option} of {command}");
         }
     }
