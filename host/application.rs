@@ -232,7 +232,7 @@ impl Task for Listener {
 
     fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
         for time in 0..times {
-            if time > 0 && !run.begin_another() {
+            if time > 0 && !run.begin_next() {
                 return time;
             }
             self.run(run);

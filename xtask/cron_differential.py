@@ -265,8 +265,11 @@ def by_croniter(plain, start, count):
 
 
 def agrees_with_croniter(plain, zone):
-    """Where croniter means the same: five fields without `L W #`, no time zone, and no `a-a`, which it takes for all."""
+    """Where croniter means the same: five fields without `L W #`, no time zone, no `a-a`, which it takes for all, and no day
+    field that has a star or all days in it without beginning with a star: it takes those for a star too."""
     fields = plain.upper().split()
+    if len(fields) == 5 and any(not day.startswith("*") and re.search(r"\*|,.*-|-.*,|1-31|0-6|0-7|1-7", day) for day in (fields[2], fields[4])):
+        return False
     special = re.search(r"[LW#]", fields[-3]) or re.search(r"L|#", fields[-1])
     return zone.key == "UTC" and len(fields) == 5 and not special and not re.search(r"\b(\w+)-\1\b", plain)
 

@@ -470,7 +470,7 @@ impl Task for Subscriber {
             };
             self.deliver(run, running.as_ref(), tenant, &delivery, &mut batch);
             // What takes its time holds nothing back: the lane looks for other work, and the queue for room.
-            if batch.is_done() || Moment::now().since(begun) > LONGEST_BATCH || !run.begin_another() {
+            if batch.is_done() || Moment::now().since(begun) > LONGEST_BATCH || !run.begin_next() {
                 break;
             }
         }

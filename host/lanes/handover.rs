@@ -145,7 +145,7 @@ impl Pool {
         me.set_task(lane, task);
         let outcome = as_call_of(me, lane, || catch_unwind(AssertUnwindSafe(|| task.run_times(run, times))));
         let ran = outcome.as_ref().map_or(1, |ran| *ran);
-        if ran < times {
+        if times > 1 {
             lane.give_back(task, times - ran);
         }
         let Ended { overdue, held } = me.clear_task();

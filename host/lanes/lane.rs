@@ -25,7 +25,7 @@ pub(crate) trait Task: Send + Sync {
     fn run(&self, run: &mut Run<'_>);
 
     /// The same so many times, one after the other, or fewer; answers how often it has run, and the rest stays in the
-    /// queue. Before each time but the first it asks [`Run::begin_another`].
+    /// queue. Before each time but the first it asks [`Run::begin_next`].
     fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
         debug_assert!(times > 0, "it is to run");
         self.run(run);
@@ -86,8 +86,10 @@ pub(crate) struct Stuck {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Queued>,
-    /// How many tasks are in the queue.
+    /// How many tasks wait: in the queue, and of those that were taken at once.
     waiting: usize,
+    /// Of a task that was taken several times at once, how often it has not begun yet.
+    unbegun: usize,
     /// Lifecycle functions: ahead of the queue, each alone.
     alone: VecDeque<Arc<dyn Task>>,
     running: u32,
@@ -125,7 +127,8 @@ impl State {
     fn unqueue(&mut self, most: usize) -> Option<(Arc<dyn Task>, usize)> {
         let first = self.queue.front_mut()?;
         let times = first.times.min(most);
-        self.waiting -= times;
+        self.waiting -= 1;
+        self.unbegun = times - 1;
         if times < first.times {
             first.times -= times;
             return Some((Arc::clone(&first.task), times));
@@ -297,13 +300,26 @@ impl Lane {
         Some(begun)
     }
 
-    /// Of a task that was begun, so many times are left: they come first again.
+    /// A task that was taken several times at once begins once more.
+    pub(super) fn begin_next(&self) {
+        let mut state = self.state.lock();
+        if state.unbegun > 0 {
+            state.unbegun -= 1;
+            state.waiting = state.waiting.saturating_sub(1);
+        }
+    }
+
+    /// A task that was taken several times at once runs no more; so many times are left, and come first again.
     pub(super) fn give_back(&self, task: &Arc<dyn Task>, times: usize) {
         let mut state = self.state.lock();
+        let unbegun = std::mem::take(&mut state.unbegun);
         if state.closed {
             return;
         }
-        state.waiting += times;
+        state.waiting = state.waiting - unbegun + times;
+        if times == 0 {
+            return;
+        }
         match state.queue.front_mut() {
             Some(first) if is_same(&first.task, task) => first.times += times,
             _ => state.queue.push_front(Queued { task: Arc::clone(task), times }),

@@ -282,6 +282,15 @@ impl<'w> Run<'w> {
         !task.overdue
     }
 
+    /// The same where the task runs once more of the times that it was taken for.
+    pub(crate) fn begin_next(&mut self) -> bool {
+        let goes_on = self.begin_another();
+        if goes_on && let Some((lane, _)) = &self.worker.task.lock().task {
+            lane.begin_next();
+        }
+        goes_on
+    }
+
     /// Notes that this thread runs code of a generation.
     pub(crate) fn note(&mut self, generation: u64, seat: u16) {
         let seat = usize::from(seat);

@@ -866,7 +866,7 @@ impl Task for Repeated {
     fn run_times(&self, run: &mut Run<'_>, times: usize) -> usize {
         let runs = times.min(self.most);
         for _ in 1..runs {
-            assert!(run.begin_another(), "it is not overdue");
+            assert!(run.begin_next(), "it is not overdue");
         }
         self.ran.send((self.name, times, runs)).expect("the test listens");
         runs

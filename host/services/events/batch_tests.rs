@@ -71,15 +71,15 @@ fn what_a_batch_leaves_comes_first_again_and_waits_meanwhile() {
     let mut batch = subscription.take_batch(6).expect("eight wait");
     assert_eq!(run(&mut batch, 2), [0, 1]);
     let Counters { waiting, running, .. } = subscription.counters();
-    assert_eq!((waiting, running), (7, 1), "what has not been noted yet still waits, but for one");
-    // One place is free: that of the first, which counts as running.
-    assert_eq!((emit(&events, 8).queued, emit(&events, 9).dropped), (1, 1));
+    assert_eq!((waiting, running), (6, 1), "what has not begun still waits");
+    // Two places are free: of those that have begun.
+    assert_eq!([8, 9, 10].map(|number| emit(&events, number).queued), [1, 1, 0]);
     assert_eq!(batch.used(6), 2, "four tokens are left for the four that are left");
     drop(batch);
     let Counters { waiting, running, delivered, .. } = subscription.counters();
-    assert_eq!((waiting, running, delivered), (7, 0, 2));
-    let mut all = subscription.take_batch(100).expect("seven wait");
-    assert_eq!(run(&mut all, 100), [2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!((waiting, running, delivered), (8, 0, 2));
+    let mut all = subscription.take_batch(100).expect("eight wait");
+    assert_eq!(run(&mut all, 100), [2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(all.used(100), 100, "nothing is left for the other tokens");
 }
 
@@ -105,6 +105,7 @@ fn what_ends_meanwhile_ends_the_batch_and_is_counted_where_it_belongs() {
         let mut batch = subscription.take_batch(5).expect("six wait");
         assert_eq!(run(&mut batch, 2), [0, 1]);
         end(&events, &subscription);
+        assert_eq!(subscription.counters().dropped, dropped, "also those that the batch holds, at once");
         assert!(run(&mut batch, 5).is_empty(), "none begins any more");
         drop(batch);
         let expected = Counters { matched: 6, delivered: 2, dropped, ..Counters::default() };

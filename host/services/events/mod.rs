@@ -237,7 +237,6 @@ impl Events {
             priority: request.priority,
             answers: request.answers,
             deliver,
-            epoch: AtomicU64::new(0),
             queue: Mutex::new(Queue::new(request.live, request.owner, Arc::downgrade(&self.ended))),
         });
         self.routes.write().insert(Arc::clone(&subscription));

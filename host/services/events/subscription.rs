@@ -8,10 +8,7 @@ use std::{
     any::Any,
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering::Release},
-    },
+    sync::{Arc, Weak},
     time::Instant,
 };
 
@@ -86,8 +83,6 @@ pub(crate) struct Subscription {
     pub(super) priority: i32,
     pub(super) answers: bool,
     pub(super) deliver: Arc<dyn Deliver>,
-    /// That of the queue, to be seen without its lock.
-    pub(super) epoch: AtomicU64,
     pub(super) queue: Mutex<Queue>,
 }
 
@@ -96,7 +91,7 @@ pub(super) struct Queue {
     pub(super) events: VecDeque<Delivery>,
     /// How many more a batch has taken that have not begun: they wait, and take room.
     pub(super) held: usize,
-    pub(super) phase: Phase,
+    phase: Phase,
     /// No publisher waits here any more: the engine is shutting down.
     hurried: bool,
     /// How often the queue was emptied: an event of another epoch has been accounted for.
@@ -110,7 +105,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+enum Phase {
     Asleep,
     Live,
     Over,
@@ -187,7 +182,6 @@ impl Subscription {
             (Phase::Live, false) => {
                 queue.phase = Phase::Asleep;
                 queue.counters.dropped.not_live += queue.empty(|| self.not_enabled());
-                self.epoch.store(queue.epoch, Release);
                 queue.wake_all();
             }
             _ => {}
@@ -364,7 +358,6 @@ impl Subscription {
         }
         queue.phase = Phase::Over;
         queue.counters.dropped.ended += queue.empty(ended);
-        self.epoch.store(queue.epoch, Release);
         queue.wake_all();
         if let Some(totals) = queue.totals.upgrade() {
             *totals.lock().entry(queue.owner).or_default() += queue.counters;
@@ -402,13 +395,12 @@ impl Queue {
     /// answer.
     fn empty(&mut self, why: impl Fn() -> Error) -> u64 {
         self.epoch += 1;
-        let gone = std::mem::take(&mut self.events);
-        for gone in &gone {
+        for gone in std::mem::take(&mut self.events) {
             gone.skip(&why);
         }
-        // Those that a batch holds are its own to account for.
-        self.counters.waiting -= gone.len() as u64;
-        gone.len() as u64
+        // Those that a batch holds are gone too, and nobody waits for their answers.
+        self.held = 0;
+        std::mem::take(&mut self.counters.waiting)
     }
 
     fn has_room(&self, capacity: usize) -> bool {
