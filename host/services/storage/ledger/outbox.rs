@@ -13,7 +13,6 @@ use std::{
     },
 };
 
-use pintle_abi::{PINTLE_OVERLAP_ALLOW, PINTLE_OVERLAP_QUEUE, PINTLE_OVERLAP_SKIP};
 use rusqlite::{Row, params};
 
 use super::{
@@ -31,6 +30,11 @@ use crate::{
         },
     },
 };
+
+/// The overlap policies by the numbers that the table has for them.
+const SKIP: u32 = 0;
+const QUEUE: u32 = 1;
+const ALLOW: u32 = 2;
 
 /// The tables of the outbox. `seq` is never used again. `tenant` is on whose behalf; `extensions` a JSON object of the
 /// event's other attributes. `due_ms` is when a job first runs, unless its rule says so; `delay_ms`, of one that runs once, how long
@@ -244,9 +248,9 @@ fn job(row: &Row<'_>) -> Option<KeptJob> {
         _ => return None,
     };
     let overlap = match row.get(10).ok()? {
-        PINTLE_OVERLAP_SKIP => Overlap::Skip,
-        PINTLE_OVERLAP_QUEUE => Overlap::Queue,
-        PINTLE_OVERLAP_ALLOW => Overlap::Allow,
+        SKIP => Overlap::Skip,
+        QUEUE => Overlap::Queue,
+        ALLOW => Overlap::Allow,
         _ => return None,
     };
     Some(KeptJob {
